@@ -19,7 +19,7 @@ PACKAGES := openssl libargon2 zlib libbrotlienc
 
 CPPFLAGS := -D_GNU_SOURCE -Isrc -MMD -MP
 CFLAGS   := -std=gnu17 -g -fno-omit-frame-pointer -fvisibility=hidden -pthread \
-            -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wwrite-strings -Wvla \
+            -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla \
             -Wpointer-arith -Wformat=2 -Wundef -Wno-missing-field-initializers -Wno-sign-compare \
             $(if $(CLANG),-Wno-gnu-alignof-expression)
 HARDEN   := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE

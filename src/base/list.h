@@ -14,10 +14,7 @@ struct link {
 	struct link *prev, *next;
 };
 
-#define LIST_INIT(head)                                                                            \
-	{                                                                                          \
-		&(head), &(head)                                                                   \
-	}
+#define LIST_INIT(head) ((struct link){ &(head), &(head) })
 
 static inline void link_init(struct link *link)
 {
