@@ -111,7 +111,7 @@ deps:
 
 # Rebuilds and restarts the server whenever a source changes.
 dev:
-	@FLAVOUR=$(FLAVOUR) tools/dev
+	@exec env FLAVOUR=$(FLAVOUR) tools/dev
 
 # Checks before each commit: layout, layers, unit tests, the shape of the message.
 hooks:
