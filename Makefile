@@ -33,7 +33,7 @@ FLAGS_asan     := -O1 -DBULKHEAD_DEBUG -DBULKHEAD_FAULTS -fsanitize=address,unde
 FLAGS_tsan     := -O1 -DBULKHEAD_DEBUG -DBULKHEAD_FAULTS -fsanitize=thread -fPIE
 FLAGS_fuzz     := -O1 -DBULKHEAD_DEBUG -DBULKHEAD_FUZZ -fsanitize=fuzzer-no-link,address,undefined \
                   -fno-sanitize-recover=undefined
-FLAGS_coverage := -O0 -DBULKHEAD_DEBUG -DBULKHEAD_FAULTS --coverage -fPIE
+FLAGS_coverage := -O0 -DBULKHEAD_DEBUG -DBULKHEAD_FAULTS -DBULKHEAD_COVERAGE --coverage -fPIE
 
 ifeq ($(FLAGS_$(FLAVOUR)),)
 $(error FLAVOUR is one of release debug asan tsan fuzz coverage, not "$(FLAVOUR)")
@@ -56,31 +56,44 @@ MAIN_O  := $(call object,$(MAIN))
 TEST_O  := $(call object,$(TESTS) $(sort $(wildcard tests/*.c)))
 FUZZERS := $(patsubst fuzz/%.c,$(OUT)/fuzz-%,$(wildcard fuzz/*.c))
 BENCHES := $(patsubst benchmarks/%.c,$(OUT)/bench-%,$(wildcard benchmarks/*.c))
+LIMITS  := $(patsubst benchmarks/limit/%.c,$(OUT)/limit-%,$(wildcard benchmarks/limit/*.c))
 
 # --- products ----------------------------------------------------------------
 
-.PHONY: all tests fuzzers benches clean format deps dev
+.PHONY: all tests fuzzers benches limits clean format deps dev hooks always
 .DELETE_ON_ERROR:
+.SECONDARY:
 all: $(OUT)/bulkhead
 
-$(OUT)/bulkhead: $(MAIN_O) $(LIB_O)
+$(OUT)/bulkhead: $(MAIN_O) $(LIB_O) $(OUT)/sources
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
 
 tests: $(OUT)/unit
-$(OUT)/unit: $(TEST_O) $(LIB_O)
+$(OUT)/unit: $(TEST_O) $(LIB_O) $(OUT)/sources
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
+
+# New when the list of sources changed, so that what is removed leaves the program, too.
+$(OUT)/sources: always
+	@mkdir -p $(@D)
+	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' >$@
 
 fuzzers: $(FUZZERS)
 $(OUT)/fuzz-%: $(OUT)/fuzz/%.o $(LIB_O)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
 
 benches: $(BENCHES)
 $(OUT)/bench-%: $(OUT)/benchmarks/%.o $(LIB_O)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(BENCH_LIBS_$*)
+
+# What our figures are compared with: programs of their own, without our library.
+limits: $(LIMITS)
+$(OUT)/limit-%: $(OUT)/benchmarks/limit/%.o
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIMIT_LIBS_$*)
 
 $(OUT)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -94,11 +107,15 @@ $(OUT)/%.o: %.S Makefile
 
 # The packages that are not there yet, by apt (through sudo when not root).
 deps:
-	@tests/deps build
+	@tools/deps build
 
 # Rebuilds and restarts the server whenever a source changes.
 dev:
-	@tests/dev
+	@exec env FLAVOUR=$(FLAVOUR) tools/dev
+
+# Checks before each commit: layout, layers, unit tests, the shape of the message.
+hooks:
+	git config core.hooksPath .githooks
 
 format:
 	clang-format -i $(shell find src tests fuzz benchmarks examples -name '*.[ch]' 2>/dev/null)

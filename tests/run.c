@@ -21,6 +21,9 @@
 #if BUILT_WITH_ASAN
 #include <sanitizer/lsan_interface.h>
 #endif
+#ifdef BULKHEAD_COVERAGE
+#include <gcov.h>
+#endif
 
 enum {
 	DEFAULT_SECONDS = 60,
@@ -59,17 +62,25 @@ bool test_note(bool ok, const char *file, int line, const char *format, ...)
 	return false;
 }
 
+/* Ends the child without the parent's exit handlers, which would run a second time. */
+static _Noreturn void leave(int status)
+{
+	fflush(NULL);
+#ifdef BULKHEAD_COVERAGE
+	__gcov_dump();
+#endif
+	_exit(status);
+}
+
 void test_skip(const char *reason)
 {
 	fprintf(stderr, "  skipped: %s\n", reason);
-	fflush(NULL);
-	_exit(failures ? EXIT_FAILED : EXIT_SKIPPED);
+	leave(failures ? EXIT_FAILED : EXIT_SKIPPED);
 }
 
 void test_end(void)
 {
-	fflush(NULL);
-	_exit(failures ? EXIT_FAILED : EXIT_SUCCESS);
+	leave(failures ? EXIT_FAILED : EXIT_SUCCESS);
 }
 
 bool test_long(void)

@@ -103,7 +103,7 @@ TEST(num_units)
 
 	EXPECT(num_parse_duration(S("15m"), &value) && value == 15 * MINUTE);
 	EXPECT(num_parse_duration(S("250ms"), &value) && value == 250 * MILLISECOND);
-	EXPECT(num_parse_duration(S("7d"), &value) && value == 7 * 24 * HOUR);
+	EXPECT(num_parse_duration(S("7d"), &value) && value == 7 * (24 * HOUR));
 	EXPECT(num_parse_duration(S("0"), &value) && value == 0);
 	EXPECT(!num_parse_duration(S("15"), &value) && !num_parse_duration(S("m"), &value));
 	EXPECT(!num_parse_duration(S("1.5h"), &value) && !num_parse_duration(S("-1s"), &value));

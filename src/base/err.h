@@ -105,7 +105,7 @@ size_t err_describe(const struct err *err, char *at, size_t size);
 
 /* Points this thread at another slot (a fiber's; NULL: the thread's own) and returns the former
  * one. */
-struct err *err_slot_swap(struct err *slot);
+struct err *err_slot_swap(struct err *next);
 
 /* Text for an errno value; thread-safe, unlike strerror. */
 const char *err_errno_text(int number);
