@@ -2,8 +2,8 @@
  * Readiness of something that can be read and written without waiting: a socket, or one end of a
  * pipe in memory. The bits are sticky: they stay set until a try has found them wrong, so a fiber
  * tries first and waits only then. At most one fiber waits for each direction. Without a waiting
- * fiber, a change is told to on_change, which runs in the scheduler, must not park, and may spawn a
- * fiber: an idle connection needs no stack.
+ * fiber a change is told to on_change, and the end of the other side in any case. It runs in the
+ * scheduler, must not park, and may spawn a fiber: an idle connection needs no stack.
  */
 #ifndef LOOP_READY_H
 #define LOOP_READY_H

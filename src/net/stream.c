@@ -1,0 +1,97 @@
+/* The waiting halves of a stream: try, park until the wanted readiness, try again. */
+#include "net/stream.h"
+
+static int wait_for(struct stream *stream, ssize_t want, uint64_t deadline_ns)
+{
+	return ready_wait(
+		stream->ready, want == STREAM_WANT_READ ? READY_READ : READY_WRITE, deadline_ns);
+}
+
+static bool wants(ssize_t result)
+{
+	return result == STREAM_WANT_READ || result == STREAM_WANT_WRITE;
+}
+
+ssize_t stream_read(struct stream *stream, char *at, size_t size, uint64_t deadline_ns)
+{
+	CHECK(size > 0);
+
+	for (;;) {
+		ssize_t got = stream_try_read(stream, at, size);
+		int r;
+
+		if (!wants(got))
+			return got;
+		r = wait_for(stream, got, deadline_ns);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* Drops the first `bytes` of the parts. */
+static void advance(struct str *parts, size_t *count, size_t bytes)
+{
+	size_t whole = 0;
+
+	while (whole < *count && bytes >= parts[whole].len)
+		bytes -= parts[whole++].len;
+
+	*count -= whole;
+	memmove(parts, parts + whole, *count * sizeof(*parts));
+	if (*count)
+		parts[0] = str_from(parts[0], bytes);
+}
+
+/* When a writer that began at `began_ns` and has moved `moved` bytes must have moved another. */
+static uint64_t next_deadline(const struct stream_pace *pace, uint64_t began_ns, uint64_t moved)
+{
+	uint64_t stall = sched_now() + pace->stall_ns;
+	uint64_t slowest;
+
+	if (!pace->bytes_per_s)
+		return stall;
+	slowest = began_ns + pace->stall_ns + moved * SECOND / pace->bytes_per_s;
+	return MIN(stall, slowest);
+}
+
+int stream_write(struct stream *stream, const struct str *parts, size_t count,
+	const struct stream_pace *pace)
+{
+	struct str left[STREAM_PARTS_MAX];
+	uint64_t began = sched_now();
+	uint64_t moved = 0;
+
+	CHECK(count <= STREAM_PARTS_MAX);
+	memcpy(left, parts, count * sizeof(*parts));
+	advance(left, &count, 0);
+
+	while (count > 0) {
+		ssize_t took = stream_try_write(stream, left, count);
+
+		if (wants(took)) {
+			int r = wait_for(stream, took, next_deadline(pace, began, moved));
+
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (took < 0)
+			return (int)took;
+		moved += (uint64_t)took;
+		advance(left, &count, (size_t)took);
+	}
+	return 0;
+}
+
+int stream_end(struct stream *stream, uint64_t deadline_ns)
+{
+	for (;;) {
+		int r = stream->ops->end(stream);
+
+		if (!wants(r))
+			return r;
+		r = wait_for(stream, r, deadline_ns);
+		if (r < 0)
+			return r;
+	}
+}
