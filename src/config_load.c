@@ -5,10 +5,11 @@
  * and left out of core dumps. The buffers that files were read into are wiped before they are
  * freed.
  */
+#include "config_value.h"
+
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/mem.h"
-#include "config_value.h"
 #include "dotenv.h"
 
 #include <errno.h>

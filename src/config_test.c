@@ -877,6 +877,38 @@ TEST(config_report_json)
 	leave_folder();
 }
 
+/* An output buffer that is too small says so, whichever part did not fit. */
+TEST(config_print_into_too_little)
+{
+	const char *variables[] = { "TITLE=0123456789", NULL };
+	struct outcome outcome;
+	struct buf out;
+
+	load(&trial_table, variables, &outcome);
+	REQUIRE(outcome.r == 0);
+	for (size_t limit = 1; limit < 200; limit++) {
+		buf_init(&out, limit);
+		config_print(outcome.loaded, &out);
+		EXPECT_INT(out.failed, -ERR_TOO_LARGE);
+		buf_done(&out);
+		buf_init(&out, limit);
+		config_print_json(outcome.loaded, &out);
+		EXPECT_INT(out.failed, -ERR_TOO_LARGE);
+		buf_done(&out);
+	}
+	outcome_done(&outcome);
+}
+
+TEST(config_json_text_escapes)
+{
+	struct buf out;
+
+	buf_init(&out, KILOBYTE);
+	config_json_text(S("a\"\\/\n\x1f\x7fgr\xC3\xBC\xC3\x9F"), &out);
+	EXPECT_STR(buf_str(&out), S("\"a\\\"\\\\/\\u000a\\u001f\x7fgr\xC3\xBC\xC3\x9F\""));
+	buf_done(&out);
+}
+
 TEST(config_doc_of_a_table)
 {
 	struct buf out;
@@ -978,6 +1010,19 @@ TEST(config_defaults_of_the_server)
 	leave_folder();
 }
 
+TEST(config_load_fails)
+{
+	static const char *const variables[] = { "PORT=x", NULL };
+	struct config_source source = { variables, AT_FDCWD };
+	const struct config *config = NULL;
+	struct config_report report;
+
+	EXPECT_INT(config_load(&source, &report, &config), -ERR_INVALID);
+	EXPECT(strcmp(err_text(), "the configuration has 1 problem") == 0);
+	EXPECT(config == NULL);
+	config_report_done(&report);
+}
+
 TEST(config_rules_across_settings)
 {
 	static const struct {
@@ -1008,6 +1053,18 @@ TEST(config_rules_across_settings)
 			"warning: TRUSTED_PROXIES trusts the whole internet: "
 			"anybody can invent a client address\n" },
 		{ "TRUSTED_PROXIES=10.0.0.0/8,fd00::/8", "" },
+		{ "TRUSTED_PROXIES=10.0.0.0/8,::/0",
+			"warning: TRUSTED_PROXIES trusts the whole internet: "
+			"anybody can invent a client address\n" },
+		{ "TRUSTED_PROXIES=x|REQUEST_MEMORY_LIMIT="
+		  "0123456789012345678901234567890123456789012345678901234567890123456789",
+			"problem: TRUSTED_PROXIES must be a list of 1 to 64 networks such as "
+			"10.0.0.0/8 or ::1 with commas between them, no address bit set behind "
+			"the prefix, not \"x\" (environment)\n"
+			"problem: REQUEST_MEMORY_LIMIT must be a size from 64kb to 1gb (units b, "
+			"kb, mb, gb), not "
+			"\"012345678901234567890123456789012345678901234567890123456789...\" "
+			"(environment)\n" },
 	};
 
 	enter_folder();
