@@ -1,0 +1,162 @@
+/*
+ * The settings: one row each, and nothing else says anything about them. From the rows come the
+ * members of `struct config`, loading, checking, `config print` and the manual (`config doc`).
+ *
+ *     X(member, NAME, TYPE(bounds), DEFAULT(text), flags, section, sentence)
+ *
+ * The member is the name in lower case. Bounds are in the type's unit (bytes, nanoseconds, items).
+ * ALWAYS(text) is the default everywhere; DEVELOPMENT_ELSE(text, text) has another one outside of
+ * development. The empty default leaves the member zero. APP_ENV is the first row, since the
+ * defaults of the others depend on it; rows of a section stand together.
+ */
+#ifndef CONFIG_TABLE_H
+#define CONFIG_TABLE_H
+
+/* C(constant, text): the values of the enumerations. */
+#define APP_ENVS(C)                                                                                \
+	C(APP_DEVELOPMENT, "development")                                                          \
+	C(APP_STAGING, "staging")                                                                  \
+	C(APP_PRODUCTION, "production")
+
+#define CONFIG_LOG_LEVELS(C)                                                                       \
+	C(CONFIG_LOG_TRACE, "trace")                                                               \
+	C(CONFIG_LOG_DEBUG, "debug")                                                               \
+	C(CONFIG_LOG_INFO, "info")                                                                 \
+	C(CONFIG_LOG_WARN, "warn")                                                                 \
+	C(CONFIG_LOG_ERROR, "error")
+
+#define CONFIG_LOG_FORMATS(C)                                                                      \
+	C(CONFIG_LOG_AUTO, "auto")                                                                 \
+	C(CONFIG_LOG_JSON, "json")                                                                 \
+	C(CONFIG_LOG_PRETTY, "pretty")
+
+#define CONFIG_TLS_VERSIONS(C)                                                                     \
+	C(CONFIG_TLS_1_2, "1.2")                                                                   \
+	C(CONFIG_TLS_1_3, "1.3")
+
+/* clang-format off */
+#define CONFIG_TABLE(X)                                                                            \
+	X(app_env, APP_ENV, ENUM(app_env), ALWAYS("development"), 0, "Server",                     \
+		"What this instance is for. Production hides the inside of errors, requires "      \
+		"secrets and keeps metrics off the public port.")                                  \
+	X(host, HOST, HOST, DEVELOPMENT_ELSE("127.0.0.1", "0.0.0.0"), 0, "Server",                 \
+		"Address to listen on. In development only this machine can reach it.")            \
+	X(port, PORT, PORT, ALWAYS("8080"), 0, "Server",                                           \
+		"Public port; it speaks TLS when TLS_CERT_FILE is set. 0 lets the system choose.") \
+	X(ops_listen, OPS_LISTEN, LISTEN, ALWAYS("127.0.0.1:9090"), 0, "Server",                   \
+		"Where detailed health and metrics are served outside of development. Keep it "    \
+		"away from the public.")                                                           \
+	X(data_dir, DATA_DIR, PATH, ALWAYS("./data"), 0, "Server",                                 \
+		"Folder for everything that is stored on this machine.")                           \
+	X(workers, WORKERS, INTEGER(0, 256), ALWAYS("0"), 0, "Server",                             \
+		"Worker threads. 0 is one for each core.")                                         \
+	X(hello_enabled, HELLO_ENABLED, BOOL, DEVELOPMENT_ELSE("true", "false"), 0, "Server",      \
+		"Serves GET /hello, an endpoint to try and to measure with.")                      \
+	X(trusted_proxies, TRUSTED_PROXIES, CIDRS(64), ALWAYS(""), 0, "Server",                    \
+		"Networks of the proxies in front. Only from these are forwarding headers "        \
+		"believed; anybody else could invent an address.")                                 \
+	X(shutdown_delay, SHUTDOWN_DELAY, DURATION(0, 5 * MINUTE),                                 \
+		DEVELOPMENT_ELSE("0s", "5s"), 0, "Server",                                         \
+		"On SIGTERM, how long readiness fails before the listener closes, so that load "   \
+		"balancers look away first and no connection is refused.")                         \
+	X(shutdown_timeout, SHUTDOWN_TIMEOUT, DURATION(SECOND, 10 * MINUTE), ALWAYS("25s"), 0,     \
+		"Server",                                                                          \
+		"How long running requests may take to end after the listener has closed; what "   \
+		"is left is cancelled. Keep it below the platform's own kill timeout.")            \
+                                                                                                   \
+	X(memory_limit, MEMORY_LIMIT, SIZE(64 * MEGABYTE, 1024 * 1024 * MEGABYTE), ALWAYS("0"),    \
+		CONFIG_OR_ZERO, "Memory",                                                          \
+		"Most memory for requests and buffers; beyond it new work is answered 503 "        \
+		"instead of the process being killed. 0 is half of the machine's memory.")         \
+	X(request_memory_limit, REQUEST_MEMORY_LIMIT, SIZE(64 * KILOBYTE, 1024 * MEGABYTE),        \
+		ALWAYS("16mb"), 0, "Memory",                                                       \
+		"Most memory one request may use, so that a single one cannot use up all.")        \
+                                                                                                   \
+	X(log_level, LOG_LEVEL, ENUM(config_log_level), ALWAYS("info"), 0, "Log",                  \
+		"The least important lines that are written.")                                     \
+	X(log_format, LOG_FORMAT, ENUM(config_log_format), ALWAYS("auto"), 0, "Log",               \
+		"json is one object a line, pretty is for people; auto is pretty on a terminal "   \
+		"and json elsewhere.")                                                             \
+	X(log_file, LOG_FILE, PATH, ALWAYS(""), 0, "Log",                                          \
+		"File to write the log to. Empty is standard output.")                             \
+	X(log_file_max_size, LOG_FILE_MAX_SIZE, SIZE(1 * MEGABYTE, 10 * 1024 * MEGABYTE),          \
+		ALWAYS("100mb"), 0, "Log",                                                         \
+		"A log file of this size is put aside and a new one begun.")                       \
+	X(log_file_rotate_daily, LOG_FILE_ROTATE_DAILY, BOOL, ALWAYS("true"), 0, "Log",            \
+		"Begins a new log file every day (UTC).")                                          \
+	X(log_file_keep, LOG_FILE_KEEP, INTEGER(1, 1000), ALWAYS("14"), 0, "Log",                  \
+		"Old log files that are kept; older ones are removed so that the disk does not "   \
+		"fill.")                                                                           \
+	X(log_file_max_age, LOG_FILE_MAX_AGE, DURATION(HOUR, 3650 * 24 * HOUR), ALWAYS("30d"), 0,  \
+		"Log",                                                                             \
+		"Old log files are removed at this age even when there are few.")                  \
+                                                                                                   \
+	X(tls_cert_file, TLS_CERT_FILE, PATH, ALWAYS(""), 0, "TLS",                                \
+		"Certificate chain (PEM), the server's own first. Setting it switches TLS on.")    \
+	X(tls_key_file, TLS_KEY_FILE, PATH, ALWAYS(""), 0, "TLS",                                  \
+		"Private key (PEM) of the certificate.")                                           \
+	X(tls_min_version, TLS_MIN_VERSION, ENUM(config_tls_version), ALWAYS("1.2"), 0, "TLS",     \
+		"The oldest version that is spoken.")                                              \
+	X(tls_handshake_timeout, TLS_HANDSHAKE_TIMEOUT, DURATION(100 * MILLISECOND, MINUTE),       \
+		ALWAYS("5s"), 0, "TLS",                                                            \
+		"Time for a handshake; protects from clients that connect and say nothing.")       \
+                                                                                                   \
+	X(http_max_connections, HTTP_MAX_CONNECTIONS, INTEGER(16, 4000000), ALWAYS("0"),           \
+		CONFIG_OR_ZERO, "HTTP",                                                            \
+		"Connections open at once, so that a flood cannot use up memory and files. 0 "     \
+		"derives it from the limit on open files (RLIMIT_NOFILE).")                        \
+	X(http_max_connections_per_address, HTTP_MAX_CONNECTIONS_PER_ADDRESS,                      \
+		INTEGER(1, 1000000), ALWAYS("256"), 0, "HTTP",                                     \
+		"Connections open at once from one address, so that one client cannot take "       \
+		"all.")                                                                            \
+	X(http_head_timeout, HTTP_HEAD_TIMEOUT, DURATION(100 * MILLISECOND, 5 * MINUTE),           \
+		ALWAYS("10s"), 0, "HTTP",                                                          \
+		"Time from the first byte of a request to the end of its head; protects from "     \
+		"clients that send it byte by byte (slowloris).")                                  \
+	X(http_max_line, HTTP_MAX_LINE, SIZE(256, 1 * MEGABYTE), ALWAYS("8kb"), 0, "HTTP",         \
+		"Longest request line or header line; bounds memory for each connection.")         \
+	X(http_max_head, HTTP_MAX_HEAD, SIZE(1 * KILOBYTE, 1 * MEGABYTE), ALWAYS("32kb"), 0,       \
+		"HTTP",                                                                            \
+		"Largest head of a request, all lines together.")                                  \
+	X(http_max_fields, HTTP_MAX_FIELDS, INTEGER(8, 1000), ALWAYS("100"), 0, "HTTP",            \
+		"Most header fields of a request; protects from heads that are dear to look "      \
+		"through.")                                                                        \
+	X(http_max_body, HTTP_MAX_BODY, SIZE(1 * KILOBYTE, 1024 * MEGABYTE), ALWAYS("1mb"), 0,     \
+		"HTTP",                                                                            \
+		"Largest body of a request, unless its route says otherwise.")                     \
+	X(http_body_grace, HTTP_BODY_GRACE, DURATION(100 * MILLISECOND, 10 * MINUTE),              \
+		ALWAYS("10s"), 0, "HTTP",                                                          \
+		"Time before HTTP_BODY_MIN_RATE is asked of a body.")                              \
+	X(http_body_min_rate, HTTP_BODY_MIN_RATE, SIZE(16, 1024 * MEGABYTE), ALWAYS("1kb"), 0,     \
+		"HTTP",                                                                            \
+		"Slowest rate of a body, for each second; protects from clients that hold a "      \
+		"request open by trickling.")                                                      \
+	X(http_handler_timeout, HTTP_HANDLER_TIMEOUT, DURATION(100 * MILLISECOND, HOUR),           \
+		ALWAYS("30s"), 0, "HTTP",                                                          \
+		"Time for working on a request, unless its route says otherwise; then it is "      \
+		"cancelled and answered 504.")                                                     \
+	X(http_write_stall_timeout, HTTP_WRITE_STALL_TIMEOUT,                                      \
+		DURATION(100 * MILLISECOND, 10 * MINUTE), ALWAYS("10s"), 0, "HTTP",                \
+		"How long a client may take nothing of its response before it is cut off.")        \
+	X(http_idle_timeout, HTTP_IDLE_TIMEOUT, DURATION(100 * MILLISECOND, HOUR), ALWAYS("60s"),  \
+		0, "HTTP",                                                                         \
+		"How long a connection may rest between two requests. Keep it above the idle "     \
+		"timeout of a load balancer in front.")                                            \
+	X(http_max_requests_per_connection, HTTP_MAX_REQUESTS_PER_CONNECTION,                      \
+		INTEGER(1, 100000000), ALWAYS("10000"), 0, "HTTP",                                 \
+		"Requests after which a connection is closed, so that load spreads anew.")         \
+	X(http_max_connection_age, HTTP_MAX_CONNECTION_AGE, DURATION(SECOND, 30 * 24 * HOUR),      \
+		ALWAYS("1h"), 0, "HTTP",                                                           \
+		"Age after which a connection is closed at its next pause.")                       \
+	X(http_max_pipelined, HTTP_MAX_PIPELINED, SIZE(1 * KILOBYTE, 1 * MEGABYTE),                \
+		ALWAYS("16kb"), 0, "HTTP",                                                         \
+		"Bytes read ahead of the request being answered; beyond it reading pauses.")       \
+	X(http_max_response_queue, HTTP_MAX_RESPONSE_QUEUE, SIZE(16 * KILOBYTE, 1024 * MEGABYTE),  \
+		ALWAYS("256kb"), 0, "HTTP",                                                        \
+		"Bytes of a response that wait for a slow client; beyond it the handler waits.")   \
+	X(http_compression_min, HTTP_COMPRESSION_MIN, SIZE(0, 1024 * MEGABYTE), ALWAYS("1kb"), 0,  \
+		"HTTP",                                                                            \
+		"Smallest response that is compressed; smaller ones gain nothing.")
+/* clang-format on */
+
+#endif
