@@ -57,6 +57,8 @@ TEST_O  := $(call object,$(TESTS) $(sort $(wildcard tests/*.c)))
 FUZZERS := $(patsubst fuzz/%.c,$(OUT)/fuzz-%,$(wildcard fuzz/*.c))
 BENCHES := $(patsubst benchmarks/%.c,$(OUT)/bench-%,$(wildcard benchmarks/*.c))
 
+BENCH_LIBS_json := $(shell pkg-config --libs jansson json-c 2>/dev/null)
+
 # --- products ----------------------------------------------------------------
 
 .PHONY: all tests fuzzers benches clean format deps dev
