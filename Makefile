@@ -58,6 +58,8 @@ FUZZERS := $(patsubst fuzz/%.c,$(OUT)/fuzz-%,$(wildcard fuzz/*.c))
 BENCHES := $(patsubst benchmarks/%.c,$(OUT)/bench-%,$(wildcard benchmarks/*.c))
 LIMITS  := $(patsubst benchmarks/limit/%.c,$(OUT)/limit-%,$(wildcard benchmarks/limit/*.c))
 
+BENCH_LIBS_json := $(shell pkg-config --libs jansson json-c 2>/dev/null)
+
 # --- products ----------------------------------------------------------------
 
 .PHONY: all tests fuzzers benches limits clean format deps dev hooks always
