@@ -55,10 +55,11 @@ void arena_init(struct arena *arena, size_t chunk_size, size_t limit)
 static void drop_newest(struct arena *arena)
 {
 	struct arena_chunk *chunk = arena->newest;
+	size_t size = chunk->size; /* read before valgrind is told to forget the content */
 
 	arena->newest = chunk->older;
-	UNPOISON(chunk, chunk->size);
-	mem_free(chunk, chunk->size);
+	UNPOISON(chunk, size);
+	mem_free(chunk, size);
 }
 
 void arena_done(struct arena *arena)
