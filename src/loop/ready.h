@@ -16,6 +16,7 @@ struct ready {
 	bool closed; /* by us: nothing may wait here any more */
 	struct wait *reader, *writer;
 	void (*on_change)(struct ready *); /* NULL: nobody is interested */
+	void *owner;                       /* of on_change; not touched here */
 };
 
 /* What a wait is for. */
