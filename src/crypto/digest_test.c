@@ -196,6 +196,24 @@ TEST(hmac_sha1_rfc2202)
 	EXPECT_HEX(got, SHA1_LEN, S("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"));
 }
 
+TEST(hmac_rfc7515)
+{
+	char key[64], signature[BASE64_SIZE(SHA256_LEN)];
+	uint8_t got[SHA256_LEN];
+
+	REQUIRE(base64_read_exact(BASE64_URL,
+		S("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1"
+		  "Z9CAow"),
+		key, sizeof(key)));
+	hmac(DIGEST_SHA256, str_of(key, sizeof(key)),
+		S("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MT"
+		  "kzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"),
+		got);
+	EXPECT_STR(str_of(signature,
+			   base64_write(BASE64_URL, signature, str_of((char *)got, sizeof(got)))),
+		S("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
+}
+
 TEST(hkdf_rfc5869)
 {
 	static const struct {
