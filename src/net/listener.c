@@ -141,6 +141,15 @@ int acceptor_start(struct acceptor *acceptor, struct poller *poller, struct time
 	return look(acceptor);
 }
 
+void acceptor_drain(struct acceptor *acceptor)
+{
+	struct address peer;
+	int fd;
+
+	while (!acceptor->watch.ready.closed && (fd = accept_one(acceptor, &peer)) >= 0)
+		acceptor->on_accept(acceptor, fd, &peer);
+}
+
 void acceptor_stop(struct acceptor *acceptor)
 {
 	timer_disarm(acceptor->timers, &acceptor->retry);

@@ -32,6 +32,8 @@ struct acceptor {
 
 /* on_accept and listener are set by the caller. -ERR_IO. */
 int acceptor_start(struct acceptor *acceptor, struct poller *poller, struct timers *timers);
+/* Accepts what is waiting now. For the end: whoever had connected before is not sent away. */
+void acceptor_drain(struct acceptor *acceptor);
 void acceptor_stop(struct acceptor *acceptor);
 
 #endif

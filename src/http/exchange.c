@@ -1,0 +1,378 @@
+/* One request from head to answer: parse, identify, route, run, reply, account. */
+#include "http/conn.h"
+
+#include "base/mem.h"
+#include "crypto/random.h"
+#include "crypto/uuid.h"
+#include "http/metrics.h"
+#include "observe/clock.h"
+
+enum {
+	POOL_KEEP = 64,          /* exchanges that a worker keeps for later */
+	ARENA_CHUNK = 8 * 1024,
+	OUT_KEEP = 64 * 1024,    /* a larger output buffer is given back */
+};
+
+/* --- the pool ----------------------------------------------------------- */
+
+static void exchange_free(struct exchange *exchange)
+{
+	mem_free(exchange->in.at, exchange->in.capacity);
+	buf_done(&exchange->out);
+	buf_done(&exchange->packed);
+	buf_done(&exchange->req.reply.headers);
+	arena_done(&exchange->req.arena);
+	mem_free(exchange, sizeof(*exchange));
+}
+
+static struct exchange *exchange_new(const struct server_limits *limits)
+{
+	struct exchange *exchange = mem_zalloc(sizeof(*exchange));
+
+	if (!exchange)
+		return NULL;
+
+	exchange->in.capacity = limits->head.head + limits->pipelined;
+	exchange->in.at = mem_alloc(exchange->in.capacity);
+	if (!exchange->in.at) {
+		mem_free(exchange, sizeof(*exchange));
+		return NULL;
+	}
+	buf_init(&exchange->out, limits->response_queue);
+	buf_init(&exchange->packed, limits->response_queue);
+	buf_init(&exchange->req.reply.headers, REPLY_HEADERS_MAX);
+	arena_init(&exchange->req.arena, ARENA_CHUNK, limits->request_memory);
+	return exchange;
+}
+
+struct exchange *exchange_take(struct server_worker *home)
+{
+	struct exchange *exchange = home->free;
+
+	if (!exchange)
+		return exchange_new(&home->server->limits);
+
+	home->free = exchange->next_free;
+	home->free_count--;
+	return exchange;
+}
+
+void exchange_give(struct server_worker *home, struct exchange *exchange)
+{
+	if (home->free_count >= POOL_KEEP) {
+		exchange_free(exchange);
+		return;
+	}
+	if (exchange->out.cap > OUT_KEEP)
+		buf_done(&exchange->out);
+	buf_reset(&exchange->out);
+	exchange->next_free = home->free;
+	home->free = exchange;
+	home->free_count++;
+}
+
+void exchange_free_all(struct server_worker *home)
+{
+	while (home->free) {
+		struct exchange *exchange = home->free;
+
+		home->free = exchange->next_free;
+		exchange_free(exchange);
+	}
+	home->free_count = 0;
+}
+
+/* --- who asks ----------------------------------------------------------- */
+
+static bool id_byte(char byte)
+{
+	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+	       (byte >= '0' && byte <= '9') || byte == '-' || byte == '_' || byte == '.' ||
+	       byte == ':' || byte == '/' || byte == '+' || byte == '=';
+}
+
+static bool well_formed_id(struct str id)
+{
+	if (id.len == 0 || id.len > REQ_ID_MAX)
+		return false;
+	for (size_t i = 0; i < id.len; i++)
+		if (!id_byte(id.at[i]))
+			return false;
+	return true;
+}
+
+/* The caller's x-request-id when it has one of sense, else a new one. */
+static void identify(struct req *req)
+{
+	struct str given = h1_value(&req->head, H1_X_REQUEST_ID);
+	struct uuid uuid;
+
+	if (well_formed_id(given)) {
+		memcpy(req->id_text, given.at, given.len);
+		req->id = str_of(req->id_text, given.len);
+		return;
+	}
+	uuid_v7(&uuid, clock_wall_us());
+	uuid_write(req->id_text, &uuid);
+	req->id = str_of(req->id_text, UUID_TEXT_LEN);
+}
+
+/* The caller's trace goes on when it sent exactly one well-formed traceparent, else one starts. */
+static void start_trace(struct req *req)
+{
+	struct trace parent, trace;
+	struct str value, second;
+	uint64_t parent_span = 0;
+	size_t at = 0;
+
+	if (h1_each(&req->head, H1_TRACEPARENT, &at, &value) &&
+		!h1_each(&req->head, H1_TRACEPARENT, &at, &second) && trace_parse(value, &parent)) {
+		trace = trace_child(&parent, random_u64());
+		parent_span = parent.span;
+	} else {
+		uint8_t random[TRACE_RANDOM_LEN];
+
+		random_bytes(random, sizeof(random));
+		trace = trace_start(random, true);
+	}
+	span_start(&req->span, &trace, parent_span, S("HTTP"), SPAN_SERVER);
+	trace_write_id(req->trace_text, &trace);
+	trace_write_span(req->span_text, trace.span);
+}
+
+static void begin(struct req *req, struct conn *conn)
+{
+	struct reply *reply = &req->reply;
+	struct buf headers = reply->headers;
+
+	buf_reset(&headers);
+	*reply = (struct reply){ .headers = headers };
+	arena_reset(&req->arena);
+	req->conn = conn;
+	req->peer = &conn->peer;
+	req->secure = conn->over_tls;
+	req->entry = &conn->site->router.unmatched;
+	req->began_ns = clock_now_ns();
+	req->close = false;
+	conn->requests++;
+}
+
+static void introduce(struct req *req)
+{
+	identify(req);
+	start_trace(req);
+	req->log = (struct log_context){
+		.request_id = req->id,
+		.trace_id = str_of(req->trace_text, TRACE_ID_LEN),
+		.span_id = str_of(req->span_text, TRACE_SPAN_LEN),
+	};
+	log_context_push(&req->log);
+}
+
+/* --- the head ----------------------------------------------------------- */
+
+/* Parses the head at the front of the inbox and steps behind it. */
+static int parse(struct exchange *exchange, struct conn *conn)
+{
+	struct inbox *in = &exchange->in;
+	struct req *req = &exchange->req;
+	struct str text;
+	int r;
+
+	if (exchange->head_len < 0) {
+		const struct err *err = &exchange->head_err;
+
+		/* Not parsed: nothing of the last request may shine through. */
+		memset(&req->head, 0, offsetof(struct h1_head, fields));
+		return fail(err->code, "%s", err->frames[0].text);
+	}
+
+	text = str_of(in->at + in->start, (size_t)exchange->head_len);
+	in->start += text.len;
+	exchange->body_at = in->start;
+	r = h1_head_parse(text, &conn->home->server->limits.head, &req->head);
+	if (r < 0) { /* what was read so far may serve the log, but nothing else */
+		struct str method = req->head.method_text, target = req->head.target_text;
+
+		memset(&req->head, 0, offsetof(struct h1_head, fields));
+		req->head.method_text = method;
+		req->head.target_text = target;
+	}
+	return r;
+}
+
+/* Whether this is to be the last exchange of its connection. */
+static bool last_exchange(const struct req *req, const struct conn *conn)
+{
+	const struct server *server = conn->home->server;
+
+	return !req->head.keep_alive || conn->requests >= server->limits.requests_per_connection ||
+	       sched_now() >= conn->expires_ns ||
+	       atomic_load_explicit(&server->draining, memory_order_relaxed);
+}
+
+/* --- the route ---------------------------------------------------------- */
+
+static int answer_options(struct req *req, const struct router_node *node)
+{
+	char allow[ROUTER_ALLOW_MAX];
+	int r = reply_header(req, S("allow"), str_of(allow, router_allow(node, allow)));
+
+	return r < 0 ? r : reply_empty(req, 204);
+}
+
+static int refuse_method(struct req *req, const struct router_node *node)
+{
+	char allow[ROUTER_ALLOW_MAX];
+	struct str list = str_of(allow, router_allow(node, allow));
+	int r = reply_header(req, S("allow"), list);
+
+	return r < 0 ? r : fail(ERR_METHOD, "only %.*s are possible here", STR_ARG(list));
+}
+
+/* "OPTIONS *" asks about the server as a whole. */
+static int answer_asterisk(struct req *req)
+{
+	int r = reply_header(req, S("allow"), S("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+
+	return r < 0 ? r : reply_empty(req, 204);
+}
+
+static int run_handler(struct req *req, struct conn *conn)
+{
+	const struct route *route = req->entry->route;
+	uint64_t time = route->deadline_ns ? route->deadline_ns : conn->home->server->limits.handler_ns;
+	int r;
+
+	scope_open(&req->scope, time == TIME_NEVER ? TIME_NEVER : sched_now() + time);
+	conn->scope = &req->scope;
+	r = route->run(req);
+	conn->scope = NULL;
+	if (scope_close(&req->scope) < 0 && r == 0)
+		r = -(int)err_last()->code;
+	return r;
+}
+
+static int dispatch(struct req *req, struct conn *conn)
+{
+	struct router_match match;
+	int r;
+
+	if (req->head.target.form == TARGET_ASTERISK)
+		return answer_asterisk(req);
+
+	r = router_find(&conn->site->router, req->head.method, req->head.target.path, &req->arena, &match);
+	if (r < 0)
+		return r;
+	if (!match.node)
+		return fail(ERR_NOT_FOUND, "there is nothing at this address");
+	if (!match.entry)
+		return req->head.method == HTTP_OPTIONS ? answer_options(req, match.node) :
+							  refuse_method(req, match.node);
+
+	req->entry = match.entry;
+	memcpy(req->params, match.params, sizeof(req->params));
+	body_begin(req);
+	if (!req->body.ended && req->head.framing == H1_BODY_LENGTH && req->head.length > req->body.limit) {
+		req->close = true; /* it is not worth reading */
+		return fail(ERR_TOO_LARGE, "the body has more than %llu bytes",
+			(unsigned long long)req->body.limit);
+	}
+	return run_handler(req, conn);
+}
+
+/* --- the account -------------------------------------------------------- */
+
+static enum log_level level_of(const struct req *req, int status)
+{
+	if (status >= 500)
+		return LOG_ERROR;
+	if (status >= 400)
+		return LOG_WARN;
+	return req->entry->route && req->entry->route->quiet ? LOG_DEBUG : LOG_INFO;
+}
+
+static void log_access(const struct req *req, const struct conn *conn, uint64_t took_ns, int failed)
+{
+	enum log_level level = level_of(req, req->reply.status);
+	struct str path = req->head.target.path.at ? req->head.target.path : req->head.target_text;
+	const struct log_field fields[] = {
+		LOG_STR("method", req->head.method_text),
+		LOG_STR("route", req->entry->pattern),
+		LOG_STR("path", path),
+		LOG_INT("status", req->reply.status),
+		LOG_DURATION(took_ns),
+		LOG_U64("bytesIn", req->body.received),
+		LOG_U64("bytesOut", req->reply.sent),
+		LOG_STR("client", str_of(conn->peer_text, conn->peer_len)),
+		LOG_ERR, /* last: only when it failed */
+	};
+
+	if (log_enabled(level))
+		log_write(level, S("request"), fields, LEN(fields) - (failed < 0 ? 0 : 1));
+}
+
+static void account(struct req *req, struct conn *conn, int failed)
+{
+	uint64_t took = clock_now_ns() - req->began_ns;
+	int status = req->reply.status;
+
+	log_access(req, conn, took, failed);
+	metrics_request(req->entry, status, took);
+
+	req->span.name = req->entry->title;
+	span_str(&req->span, "http.request.method", req->head.method_text);
+	span_str(&req->span, "http.route", req->entry->pattern);
+	span_str(&req->span, "url.path", req->head.target.path);
+	span_int(&req->span, "http.response.status_code", status);
+	span_str(&req->span, "client.address", str_of(conn->peer_text, conn->peer_len));
+	span_end(&req->span, status >= 500 ? SPAN_ERROR : SPAN_UNSET);
+	log_context_pop(&req->log);
+}
+
+/* --- all of it ---------------------------------------------------------- */
+
+/* Sees to it that there is an answer, whatever the handler did. */
+static int settle(struct req *req, int r)
+{
+	if (r == 0 && !req->reply.status)
+		r = fail(ERR_INTERNAL, "the handler gave no answer");
+	if (r < 0 && !req->reply.streaming && !req->reply.upgraded)
+		(void)reply_error(req, r);
+	return r;
+}
+
+bool exchange_run(struct exchange *exchange, struct conn *conn)
+{
+	struct req *req = &exchange->req;
+	bool body_gone = false;
+	int r, sent;
+
+	begin(req, conn);
+	r = parse(exchange, conn);
+	introduce(req);
+	req->body = (struct req_body){ .ended = r == 0 && req->head.framing == H1_BODY_NONE };
+	if (r == 0) {
+		req->close = last_exchange(req, conn);
+		r = dispatch(req, conn);
+	} else {
+		req->close = true; /* what follows on this connection is no request */
+	}
+
+	r = settle(req, r);
+	if (r == 0 || !req->reply.streaming) {
+		/* The head says whether the connection goes on, so the body must be out of the way first; but a
+		 * large answer must not wait for a client that waits for it. */
+		if (!req->close && !req->reply.streaming && !(body_gone = body_finish(req)))
+			req->close = true;
+		sent = reply_finish(req);
+	} else {
+		compress_done(&req->reply.compressor);
+		sent = r; /* it had begun: cutting it off is the only honest end */
+	}
+
+	account(req, conn, r < 0 ? r : sent);
+	if (sent < 0)
+		conn->broken = true;
+	return sent == 0 && !req->close && (body_gone || body_finish(req));
+}

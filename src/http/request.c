@@ -1,0 +1,12 @@
+/* Looking things up in a request. */
+#include "http/request.h"
+
+struct str req_param(const struct req *req, struct str name)
+{
+	for (size_t i = 0; i < req->entry->param_count; i++)
+		if (str_eq(req->entry->param_names[i], name))
+			return req->params[i];
+
+	CHECK(!"the route has a parameter of that name");
+	return str_of(NULL, 0);
+}

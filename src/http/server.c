@@ -1,0 +1,275 @@
+/* Listeners and workers: who gets a new connection, and how everything comes to an end. */
+#include "http/server.h"
+
+#include "base/mem.h"
+#include "http/conn.h"
+#include "http/metrics.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+	OTHER_DESCRIPTORS = 64,    /* files, epolls, log, database */
+	FIBERS_MAX = 200000,       /* of one worker; each is an active request */
+	COMPRESSORS_KEPT = 2, COMPRESSORS_MAX = 32,
+};
+
+/* --- set-up ------------------------------------------------------------- */
+
+void server_fit_limits(struct server_limits *limits)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		files = (struct rlimit){ 1024, 1024 };
+	if (files.rlim_cur < files.rlim_max) {
+		struct rlimit most = { files.rlim_max, files.rlim_max };
+
+		if (setrlimit(RLIMIT_NOFILE, &most) == 0)
+			files = most;
+	}
+
+	size_t room = files.rlim_cur > 2 * OTHER_DESCRIPTORS ? files.rlim_cur - OTHER_DESCRIPTORS :
+								OTHER_DESCRIPTORS;
+
+	if (limits->connections == 0 || limits->connections > room)
+		limits->connections = room;
+}
+
+int server_listen(struct server *server, const struct address *address, struct tls_server *tls,
+	struct site **ret)
+{
+	struct site *site = &server->sites[server->site_count];
+	int r;
+
+	CHECK(server->site_count < SERVER_SITES_MAX);
+	r = listener_open(&site->listener, address);
+	if (r < 0)
+		return r;
+
+	site->tls = tls;
+	site->open = true;
+	router_init(&site->router);
+	server->site_count++;
+	*ret = site;
+	return 0;
+}
+
+/* --- new connections ---------------------------------------------------- */
+
+/* An accepted socket on its way to the worker that will have it. */
+struct handover {
+	struct message message;
+	struct server_worker *to;
+	struct site *site;
+	struct address peer;
+	int fd;
+};
+
+static void arrive(struct message *message)
+{
+	struct handover *handover = CONTAINER_OF(message, struct handover, message);
+	struct handover copy = *handover;
+
+	mem_free(handover, sizeof(*handover));
+	conn_open(copy.to, copy.site, copy.fd, &copy.peer);
+}
+
+/* The worker with the fewest connections; this one among equals. */
+static struct server_worker *least_loaded(struct server_worker *here)
+{
+	struct server *server = here->server;
+	struct server_worker *best = here;
+	size_t least = atomic_load_explicit(&here->load, memory_order_relaxed);
+
+	for (size_t i = 0; i < server->worker_count; i++) {
+		size_t load = atomic_load_explicit(&server->workers[i].load, memory_order_relaxed);
+
+		if (load < least) {
+			least = load;
+			best = &server->workers[i];
+		}
+	}
+	return best;
+}
+
+/* Counts the connection in, unless a limit says no. conn_close counts it out. */
+static bool admit(struct server *server, const struct address *peer)
+{
+	bool exempt = server->exempt && server->exempt(peer);
+
+	if (atomic_fetch_add(&server->connections, 1) >= server->limits.connections ||
+		(!exempt &&
+			peers_enter(&server->peers, peer, server->limits.connections_per_address) < 0)) {
+		atomic_fetch_sub(&server->connections, 1);
+		metrics_count(HTTP_COUNTER_REFUSED);
+		return false;
+	}
+	metrics_count(HTTP_COUNTER_ACCEPTED);
+	metrics_connections(+1);
+	return true;
+}
+
+static void accepted(struct acceptor *acceptor, int fd, const struct address *peer)
+{
+	struct server_worker *here = CONTAINER_OF(worker_here(), struct server_worker, worker);
+	struct site *site = CONTAINER_OF(acceptor->listener, struct site, listener);
+	struct server_worker *to;
+	struct handover *handover;
+
+	if (!admit(here->server, peer)) {
+		(void)close(fd);
+		return;
+	}
+
+	to = least_loaded(here);
+	handover = to == here ? NULL : mem_alloc(sizeof(*handover));
+	if (!handover)
+		to = here; /* without memory for the hand-over it stays */
+	atomic_fetch_add(&to->load, 1);
+	if (to == here) {
+		conn_open(here, site, fd, peer);
+		return;
+	}
+	*handover = (struct handover){ { .deliver = arrive }, to, site, *peer, fd };
+	worker_send(&to->worker, &handover->message);
+}
+
+/* --- workers ------------------------------------------------------------ */
+
+static int start_on_thread(struct worker *worker)
+{
+	struct server_worker *self = CONTAINER_OF(worker, struct server_worker, worker);
+	struct server *server = self->server;
+	int r = 0;
+
+	if (log_thread_attach(0) < 0 || span_thread_attach(0) < 0)
+		r = -(int)err_last()->code;
+	for (size_t i = 0; i < server->site_count && r == 0; i++) {
+		self->acceptors[i].listener = &server->sites[i].listener;
+		self->acceptors[i].on_accept = accepted;
+		r = acceptor_start(&self->acceptors[i], &worker->poller, &worker->sched.timers);
+	}
+	return r;
+}
+
+static void stop_on_thread(struct worker *worker)
+{
+	struct server_worker *self = CONTAINER_OF(worker, struct server_worker, worker);
+	struct conn *conn;
+
+	for (size_t i = 0; i < self->server->site_count && !self->draining; i++)
+		acceptor_stop(&self->acceptors[i]);
+	LIST_EACH(conn, &self->conns, struct conn, link)
+		conn_close(conn);
+	exchange_free_all(self);
+	compress_pool_done(&self->compress);
+	span_thread_detach();
+	log_thread_detach();
+}
+
+static void init_worker(struct server *server, size_t index)
+{
+	struct server_worker *self = &server->workers[index];
+
+	self->server = server;
+	self->worker = (struct worker){
+		.index = (unsigned)index,
+		.fiber_limit = FIBERS_MAX,
+		.on_start = start_on_thread,
+		.on_stop = stop_on_thread,
+	};
+	link_init(&self->conns);
+	compress_pool_init(&self->compress, COMPRESSORS_KEPT, COMPRESSORS_MAX);
+}
+
+static void stop_workers(struct server *server, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		worker_stop(&server->workers[i].worker);
+	for (size_t i = 0; i < count; i++)
+		worker_join(&server->workers[i].worker);
+	mem_free(server->workers, server->worker_count * sizeof(*server->workers));
+	server->workers = NULL;
+	server->worker_count = 0;
+}
+
+int server_start(struct server *server, size_t workers)
+{
+	CHECK(workers > 0 && workers <= SERVER_WORKERS_MAX && server->site_count > 0);
+
+	if (metrics_init() < 0)
+		return err_wrap("while registering metrics");
+	server->workers = mem_zalloc(workers * sizeof(*server->workers));
+	if (!server->workers)
+		return -ERR_NO_MEMORY;
+
+	peers_init(&server->peers);
+	server->worker_count = workers;
+	for (size_t i = 0; i < workers; i++)
+		init_worker(server, i);
+	for (size_t i = 0; i < workers; i++) {
+		int r = worker_start(&server->workers[i].worker);
+
+		if (r < 0) {
+			struct err err = *err_last();
+
+			stop_workers(server, i);
+			peers_done(&server->peers);
+			return fail(err.code, "worker %zu: %s", i, err.frames[0].text);
+		}
+	}
+	atomic_store(&server->ready, true);
+	return 0;
+}
+
+/* --- the end ------------------------------------------------------------ */
+
+static void drain_here(struct message *message)
+{
+	struct server_worker *self = CONTAINER_OF(message, struct server_worker, drain);
+	struct conn *conn;
+
+	self->draining = true;
+	for (size_t i = 0; i < self->server->site_count; i++) {
+		/* What is in the backlog came before the end: it is served, not reset. */
+		acceptor_drain(&self->acceptors[i]);
+		acceptor_stop(&self->acceptors[i]);
+	}
+	LIST_EACH(conn, &self->conns, struct conn, link)
+		conn_drain(conn);
+}
+
+void server_drain(struct server *server)
+{
+	atomic_store(&server->ready, false);
+	atomic_store(&server->draining, true);
+	for (size_t i = 0; i < server->worker_count; i++) {
+		server->workers[i].drain.deliver = drain_here;
+		worker_send(&server->workers[i].worker, &server->workers[i].drain);
+	}
+}
+
+bool server_idle(const struct server *server)
+{
+	return atomic_load(&server->connections) == 0;
+}
+
+void server_stop(struct server *server)
+{
+	atomic_store(&server->ready, false);
+	atomic_store(&server->draining, true);
+	if (!server->workers)
+		return;
+	stop_workers(server, server->worker_count);
+	peers_done(&server->peers);
+}
+
+void server_done(struct server *server)
+{
+	for (size_t i = 0; i < server->site_count; i++) {
+		listener_close(&server->sites[i].listener);
+		router_done(&server->sites[i].router);
+	}
+	server->site_count = 0;
+}
