@@ -272,6 +272,8 @@ void compress_done(struct compressor *compressor)
 		if (state->br)
 			BrotliEncoderDestroyInstance(TAKE(state->br));
 		free_blocks(state, &state->blocks); /* of an instance that was given up */
+		if (state->bytes > COMPRESS_IDLE_MEMORY)
+			free_blocks(state, &state->spare);
 	}
 	list_push_first(&pool->idle[state->encoding], &state->link);
 	pool->idle_count[state->encoding]++;

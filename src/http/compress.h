@@ -3,9 +3,10 @@
  * streams that append to a buf.
  *
  * An encoder's state is large, so each worker keeps a few in a pool; all of it comes from mem_alloc
- * and is counted there. At most COMPRESS_GZIP_MEMORY (135 KB measured) or COMPRESS_BR_MEMORY (1.9
- * MB measured, whatever the length) for each compressor in use or kept, and at most `most` in use:
- * when they are all busy compress_begin says ERR_FULL, and the answer goes out as it is.
+ * and is counted there. In use a gzip state has 135 KB, a br state 0.6 MB for small bodies and 2.1
+ * MB for the worst that was found, whatever the length; more than the limits below is
+ * ERR_NO_MEMORY. At most `most` are in use: beyond that compress_begin says ERR_FULL, and the
+ * answer goes out as it is.
  *
  * A pool and its compressors belong to one thread at a time. Whoever compresses a body that holds
  * both a secret and text chosen by the client opens a side channel (BREACH); that is the caller's
@@ -21,6 +22,7 @@
 enum {
 	COMPRESS_GZIP_MEMORY = 160 * 1024,    /* bytes of one gzip state at most */
 	COMPRESS_BR_MEMORY = 4 * 1024 * 1024, /* bytes of one br state at most */
+	COMPRESS_IDLE_MEMORY = 1024 * 1024,   /* bytes of one idle state at most */
 };
 
 struct compress_state;

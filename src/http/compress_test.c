@@ -251,12 +251,12 @@ TEST(compress_br_memory_is_bounded_and_reused)
 
 	EXPECT_INT(compress_whole(&pool, ENCODING_BR, buf_str(&text), &out), 0);
 	first = mem_used() - buffers;
-	EXPECT(first > 0 && first <= COMPRESS_BR_MEMORY);
+	EXPECT(first > 0 && first <= COMPRESS_IDLE_MEMORY);
 	for (size_t len = TEXT_LIMIT / 2; len > 100; len /= 3) {
 		buf_reset(&out);
 		EXPECT_INT(compress_whole(&pool, ENCODING_BR, str_first(buf_str(&text), len), &out),
 			0);
-		EXPECT(mem_used() - buffers <= COMPRESS_BR_MEMORY);
+		EXPECT(mem_used() - buffers <= COMPRESS_IDLE_MEMORY);
 	}
 
 #ifdef BULKHEAD_FAULTS

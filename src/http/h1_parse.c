@@ -646,6 +646,17 @@ static int judge_framing(struct h1_head *head, const struct notes *notes)
 	return 0;
 }
 
+/* What is added to, or is for the log after an error; the rest is set in any case. */
+static void clear(struct h1_head *head)
+{
+	head->method_text = head->target_text = str_of(NULL, 0);
+	head->authority = (struct authority){ 0 };
+	head->length = 0;
+	head->close = false;
+	head->seen = 0;
+	head->count = 0;
+}
+
 int h1_head_parse(struct str text, const struct h1_limits *limits, struct h1_head *ret_head)
 {
 	struct h1_head *head = ret_head;
@@ -653,8 +664,7 @@ int h1_head_parse(struct str text, const struct h1_limits *limits, struct h1_hea
 	struct notes notes = { 0 };
 	int r;
 
-	memset(head, 0, offsetof(struct h1_head, first));
-	head->count = 0;
+	clear(head);
 	if (text.len > limits->head)
 		return fail(ERR_HEAD_TOO_LARGE, "the head is too large");
 	if (text.len >= 2 && text.at[0] == '\r' && text.at[1] == '\n')
