@@ -209,7 +209,7 @@ TEST(log_slow_sink_never_blocks)
 	ssize_t got;
 	bool reported = false;
 
-	REQUIRE(pipe(ends) == 0);
+	REQUIRE(pipe(ends) == 0 && fcntl(ends[1], F_SETPIPE_SZ, 4096) == 4096);
 	open_fd(ends[1], LOG_INFO);
 	REQUIRE(log_thread_attach(32 * KILOBYTE) == 0);
 
@@ -242,7 +242,7 @@ TEST(log_close_keeps_its_deadline)
 	int ends[2];
 	uint64_t start_ns;
 
-	REQUIRE(pipe(ends) == 0);
+	REQUIRE(pipe(ends) == 0 && fcntl(ends[1], F_SETPIPE_SZ, 4096) == 4096);
 	open_fd(ends[1], LOG_INFO);
 	for (int i = 0; i < 2000; i++)
 		log_info("more than a pipe holds, and nobody reads it", LOG_INT("i", i));

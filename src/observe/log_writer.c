@@ -428,6 +428,7 @@ static void *run(void *arg)
 		rest(idle > IDLE_NAPS);
 	}
 
+	atomic_store(&writer.thread_id, 0);
 	(void)pthread_mutex_lock(&registry);
 	writer.running = false;
 	(void)pthread_cond_broadcast(&progress);

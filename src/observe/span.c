@@ -18,7 +18,7 @@
 enum {
 	CAPACITY = 256,
 	RINGS_MAX = 256,
-	WORDS = (sizeof(struct span) + 7) / 8,
+	WORDS = sizeof(struct span) / 8,
 };
 
 struct slot {
@@ -128,25 +128,28 @@ void span_str(struct span *span, const char *key, struct str text)
 	span->text_len = (uint16_t)(span->text_len + text.len);
 }
 
-/* Words of the record from the start up to the end of what is in use of its text. */
-static size_t words_used(const struct span *span)
+/* Copies `len` bytes of the record, from `at` on, into the slot; both in whole words. */
+static void put_words(struct slot *slot, const struct span *span, size_t at, size_t len)
 {
-	return (offsetof(struct span, text) + span->text_len + 7) / 8;
-}
-
-static void put(struct span_ring *ring, const struct span *span)
-{
-	uint64_t number = atomic_load_explicit(&ring->head, memory_order_relaxed);
-	struct slot *slot = &ring->slots[number & (ring->capacity - 1)];
-	size_t words = words_used(span);
-
-	atomic_store_explicit(&slot->sequence, 2 * number + 1, memory_order_relaxed);
-	for (size_t i = 0; i < words; i++) {
+	for (size_t i = at / 8; i < (at + len + 7) / 8; i++) {
 		uint64_t word;
 
 		memcpy(&word, (const char *)span + i * 8, 8);
 		atomic_store_explicit(&slot->words[i], word, memory_order_release);
 	}
+}
+
+/* Only what is in use of the attributes and the text; behind it older records show through. */
+static void put(struct span_ring *ring, const struct span *span)
+{
+	enum { ATTRIBUTES = offsetof(struct span, attributes), TEXT = offsetof(struct span, text) };
+	uint64_t number = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	struct slot *slot = &ring->slots[number & (ring->capacity - 1)];
+
+	_Static_assert(TEXT % 8 == 0 && sizeof(*span) % 8 == 0, "copied in words");
+	atomic_store_explicit(&slot->sequence, 2 * number + 1, memory_order_relaxed);
+	put_words(slot, span, 0, ATTRIBUTES + span->attribute_count * sizeof(*span->attributes));
+	put_words(slot, span, TEXT, span->text_len);
 	atomic_store_explicit(&slot->sequence, 2 * number + 2, memory_order_release);
 	atomic_store_explicit(&ring->head, number + 1, memory_order_release);
 }
@@ -205,9 +208,8 @@ static bool copy(struct slot *slot, uint64_t number, struct span *ret)
 
 	for (size_t i = 0; i < WORDS; i++) {
 		uint64_t word = atomic_load_explicit(&slot->words[i], memory_order_acquire);
-		size_t at = i * 8;
 
-		memcpy((char *)ret + at, &word, MIN((size_t)8, sizeof(*ret) - at));
+		memcpy((char *)ret + i * 8, &word, 8);
 	}
 	return atomic_load_explicit(&slot->sequence, memory_order_relaxed) == wanted;
 }
