@@ -1,4 +1,5 @@
-/* Reading the body of a request: by length or in chunks, under the clock that keeps slow senders away. */
+/* Reading the body of a request: by length or in chunks, under the clock that keeps slow senders
+ * away. */
 #include "http/conn.h"
 
 enum { DRAIN_BYTES = 64 * 1024 }; /* of a body nobody wanted; more costs the connection */
@@ -15,7 +16,8 @@ void body_begin(struct req *req)
 	const struct server_limits *limits = &req->conn->home->server->limits;
 	struct req_body *body = &req->body;
 
-	*body = (struct req_body){ .limit = limits->body, .owes_continue = req->head.expect_continue };
+	*body = (struct req_body){ .limit = limits->body,
+		.owes_continue = req->head.expect_continue };
 	if (req->entry->route && req->entry->route->body_max)
 		body->limit = req->entry->route->body_max;
 	body->left = req->head.framing == H1_BODY_LENGTH ? req->head.length : 0;
@@ -67,7 +69,8 @@ static ssize_t receive(struct req *req, char *at, size_t size)
 	return got;
 }
 
-/* Makes sure the inbox has a byte. What was in it is used up, so it starts again behind the head. */
+/* Makes sure the inbox has a byte. What was in it is used up, so it starts again behind the head.
+ */
 static int fill_inbox(struct req *req)
 {
 	struct exchange *exchange = exchange_of(req);
@@ -152,8 +155,8 @@ ssize_t req_read(struct req *req, char *at, size_t size)
 			(unsigned long long)body->limit);
 	}
 
-	got = req->head.framing == H1_BODY_CHUNKED ? read_chunked(req, at, size) :
-						     read_by_length(req, at, size);
+	got = req->head.framing == H1_BODY_CHUNKED ? read_chunked(req, at, size)
+						   : read_by_length(req, at, size);
 	if (got < 0)
 		body->failed = true;
 	else
@@ -161,7 +164,8 @@ ssize_t req_read(struct req *req, char *at, size_t size)
 	return got;
 }
 
-/* A body whose length is known: where it is, when all of it has arrived, else collected in the arena. */
+/* A body whose length is known: where it is, when all of it has arrived, else collected in the
+ * arena. */
 static int read_all_by_length(struct req *req, struct str *ret)
 {
 	struct inbox *in = &exchange_of(req)->in;

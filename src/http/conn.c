@@ -1,8 +1,11 @@
-/* The life of a connection: accepted, waiting, busy, waiting, ..., closed. What happens while it is busy is
- * http/exchange.c. */
+/* The life of a connection: accepted, waiting, busy, waiting, ..., closed. What happens while it is
+ * busy is http/exchange.c. */
 #include "http/conn.h"
 
 #include "base/mem.h"
+#include "http/metrics.h"
+
+#include <unistd.h>
 
 enum {
 	BURST = 16,                /* pipelined requests before others get a turn */
@@ -21,7 +24,8 @@ static const struct server_limits *limits_of(const struct conn *conn)
 	return &conn->home->server->limits;
 }
 
-/* The connection must get on by then. Timers are lazy: an armed one that fires too early is armed again. */
+/* The connection must get on by then. Timers are lazy: an armed one that fires too early is armed
+ * again. */
 static int set_deadline(struct conn *conn, uint64_t at_ns)
 {
 	struct timers *timers = &conn->home->worker.sched.timers;
@@ -45,7 +49,8 @@ static struct conn *conn_new(struct server_worker *home, struct site *site)
 	conn->home = home;
 	conn->site = site;
 	conn->heard_nothing = true;
-	/* A quarter of jitter, or connections that came together would all have to come again together. */
+	/* A quarter of jitter, or connections that came together would all have to come again
+	 * together. */
 	conn->expires_ns = sched_now() + age - age / 4 * (sched_now() / 1024 % 256) / 256;
 	conn->timer = (struct timer){ .fire = conn_expired };
 	buf_init(&conn->stash, home->server->limits.head.head + 1);
@@ -71,6 +76,7 @@ struct conn *conn_open_stream(struct server_worker *home, struct site *site, str
 	conn->peer_len = address_write_host(&conn->peer, conn->peer_text);
 	home->load++;
 	atomic_fetch_add(&home->server->connections, 1);
+	metrics_connections(+1);
 	conn->state = CONN_WAITING;
 	attach(conn, stream);
 	if (set_deadline(conn, sched_now() + limits_of(conn)->head_ns) < 0) {
@@ -89,6 +95,7 @@ static void leave(struct server_worker *home, const struct conn *conn)
 		peers_leave(&server->peers, &conn->peer);
 	atomic_fetch_sub(&home->load, 1);
 	atomic_fetch_sub(&server->connections, 1);
+	metrics_connections(-1);
 }
 
 void conn_close(struct conn *conn)
@@ -140,8 +147,8 @@ void conn_open(struct server_worker *home, struct site *site, int fd, const stru
 		conn->tcp.watch.ready.readable = false; /* epoll will say when */
 		attach(conn, &conn->tcp.stream);
 		conn->state = CONN_WAITING;
-		r = site->tls ? start_tls(conn) :
-				set_deadline(conn, sched_now() + limits_of(conn)->head_ns);
+		r = site->tls ? start_tls(conn)
+			      : set_deadline(conn, sched_now() + limits_of(conn)->head_ns);
 	}
 	if (r < 0)
 		conn_close(conn);
@@ -190,7 +197,8 @@ static enum seek scan_inbox(struct conn *conn, struct exchange *exchange)
 	return SEEK_FOUND;
 }
 
-/* Reads until the head is complete, nothing more is there now, or the other side has gone. Never parks. */
+/* Reads until the head is complete, nothing more is there now, or the other side has gone. Never
+ * parks. */
 static enum seek seek_head(struct conn *conn, struct exchange *exchange)
 {
 	struct inbox *in = &exchange->in;
@@ -256,8 +264,8 @@ static void rest(struct conn *conn, struct exchange *exchange, size_t had)
 
 /* --- busy --------------------------------------------------------------- */
 
-/* After the last answer: what the client still sends is thrown away for a while, since closing a socket with
- * unread input would destroy the answer on its way. */
+/* After the last answer: what the client still sends is thrown away for a while, since closing a
+ * socket with unread input would destroy the answer on its way. */
 static void linger(struct conn *conn)
 {
 	uint64_t deadline = sched_now() + LINGER_TIME;
@@ -395,7 +403,8 @@ static void say_too_slow(struct conn *conn)
 		return;
 	}
 	unstash(conn, exchange);
-	exchange->head_len = fail(ERR_SLOW_REQUEST, "the head of the request was not complete in time");
+	exchange->head_len =
+		fail(ERR_SLOW_REQUEST, "the head of the request was not complete in time");
 	exchange->head_err = *err_last();
 	go(conn, exchange);
 }

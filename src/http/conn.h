@@ -1,7 +1,7 @@
 /*
- * A connection between its requests is a record: no fiber, no buffer, no stack. When the bytes of a whole
- * head have arrived, it gets an exchange (the memory of a request) and a fiber, and keeps them until there is
- * nothing more to do. Internal to this folder.
+ * A connection between its requests is a record: no fiber, no buffer, no stack. When the bytes of a
+ * whole head have arrived, it gets an exchange (the memory of a request) and a fiber, and keeps
+ * them until there is nothing more to do. Internal to this folder.
  */
 #ifndef HTTP_CONN_H
 #define HTTP_CONN_H
@@ -26,11 +26,12 @@ struct inbox {
 struct exchange {
 	struct exchange *next_free;
 	struct inbox in;
-	ptrdiff_t head_len;   /* of the head at the front of `in`, or the negative code that it is hopeless */
-	struct err head_err;  /* why */
-	size_t body_at;       /* where in `in` the bytes behind the head begin */
-	struct buf out;       /* replies not yet sent */
-	struct buf packed;    /* a body in the making: an error, or compressed */
+	ptrdiff_t head_len;  /* of the head at the front of `in`, or the negative code that it is
+				hopeless */
+	struct err head_err; /* why */
+	size_t body_at;      /* where in `in` the bytes behind the head begin */
+	struct buf out;      /* replies not yet sent */
+	struct buf packed;   /* a body in the making: an error, or compressed */
 	struct req req;
 };
 
@@ -40,19 +41,19 @@ struct conn {
 	struct tls tls;
 	bool over_tls, own_tcp;
 	enum conn_state state;
-	bool broken;             /* nothing can be written any more */
-	bool heard_nothing;      /* since it was opened */
+	bool broken;        /* nothing can be written any more */
+	bool heard_nothing; /* since it was opened */
 	struct server_worker *home;
 	struct site *site;
-	struct link link;        /* in home->conns */
-	struct timer timer;      /* fires at `armed_ns`; what counts is `deadline_ns` */
+	struct link link;   /* in home->conns */
+	struct timer timer; /* fires at `armed_ns`; what counts is `deadline_ns` */
 	uint64_t armed_ns, deadline_ns;
-	uint64_t expires_ns;     /* after that, no further request */
+	uint64_t expires_ns; /* after that, no further request */
 	size_t requests;
-	struct buf stash;        /* a part of a head, while there is no exchange */
+	struct buf stash; /* a part of a head, while there is no exchange */
 	struct h1_scan scan;
 	struct exchange *exchange; /* while busy */
-	struct scope *scope;     /* of the running handler, to be cancelled when the client goes */
+	struct scope *scope; /* of the running handler, to be cancelled when the client goes */
 	struct address peer;
 	char peer_text[ADDRESS_TEXT_MAX];
 	size_t peer_len;
@@ -101,7 +102,8 @@ struct exchange *exchange_take(struct server_worker *home);
 void exchange_give(struct server_worker *home, struct exchange *exchange);
 void exchange_free_all(struct server_worker *home);
 
-/* Serves the request whose head is at the front of the inbox. True when the connection may go on. */
+/* Serves the request whose head is at the front of the inbox. True when the connection may go on.
+ */
 bool exchange_run(struct exchange *exchange, struct conn *conn);
 
 /* http/body.c: before the handler, and after it: true when the body is out of the way. */

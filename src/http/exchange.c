@@ -8,9 +8,9 @@
 #include "observe/clock.h"
 
 enum {
-	POOL_KEEP = 64,          /* exchanges that a worker keeps for later */
+	POOL_KEEP = 64, /* exchanges that a worker keeps for later */
 	ARENA_CHUNK = 8 * 1024,
-	OUT_KEEP = 64 * 1024,    /* a larger output buffer is given back */
+	OUT_KEEP = 64 * 1024, /* a larger output buffer is given back */
 };
 
 /* --- the pool ----------------------------------------------------------- */
@@ -241,7 +241,8 @@ static int answer_asterisk(struct req *req)
 static int run_handler(struct req *req, struct conn *conn)
 {
 	const struct route *route = req->entry->route;
-	uint64_t time = route->deadline_ns ? route->deadline_ns : conn->home->server->limits.handler_ns;
+	uint64_t time =
+		route->deadline_ns ? route->deadline_ns : conn->home->server->limits.handler_ns;
 	int r;
 
 	scope_open(&req->scope, time == TIME_NEVER ? TIME_NEVER : sched_now() + time);
@@ -261,19 +262,21 @@ static int dispatch(struct req *req, struct conn *conn)
 	if (req->head.target.form == TARGET_ASTERISK)
 		return answer_asterisk(req);
 
-	r = router_find(&conn->site->router, req->head.method, req->head.target.path, &req->arena, &match);
+	r = router_find(
+		&conn->site->router, req->head.method, req->head.target.path, &req->arena, &match);
 	if (r < 0)
 		return r;
 	if (!match.node)
 		return fail(ERR_NOT_FOUND, "there is nothing at this address");
 	if (!match.entry)
-		return req->head.method == HTTP_OPTIONS ? answer_options(req, match.node) :
-							  refuse_method(req, match.node);
+		return req->head.method == HTTP_OPTIONS ? answer_options(req, match.node)
+							: refuse_method(req, match.node);
 
 	req->entry = match.entry;
 	memcpy(req->params, match.params, sizeof(req->params));
 	body_begin(req);
-	if (!req->body.ended && req->head.framing == H1_BODY_LENGTH && req->head.length > req->body.limit) {
+	if (!req->body.ended && req->head.framing == H1_BODY_LENGTH &&
+		req->head.length > req->body.limit) {
 		req->close = true; /* it is not worth reading */
 		return fail(ERR_TOO_LARGE, "the body has more than %llu bytes",
 			(unsigned long long)req->body.limit);
@@ -297,13 +300,9 @@ static void log_access(const struct req *req, const struct conn *conn, uint64_t 
 	enum log_level level = level_of(req, req->reply.status);
 	struct str path = req->head.target.path.at ? req->head.target.path : req->head.target_text;
 	const struct log_field fields[] = {
-		LOG_STR("method", req->head.method_text),
-		LOG_STR("route", req->entry->pattern),
-		LOG_STR("path", path),
-		LOG_INT("status", req->reply.status),
-		LOG_DURATION(took_ns),
-		LOG_U64("bytesIn", req->body.received),
-		LOG_U64("bytesOut", req->reply.sent),
+		LOG_STR("method", req->head.method_text), LOG_STR("route", req->entry->pattern),
+		LOG_STR("path", path), LOG_INT("status", req->reply.status), LOG_DURATION(took_ns),
+		LOG_U64("bytesIn", req->body.received), LOG_U64("bytesOut", req->reply.sent),
 		LOG_STR("client", str_of(conn->peer_text, conn->peer_len)),
 		LOG_ERR, /* last: only when it failed */
 	};
@@ -361,8 +360,8 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 
 	r = settle(req, r);
 	if (r == 0 || !req->reply.streaming) {
-		/* The head says whether the connection goes on, so the body must be out of the way first; but a
-		 * large answer must not wait for a client that waits for it. */
+		/* The head says whether the connection goes on, so the body must be out of the way
+		 * first; but a large answer must not wait for a client that waits for it. */
 		if (!req->close && !req->reply.streaming && !(body_gone = body_finish(req)))
 			req->close = true;
 		sent = reply_finish(req);

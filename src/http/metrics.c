@@ -1,5 +1,5 @@
-/* Counters and histograms of the server. A series is looked up once per route and status, then remembered in
- * the route's entry. */
+/* Counters and histograms of the server. A series is looked up once per route and status, then
+ * remembered in the route's entry. */
 #include "http/metrics.h"
 
 #include "base/err.h"
@@ -55,11 +55,11 @@ static const struct metric *duration_of(struct router_entry *entry, int status)
 	if (LIKELY(metric))
 		return metric;
 
-	/* An entry has one method, but for HEAD beside GET and for what matched no route: those are told apart
-	 * by nobody, since a client could invent methods without end. */
+	/* An entry has one method, but for HEAD beside GET and for what matched no route: those are
+	 * told apart by nobody, since a client could invent methods without end. */
 	method = entry->route ? http_method_text(entry->route->method) : S("_OTHER");
-	metric = metric_series(durations,
-		(struct str[]){ method, entry->pattern, str_of(code, sizeof(code)) });
+	metric = metric_series(
+		durations, (struct str[]){ method, entry->pattern, str_of(code, sizeof(code)) });
 	atomic_store_explicit(place, metric, memory_order_release);
 	return metric;
 }

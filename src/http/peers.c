@@ -1,4 +1,5 @@
-/* A sharded table of counters, keyed by address with a secret hash, so that no client can choose its chain. */
+/* A sharded table of counters, keyed by address with a secret hash, so that no client can choose
+ * its chain. */
 #include "http/peers.h"
 
 #include "base/check.h"
@@ -34,8 +35,8 @@ void peers_done(struct peers *peers)
 	}
 }
 
-static struct peers_shard *shard_of(struct peers *peers, const struct address *address,
-	unsigned char *key, uint64_t *ret_hash)
+static struct peers_shard *shard_of(
+	struct peers *peers, const struct address *address, unsigned char *key, uint64_t *ret_hash)
 {
 	address_key(address, key);
 	*ret_hash = hash_str(str_of((char *)key, KEY_LEN));

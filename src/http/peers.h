@@ -1,4 +1,5 @@
-/* How many connections each address holds. Shared by all workers: touched when a connection comes or goes. */
+/* How many connections each address holds. Shared by all workers: touched when a connection comes
+ * or goes. */
 #ifndef HTTP_PEERS_H
 #define HTTP_PEERS_H
 
@@ -23,8 +24,8 @@ struct peers {
 void peers_init(struct peers *peers);
 void peers_done(struct peers *peers);
 
-/* Counts one more connection of the address, unless it has `limit` already: -ERR_TOO_MANY; -ERR_NO_MEMORY.
- * The table is as large as the number of connections. */
+/* Counts one more connection of the address, unless it has `limit` already: -ERR_TOO_MANY;
+ * -ERR_NO_MEMORY. The table is as large as the number of connections. */
 int peers_enter(struct peers *peers, const struct address *address, size_t limit);
 
 /* One less. */

@@ -6,7 +6,8 @@ enum {
 	KEEP_PACKED = 64 * 1024,
 };
 
-/* What a current helmet sends, in the form that fits an API: nothing may be framed, sniffed or embedded. */
+/* What a current helmet sends, in the form that fits an API: nothing may be framed, sniffed or
+ * embedded. */
 static const char security[] =
 	"content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
 	"cross-origin-opener-policy: same-origin\r\n"
@@ -38,8 +39,8 @@ static bool value_byte(unsigned char byte)
 static bool reserved(struct str name)
 {
 	static const struct str names[] = { S_INIT("content-length"), S_INIT("transfer-encoding"),
-		S_INIT("connection"), S_INIT("date"), S_INIT("content-type"), S_INIT("content-encoding"),
-		S_INIT("x-request-id"), S_INIT("upgrade") };
+		S_INIT("connection"), S_INIT("date"), S_INIT("content-type"),
+		S_INIT("content-encoding"), S_INIT("x-request-id"), S_INIT("upgrade") };
 
 	for (size_t i = 0; i < LEN(names); i++)
 		if (str_eq(name, names[i]))
@@ -77,7 +78,8 @@ static void append_framing(struct req *req, struct buf *out)
 
 	if (reply->chunked) {
 		buf_append(out, S("transfer-encoding: chunked\r\n"));
-	} else if (reply->has_length && !(http_status_bodyless(reply->status) && reply->length == 0)) {
+	} else if (reply->has_length &&
+		   !(http_status_bodyless(reply->status) && reply->length == 0)) {
 		buf_append(out, S("content-length: "));
 		buf_u64(out, reply->length);
 		buf_append(out, S("\r\n"));
@@ -133,8 +135,8 @@ static enum encoding wanted_encoding(struct req *req)
 	return encoding_wish_choose(&wish);
 }
 
-/* Replaces a whole body by its compressed form, when that is wanted and smaller. Failing is no error: the body
- * then goes out as it is. */
+/* Replaces a whole body by its compressed form, when that is wanted and smaller. Failing is no
+ * error: the body then goes out as it is. */
 static void compress_body(struct req *req)
 {
 	struct reply *reply = &req->reply;
@@ -215,9 +217,8 @@ int reply_begin(struct req *req, int status, struct str content_type, uint64_t l
 
 	if (!reply->has_length || length >= req->conn->home->server->limits.compress_from)
 		reply->encoding = wanted_encoding(req);
-	if (reply->encoding != ENCODING_IDENTITY && compress_begin(&reply->compressor,
-							    &req->conn->home->compress,
-							    reply->encoding) < 0)
+	if (reply->encoding != ENCODING_IDENTITY &&
+		compress_begin(&reply->compressor, &req->conn->home->compress, reply->encoding) < 0)
 		reply->encoding = ENCODING_IDENTITY;
 	if (reply->encoding != ENCODING_IDENTITY)
 		reply->has_length = false;
@@ -257,8 +258,8 @@ static int send_compressed(struct req *req, struct str piece, bool last)
 	if (piece.len)
 		r = compress_write(&reply->compressor, piece, packed);
 	if (r == 0)
-		r = last ? compress_end(&reply->compressor, packed) :
-			   compress_flush(&reply->compressor, packed);
+		r = last ? compress_end(&reply->compressor, packed)
+			 : compress_flush(&reply->compressor, packed);
 	return r < 0 ? r : send_piece(req, buf_str(packed));
 }
 
@@ -305,7 +306,9 @@ static int finish_stream(struct req *req)
 int reply_finish(struct req *req)
 {
 	struct buf *packed = &exchange_of(req)->packed;
-	int r = req->reply.upgraded ? 0 : req->reply.streaming ? finish_stream(req) : finish_whole(req);
+	int r = req->reply.upgraded    ? 0
+		: req->reply.streaming ? finish_stream(req)
+				       : finish_whole(req);
 
 	if (packed->cap > KEEP_PACKED) /* after it was sent or copied */
 		buf_done(packed);
@@ -327,7 +330,8 @@ static bool asked_for(const struct req *req, struct str protocol)
 	return false;
 }
 
-int reply_upgrade(struct req *req, struct str protocol, struct stream **ret_stream, struct str *ret_rest)
+int reply_upgrade(
+	struct req *req, struct str protocol, struct stream **ret_stream, struct str *ret_rest)
 {
 	struct reply *reply = &req->reply;
 	struct exchange *exchange = exchange_of(req);
@@ -336,7 +340,8 @@ int reply_upgrade(struct req *req, struct str protocol, struct stream **ret_stre
 
 	CHECK(!reply->status);
 	if (!asked_for(req, protocol))
-		return fail(ERR_UPGRADE, "this address speaks %.*s after an upgrade", STR_ARG(protocol));
+		return fail(ERR_UPGRADE, "this address speaks %.*s after an upgrade",
+			STR_ARG(protocol));
 
 	reply->status = 101;
 	reply->upgraded = true;
@@ -360,8 +365,8 @@ int reply_upgrade(struct req *req, struct str protocol, struct stream **ret_stre
 /* --- errors ------------------------------------------------------------- */
 
 /* What the caller may read of an error: of ours (5xx) nothing but the table's sentence. */
-static void write_error(struct json_writer *json, const struct err *err, const struct err_info *info,
-	bool show_causes)
+static void write_error(struct json_writer *json, const struct err *err,
+	const struct err_info *info, bool show_causes)
 {
 	struct str message = info->text;
 
@@ -384,8 +389,8 @@ static void write_error(struct json_writer *json, const struct err *err, const s
 	json_write_object_end(json);
 }
 
-static int write_error_body(struct req *req, const struct err *err, const struct err_info *info,
-	struct buf *body)
+static int write_error_body(
+	struct req *req, const struct err *err, const struct err_info *info, struct buf *body)
 {
 	struct json_writer json;
 

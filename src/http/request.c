@@ -1,6 +1,18 @@
 /* Looking things up in a request. */
 #include "http/request.h"
 
+#include "http/conn.h"
+
+const struct server *req_server(const struct req *req)
+{
+	return req->conn->home->server;
+}
+
+bool req_from_operator(const struct req *req)
+{
+	return req->conn->site->place & ROUTE_OPS;
+}
+
 struct str req_param(const struct req *req, struct str name)
 {
 	for (size_t i = 0; i < req->entry->param_count; i++)

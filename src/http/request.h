@@ -6,8 +6,9 @@
  *             return reply_json(req, 200, S("{\"message\":\"hello\"}"));
  *     }
  *
- * It reads the body when it wants it, replies once, and returns 0; or it returns what fail() gave, and the
- * server answers in the error shape. Everything hangs on the request's arena and ends with it.
+ * It reads the body when it wants it, replies once, and returns 0; or it returns what fail() gave,
+ * and the server answers in the error shape. Everything hangs on the request's arena and ends with
+ * it.
  */
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
@@ -19,29 +20,30 @@
 #include "http/h1_chunk.h"
 #include "http/h1_parse.h"
 #include "http/router.h"
-#include "json/writer.h"
 #include "net/address.h"
 #include "net/stream.h"
 #include "observe/log.h"
 #include "observe/span.h"
+#include "json/writer.h"
 
 struct conn;
+struct server;
 
 enum {
-	REQ_ID_MAX = 128,     /* bytes of an x-request-id that is taken over */
+	REQ_ID_MAX = 128,              /* bytes of an x-request-id that is taken over */
 	REPLY_HEADERS_MAX = 16 * 1024, /* bytes of all headers that a handler adds */
 };
 
 /* How far the body has come. */
 struct req_body {
-	uint64_t limit;       /* bytes the route takes */
-	uint64_t left;        /* H1_BODY_LENGTH: bytes not yet read */
-	uint64_t received;    /* bytes read so far */
-	uint64_t began_ns;    /* when the first read had to wait; 0: not yet */
+	uint64_t limit;        /* bytes the route takes */
+	uint64_t left;         /* H1_BODY_LENGTH: bytes not yet read */
+	uint64_t received;     /* bytes read so far */
+	uint64_t began_ns;     /* when the first read had to wait; 0: not yet */
 	struct h1_chunk chunk; /* H1_BODY_CHUNKED */
-	bool ended;           /* all of it was read */
-	bool failed;          /* broken or too slow: nothing more can be read */
-	bool owes_continue;   /* the client waits for "100 Continue" */
+	bool ended;            /* all of it was read */
+	bool failed;           /* broken or too slow: nothing more can be read */
+	bool owes_continue;    /* the client waits for "100 Continue" */
 };
 
 /* The reply, as far as it is known. */
@@ -52,13 +54,13 @@ struct reply {
 	struct str body;    /* a whole one */
 	bool streaming;     /* the head is out; reply_write adds */
 	bool chunked;
-	bool has_length;    /* streaming with a known length */
-	bool upgraded;      /* 101: the stream belongs to the handler */
-	uint64_t length;    /* of the whole body as sent */
-	uint64_t sent;      /* bytes of the body, before the transfer coding */
+	bool has_length; /* streaming with a known length */
+	bool upgraded;   /* 101: the stream belongs to the handler */
+	uint64_t length; /* of the whole body as sent */
+	uint64_t sent;   /* bytes of the body, before the transfer coding */
 	enum encoding encoding;
 	struct compressor compressor;
-	int failed;         /* the stream broke: negative */
+	int failed; /* the stream broke: negative */
 };
 
 struct req {
@@ -88,21 +90,29 @@ struct req {
 
 /* --- the request -------------------------------------------------------- */
 
-/* Value of the path parameter of that name; CHECK fails when the route has none. Decoded; may contain '/'. */
+/* The server it came to. */
+const struct server *req_server(const struct req *req);
+
+/* True on the operators' port, where details may be told. */
+bool req_from_operator(const struct req *req);
+
+/* Value of the path parameter of that name; CHECK fails when the route has none. Decoded; may
+ * contain '/'. */
 struct str req_param(const struct req *req, struct str name);
 
-/* Reads at least 1 byte of the body, or its end (0). -ERR_SLOW_REQUEST, -ERR_TOO_LARGE, -ERR_INVALID (bad
- * chunks), -ERR_CLOSED, or what park says. Sends "100 Continue" at the first call if the client waits. */
+/* Reads at least 1 byte of the body, or its end (0). -ERR_SLOW_REQUEST, -ERR_TOO_LARGE,
+ * -ERR_INVALID (bad chunks), -ERR_CLOSED, or what park says. Sends "100 Continue" at the first call
+ * if the client waits. */
 ssize_t req_read(struct req *req, char *at, size_t size);
 
-/* The whole body, in the arena or where it arrived. The route's body_max bounds it. Errors of req_read, and
- * of the arena. */
+/* The whole body, in the arena or where it arrived. The route's body_max bounds it. Errors of
+ * req_read, and of the arena. */
 int req_read_all(struct req *req, struct str *ret);
 
 /* --- the reply ---------------------------------------------------------- */
 
-/* Adds a header line. Names are tokens in lower case, and not one of those the server writes itself (CHECK).
- * -ERR_INVALID for a value with CR, LF, NUL or another control byte; -ERR_TOO_LARGE. */
+/* Adds a header line. Names are tokens in lower case, and not one of those the server writes itself
+ * (CHECK). -ERR_INVALID for a value with CR, LF, NUL or another control byte; -ERR_TOO_LARGE. */
 int reply_header(struct req *req, struct str name, struct str value);
 
 /* The whole answer at once. The body must live until the handler has returned. Returns 0. */
@@ -113,23 +123,25 @@ int reply_json(struct req *req, int status, struct str body);
 int reply_empty(struct req *req, int status);
 
 /*
- * An answer that is written piece by piece. With `length` (or UINT64_MAX when it is not known) the head goes
- * out at the first reply_write or at the end. reply_write parks while the client is slow; errors
- * -ERR_TIMEOUT (it was too slow), -ERR_CLOSED, -ERR_CANCELLED. When the handler fails after it has begun, the
- * connection is cut, so that the client does not take a part for the whole.
+ * An answer that is written piece by piece. With `length` (or UINT64_MAX when it is not known) the
+ * head goes out at the first reply_write or at the end. reply_write parks while the client is slow;
+ * errors -ERR_TIMEOUT (it was too slow), -ERR_CLOSED, -ERR_CANCELLED. When the handler fails after
+ * it has begun, the connection is cut, so that the client does not take a part for the whole.
  */
 int reply_begin(struct req *req, int status, struct str content_type, uint64_t length);
 int reply_write(struct req *req, struct str piece);
 
 /*
- * Takes the connection over for another protocol, after the request asked for `protocol` by Upgrade (else
- * -ERR_UPGRADE, which answers 426). Sends 101 with the headers added so far. Afterwards the stream is the
- * handler's until it returns; `*ret_rest` are bytes that came behind the request already.
+ * Takes the connection over for another protocol, after the request asked for `protocol` by Upgrade
+ * (else -ERR_UPGRADE, which answers 426). Sends 101 with the headers added so far. Afterwards the
+ * stream is the handler's until it returns; `*ret_rest` are bytes that came behind the request
+ * already.
  */
-int reply_upgrade(struct req *req, struct str protocol, struct stream **ret_stream, struct str *ret_rest);
+int reply_upgrade(
+	struct req *req, struct str protocol, struct stream **ret_stream, struct str *ret_rest);
 
-/* Answers with an error: what the server does when a handler fails. `code` is negative, the text in the
- * error slot. */
+/* Answers with an error: what the server does when a handler fails. `code` is negative, the text in
+ * the error slot. */
 int reply_error(struct req *req, int code);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The contract of a feature: a route is one line that says all a caller may rely on, a module is a feature's
- * lines. What the table says, the handler does not repeat.
+ * The contract of a feature: a route is one line that says all a caller may rely on, a module is a
+ * feature's lines. What the table says, the handler does not repeat.
  */
 #ifndef HTTP_ROUTE_H
 #define HTTP_ROUTE_H
@@ -23,10 +23,10 @@ struct route {
 	const char *summary;      /* one line, for people and documents */
 	int (*run)(struct req *); /* answers with reply_x, or fails with a code of may_fail */
 	enum route_place place;
-	bool quiet;               /* answered without an access line at info: probes */
-	size_t body_max;          /* bytes; 0: the server's limit */
-	uint64_t deadline_ns;     /* for the handler; 0: the server's */
-	uint64_t may_fail;        /* bits ROUTE_FAILS(CODE); codes the server itself gives need no bit */
+	bool quiet;           /* answered without an access line at info: probes */
+	size_t body_max;      /* bytes; 0: the server's limit */
+	uint64_t deadline_ns; /* for the handler; 0: the server's */
+	uint64_t may_fail; /* bits ROUTE_FAILS(CODE); codes the server itself gives need no bit */
 };
 
 #define ROUTE_FAILS(code) (UINT64_C(1) << ERR_##code)

@@ -1,4 +1,5 @@
-/* A tree of path segments: fixed children in order of their text, and at most one for a parameter. */
+/* A tree of path segments: fixed children in order of their text, and at most one for a parameter.
+ */
 #include "http/router.h"
 
 struct router_node {
@@ -46,8 +47,8 @@ static size_t child_slot(const struct router_node *node, struct str text, bool *
 	return low;
 }
 
-static int insert_child(struct router *router, struct router_node *node, size_t slot,
-	struct router_node *child)
+static int insert_child(
+	struct router *router, struct router_node *node, size_t slot, struct router_node *child)
 {
 	if (node->child_count == node->child_room) {
 		size_t room = node->child_room ? node->child_room * 2 : 4;
@@ -69,8 +70,8 @@ static int insert_child(struct router *router, struct router_node *node, size_t 
 }
 
 /* The child for a segment of a pattern, made when it is new. */
-static int descend(struct router *router, struct router_node *node, struct str segment, bool is_param,
-	struct router_node **ret)
+static int descend(struct router *router, struct router_node *node, struct str segment,
+	bool is_param, struct router_node **ret)
 {
 	bool found = false;
 	size_t slot = is_param ? 0 : child_slot(node, segment, &found);
@@ -149,7 +150,7 @@ static int place(struct router *router, struct router_entry *entry, struct route
 int router_add(struct router *router, const struct route *route)
 {
 	struct router_entry *entry = arena_new(&router->arena, struct router_entry);
-	struct router_node *node;
+	struct router_node *node = NULL;
 	int r;
 
 	if (!router->root)
@@ -173,8 +174,8 @@ int router_add(struct router *router, const struct route *route)
 	if (r < 0)
 		return r;
 	if (node->entries[route->method])
-		return fail(ERR_CONFLICT, "route %.*s: %.*s is there already", STR_ARG(entry->title),
-			STR_ARG(node->entries[route->method]->title));
+		return fail(ERR_CONFLICT, "route %.*s: %.*s is there already",
+			STR_ARG(entry->title), STR_ARG(node->entries[route->method]->title));
 
 	node->entries[route->method] = entry;
 	return 0;
@@ -197,12 +198,12 @@ static bool has_entries(const struct router_node *node)
 }
 
 /*
- * A fixed child wins at once, without a way back: "/a/{x}/c" is not found under a fixed "/a/b". That keeps
- * a lookup linear in the path; router_add could be asked for both, so a table that needs it says so by
- * repeating the fixed segment.
+ * A fixed child wins at once, without a way back: "/a/{x}/c" is not found under a fixed "/a/b".
+ * That keeps a lookup linear in the path; router_add could be asked for both, so a table that needs
+ * it says so by repeating the fixed segment.
  */
-int router_find(struct router *router, enum http_method method, struct str path, struct arena *arena,
-	struct router_match *ret)
+int router_find(struct router *router, enum http_method method, struct str path,
+	struct arena *arena, struct router_match *ret)
 {
 	struct router_node *node = router->root;
 	struct path_segment segment;

@@ -1,7 +1,7 @@
 /*
- * From method and path to a route, in time proportional to the path. Built once from tables, then read by
- * all workers. A fixed segment wins over a parameter. HEAD is served by GET, OPTIONS answers what is
- * allowed, an unknown method at a known path is told which there are.
+ * From method and path to a route, in time proportional to the path. Built once from tables, then
+ * read by all workers. A fixed segment wins over a parameter. HEAD is served by GET, OPTIONS
+ * answers what is allowed, an unknown method at a known path is told which there are.
  */
 #ifndef HTTP_ROUTER_H
 #define HTTP_ROUTER_H
@@ -45,18 +45,19 @@ void router_init(struct router *router);
 void router_done(struct router *router);
 
 /*
- * Adds a route; it must live as long as the router. -ERR_INVALID with a sentence for a path that is not
- * well-formed, a handler or a summary that is missing; -ERR_CONFLICT when another route has the same
- * method and an equal path (parameters are equal whatever their names). -ERR_NO_MEMORY.
+ * Adds a route; it must live as long as the router. -ERR_INVALID with a sentence for a path that is
+ * not well-formed, a handler or a summary that is missing; -ERR_CONFLICT when another route has the
+ * same method and an equal path (parameters are equal whatever their names). -ERR_NO_MEMORY.
  */
 int router_add(struct router *router, const struct route *route);
 
 /*
- * Finds a path, which target_parse has cut. Returns 0 with what there is, also when that is nothing, or the
- * error of a malformed path (-ERR_INVALID) or of the arena, which takes decoded segments.
+ * Finds a path, which target_parse has cut. Returns 0 with what there is, also when that is
+ * nothing, or the error of a malformed path (-ERR_INVALID) or of the arena, which takes decoded
+ * segments.
  */
-int router_find(struct router *router, enum http_method method, struct str path, struct arena *arena,
-	struct router_match *ret);
+int router_find(struct router *router, enum http_method method, struct str path,
+	struct arena *arena, struct router_match *ret);
 
 /* Writes the Allow value of a path that exists; returns its length, at most ROUTER_ALLOW_MAX. */
 size_t router_allow(const struct router_node *node, char *at);

@@ -4,14 +4,16 @@
 #include "base/mem.h"
 #include "http/conn.h"
 #include "http/metrics.h"
+#include "observe/clock.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
 
 enum {
-	OTHER_DESCRIPTORS = 64,    /* files, epolls, log, database */
-	FIBERS_MAX = 200000,       /* of one worker; each is an active request */
-	COMPRESSORS_KEPT = 2, COMPRESSORS_MAX = 32,
+	OTHER_DESCRIPTORS = 64, /* files, epolls, log, database */
+	FIBERS_MAX = 200000,    /* of one worker; each is an active request */
+	COMPRESSORS_KEPT = 2,
+	COMPRESSORS_MAX = 32,
 };
 
 /* --- set-up ------------------------------------------------------------- */
@@ -29,15 +31,15 @@ void server_fit_limits(struct server_limits *limits)
 			files = most;
 	}
 
-	size_t room = files.rlim_cur > 2 * OTHER_DESCRIPTORS ? files.rlim_cur - OTHER_DESCRIPTORS :
-								OTHER_DESCRIPTORS;
+	size_t room = files.rlim_cur > 2 * OTHER_DESCRIPTORS ? files.rlim_cur - OTHER_DESCRIPTORS
+							     : OTHER_DESCRIPTORS;
 
 	if (limits->connections == 0 || limits->connections > room)
 		limits->connections = room;
 }
 
 int server_listen(struct server *server, const struct address *address, struct tls_server *tls,
-	struct site **ret)
+	enum route_place place)
 {
 	struct site *site = &server->sites[server->site_count];
 	int r;
@@ -48,10 +50,24 @@ int server_listen(struct server *server, const struct address *address, struct t
 		return r;
 
 	site->tls = tls;
-	site->open = true;
+	site->place = place;
 	router_init(&site->router);
 	server->site_count++;
-	*ret = site;
+	return 0;
+}
+
+int server_add(struct server *server, const struct module *module)
+{
+	for (size_t i = 0; i < server->site_count; i++)
+		for (size_t k = 0; k < module->route_count; k++) {
+			const struct route *route = &module->routes[k];
+			int r = 0;
+
+			if (route->place & server->sites[i].place)
+				r = router_add(&server->sites[i].router, route);
+			if (r < 0)
+				return err_wrap("module %s: %s", module->name, err_text());
+		}
 	return 0;
 }
 
@@ -99,8 +115,8 @@ static bool admit(struct server *server, const struct address *peer)
 	bool exempt = server->exempt && server->exempt(peer);
 
 	if (atomic_fetch_add(&server->connections, 1) >= server->limits.connections ||
-		(!exempt &&
-			peers_enter(&server->peers, peer, server->limits.connections_per_address) < 0)) {
+		(!exempt && peers_enter(&server->peers, peer,
+				    server->limits.connections_per_address) < 0)) {
 		atomic_fetch_sub(&server->connections, 1);
 		metrics_count(HTTP_COUNTER_REFUSED);
 		return false;
@@ -160,7 +176,7 @@ static void stop_on_thread(struct worker *worker)
 
 	for (size_t i = 0; i < self->server->site_count && !self->draining; i++)
 		acceptor_stop(&self->acceptors[i]);
-	LIST_EACH(conn, &self->conns, struct conn, link)
+	LIST_EACH (conn, &self->conns, struct conn, link)
 		conn_close(conn);
 	exchange_free_all(self);
 	compress_pool_done(&self->compress);
@@ -219,6 +235,7 @@ int server_start(struct server *server, size_t workers)
 			return fail(err.code, "worker %zu: %s", i, err.frames[0].text);
 		}
 	}
+	server->started_ns = clock_now_ns();
 	atomic_store(&server->ready, true);
 	return 0;
 }
@@ -236,7 +253,7 @@ static void drain_here(struct message *message)
 		acceptor_drain(&self->acceptors[i]);
 		acceptor_stop(&self->acceptors[i]);
 	}
-	LIST_EACH(conn, &self->conns, struct conn, link)
+	LIST_EACH (conn, &self->conns, struct conn, link)
 		conn_drain(conn);
 }
 
@@ -250,9 +267,19 @@ void server_drain(struct server *server)
 	}
 }
 
-bool server_idle(const struct server *server)
+bool server_ready(const struct server *server)
 {
-	return atomic_load(&server->connections) == 0;
+	return atomic_load_explicit(&server->ready, memory_order_relaxed);
+}
+
+void server_unready(struct server *server)
+{
+	atomic_store(&server->ready, false);
+}
+
+size_t server_connections(const struct server *server)
+{
+	return atomic_load(&server->connections);
 }
 
 void server_stop(struct server *server)

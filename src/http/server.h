@@ -1,6 +1,6 @@
 /*
- * The HTTP server: listeners, worker threads, and the limits and clocks that every connection is under. All
- * of it is set up once; workers share only what is constant or atomic.
+ * The HTTP server: listeners, worker threads, and the limits and clocks that every connection is
+ * under. All of it is set up once; workers share only what is constant or atomic.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -20,14 +20,14 @@ struct server_limits {
 	size_t requests_per_connection;
 	uint64_t connection_age_ns;
 	uint64_t handshake_ns, head_ns, idle_ns, handler_ns;
-	uint64_t body_grace_ns;     /* a body may be slower than body_rate so long */
-	uint64_t body_rate;         /* bytes a second, in both directions */
-	uint64_t write_stall_ns;    /* longest time a client may take nothing */
-	size_t body;                /* of a route that says nothing else */
-	size_t pipelined;           /* input taken while a request is in work */
-	size_t response_queue;      /* output collected before a write must wait */
-	size_t request_memory;      /* of one request's arena */
-	size_t compress_from;       /* smallest body that is compressed */
+	uint64_t body_grace_ns;  /* a body may be slower than body_rate so long */
+	uint64_t body_rate;      /* bytes a second, in both directions */
+	uint64_t write_stall_ns; /* longest time a client may take nothing */
+	size_t body;             /* of a route that says nothing else */
+	size_t pipelined;        /* input taken while a request is in work */
+	size_t response_queue;   /* output collected before a write must wait */
+	size_t request_memory;   /* of one request's arena */
+	size_t compress_from;    /* smallest body that is compressed */
 };
 
 /* A port: who listens there, and what it serves. */
@@ -35,7 +35,7 @@ struct site {
 	struct listener listener;
 	struct tls_server *tls; /* NULL: plain */
 	struct router router;
-	bool open;
+	enum route_place place; /* the routes that are served here */
 };
 
 enum { SERVER_SITES_MAX = 2, SERVER_WORKERS_MAX = 256 };
@@ -44,33 +44,43 @@ struct server_worker;
 
 struct server {
 	struct server_limits limits;
-	bool show_causes;  /* a 5xx tells why: development only */
+	bool show_causes; /* a 5xx tells why: development only */
 	struct site sites[SERVER_SITES_MAX];
 	size_t site_count;
 	struct server_worker *workers;
 	size_t worker_count;
-	struct peers peers;               /* connections by address */
+	struct peers peers;                     /* connections by address */
 	bool (*exempt)(const struct address *); /* from the limit by address; NULL: nobody */
 	_Atomic size_t connections;
-	atomic_bool ready;                /* readiness, as the probes tell it */
+	uint64_t started_ns;
+	atomic_bool ready;
 	atomic_bool draining;
 };
 
-/* Fills in what the process allows: connections = 0 becomes what RLIMIT_NOFILE leaves, after raising it. */
+/* Fills in what the process allows: connections = 0 becomes what RLIMIT_NOFILE leaves, after
+ * raising it. */
 void server_fit_limits(struct server_limits *limits);
 
-/* Adds a port; the router must be filled in before server_start. -ERR_IO with a sentence for people. */
+/* Opens a port that serves the routes of `place`. -ERR_IO with a sentence for people. */
 int server_listen(struct server *server, const struct address *address, struct tls_server *tls,
-	struct site **ret);
+	enum route_place place);
+
+/* Adds a module's routes to the ports they belong to. Errors of router_add. */
+int server_add(struct server *server, const struct module *module);
 
 /* Starts `workers` threads that serve all sites, and sets `ready`. Undoes itself on failure. */
 int server_start(struct server *server, size_t workers);
 
-/* Stops accepting, closes idle connections, and lets every running exchange be its connection's last. */
+/* Stops accepting, closes idle connections, and lets every running exchange be its connection's
+ * last. */
 void server_drain(struct server *server);
 
-/* True when no connection is left. */
-bool server_idle(const struct server *server);
+/* Whether requests are welcome: true from server_start until server_unready or server_drain. */
+bool server_ready(const struct server *server);
+void server_unready(struct server *server);
+
+/* Connections that are open now. */
+size_t server_connections(const struct server *server);
 
 /* Cancels what still runs and ends the threads. */
 void server_stop(struct server *server);

@@ -43,3 +43,38 @@ int signals_wait(uint64_t deadline_ns)
 			return 0;
 	}
 }
+
+static void (*at_crash)(void);
+
+static void crashed(int number)
+{
+	static volatile sig_atomic_t once;
+
+	if (!__atomic_exchange_n(&once, 1, __ATOMIC_RELAXED))
+		at_crash();
+	(void)raise(number); /* SA_RESETHAND: the default action this time */
+}
+
+void signals_on_crash(void (*last_words)(void))
+{
+	static const int numbers[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	struct sigaction action = { .sa_handler = crashed,
+		.sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER };
+
+	/* The sanitizers have handlers of their own, with better last words. */
+	if (BUILT_WITH_ASAN || BUILT_WITH_TSAN)
+		return;
+	at_crash = last_words;
+	for (size_t i = 0; i < LEN(numbers); i++)
+		(void)sigaction(numbers[i], &action, NULL);
+}
+
+void signals_crash_stack(void *memory)
+{
+	stack_t stack = {
+		.ss_sp = memory, .ss_size = SIGNAL_STACK, .ss_flags = memory ? 0 : SS_DISABLE
+	};
+
+	if (!BUILT_WITH_ASAN && !BUILT_WITH_TSAN)
+		CHECK(sigaltstack(&stack, NULL) == 0);
+}

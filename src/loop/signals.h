@@ -5,7 +5,10 @@
 #ifndef LOOP_SIGNALS_H
 #define LOOP_SIGNALS_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+enum { SIGNAL_STACK = 32 * 1024 };
 
 /* Blocks the signals a server listens to (TERM, INT, HUP, USR1) and ignores SIGPIPE. Call it before
  * the first thread starts. */
@@ -14,5 +17,15 @@ void signals_block(void);
 /* Waits for one of them until `deadline_ns` (clock_now_ns). Returns its number, 0 at the deadline.
  */
 int signals_wait(uint64_t deadline_ns);
+
+/*
+ * When the process is about to die of SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT, calls
+ * `last_words`, which may make async-signal-safe calls only, and then lets it die as it would have.
+ */
+void signals_on_crash(void (*last_words)(void));
+
+/* Gives the calling thread SIGNAL_STACK bytes to crash on, since a fiber's stack may be what is
+ * used up; NULL takes them away again. */
+void signals_crash_stack(void *memory);
 
 #endif

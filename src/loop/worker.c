@@ -107,6 +107,7 @@ static void *thread_main(void *arg)
 	int r;
 
 	here = worker;
+	signals_crash_stack(worker->crash_stack);
 	sched_init(&worker->sched, worker->fiber_limit);
 	worker->sched.clock = clock_now_ns;
 	worker->trim = (struct timer){ .fire = trim };
@@ -126,6 +127,7 @@ static void *thread_main(void *arg)
 		poller_done(&worker->poller);
 	}
 	sched_done(&worker->sched);
+	signals_crash_stack(NULL);
 	here = NULL;
 	return NULL;
 }

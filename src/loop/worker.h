@@ -9,6 +9,7 @@
 #include "fiber/fiber.h"
 #include "loop/mailbox.h"
 #include "loop/poller.h"
+#include "loop/signals.h"
 
 #include <pthread.h>
 
@@ -30,6 +31,7 @@ struct worker {
 	struct timer trim;   /* gives memory back after a busy time */
 	int64_t wall_second; /* the second that http_date tells */
 	char http_date[TIME_HTTP_LEN];
+	_Alignas(16) char crash_stack[SIGNAL_STACK];
 };
 
 /* The worker of this thread; NULL on others. */

@@ -1,0 +1,331 @@
+/* Start and stop, and the ordered list of modules. */
+#include "app.h"
+
+#include "base/mem.h"
+#include "base/version.h"
+#include "crypto/library.h"
+#include "http/request.h"
+#include "loop/signals.h"
+#include "modules/hello/hello.h"
+#include "modules/ops/ops.h"
+#include "observe/clock.h"
+#include "observe/log.h"
+#include "observe/metric.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+/* How often a changed certificate is looked for. */
+#define CERTIFICATE_CHECK (10 * SECOND)
+
+/* How long the end of the log may take. */
+#define LOG_CLOSE_TIME (2 * SECOND)
+
+/* --- modules, in the order of their start ------------------------------- */
+
+static bool hello_enabled(const struct config *config)
+{
+	return config->hello_enabled;
+}
+
+static const struct {
+	const struct module *module;
+	bool (*enabled)(const struct config *); /* NULL: always */
+} modules[] = {
+	{ &ops_module, NULL },
+	{ &hello_module, hello_enabled },
+};
+
+static int add_modules(struct app *app)
+{
+	for (size_t i = 0; i < LEN(modules); i++) {
+		int r = 0;
+
+		if (!modules[i].enabled || modules[i].enabled(app->config))
+			r = server_add(&app->server, modules[i].module);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* --- parts of the start ------------------------------------------------- */
+
+static int open_log(const struct config *config)
+{
+	static const enum log_level levels[] = { [CONFIG_LOG_TRACE] = LOG_TRACE,
+		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
+		[CONFIG_LOG_INFO] = LOG_INFO,
+		[CONFIG_LOG_WARN] = LOG_WARN,
+		[CONFIG_LOG_ERROR] = LOG_ERROR };
+	static const enum log_format formats[] = { [CONFIG_LOG_AUTO] = LOG_AUTO,
+		[CONFIG_LOG_JSON] = LOG_JSON,
+		[CONFIG_LOG_PRETTY] = LOG_PRETTY };
+	struct log_options options = {
+		.level = levels[config->log_level],
+		.format = formats[config->log_format],
+		.fd = STDOUT_FILENO,
+		.rotate_bytes = config->log_file_max_size,
+		.keep_files = config->log_file_keep,
+		.keep_days = (size_t)(config->log_file_max_age / (24 * HOUR)),
+	};
+	struct str file = config->log_file;
+	ptrdiff_t slash = -1;
+
+	for (size_t i = 0; i < file.len; i++)
+		if (file.at[i] == '/')
+			slash = (ptrdiff_t)i;
+	if (file.len) {
+		options.folder = slash < 0 ? S(".") : str_first(file, slash ? (size_t)slash : 1);
+		options.name = str_from(file, (size_t)(slash + 1));
+		if (str_ends(options.name, S(".log")))
+			options.name.len -= 4;
+	}
+	return log_open(&options);
+}
+
+/* The folder must be there (its last part is made) and be ours to write. */
+static int open_data_folder(const struct config *config)
+{
+	const char *path = config->data_dir.at;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return fail(
+			ERR_IO, "cannot make the data folder %s: %s", path, err_errno_text(errno));
+
+	/* faccessat asks about the right; opening for writing also finds a read-only file system.
+	 */
+	int fd = open(path, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+
+	if (fd < 0 &&
+		errno == EOPNOTSUPP) /* a file system without nameless files: the right must do */
+		fd = faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0
+			     ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+			     : -1;
+	if (fd < 0)
+		return fail(ERR_IO, "cannot write to the data folder %s: %s", path,
+			err_errno_text(errno));
+	(void)close(fd);
+	return 0;
+}
+
+static void limit_memory(const struct config *config)
+{
+	struct sysinfo info;
+	size_t limit = config->memory_limit;
+
+	if (limit == 0 && sysinfo(&info) == 0)
+		limit = (size_t)info.totalram * info.mem_unit / 2;
+	mem_limit(limit);
+}
+
+static struct server_limits limits_of(const struct config *config)
+{
+	return (struct server_limits){
+		.head = {
+			.line = config->http_max_line,
+			.field = config->http_max_line,
+			.head = config->http_max_head,
+			.fields = MIN(config->http_max_fields, (size_t)H1_FIELDS_MAX),
+			.body = UINT64_MAX / 2, /* the route's own limit is the smaller one */
+		},
+		.connections = config->http_max_connections,
+		.connections_per_address = config->http_max_connections_per_address,
+		.requests_per_connection = config->http_max_requests_per_connection,
+		.connection_age_ns = config->http_max_connection_age,
+		.handshake_ns = config->tls_handshake_timeout,
+		.head_ns = config->http_head_timeout,
+		.idle_ns = config->http_idle_timeout,
+		.handler_ns = config->http_handler_timeout,
+		.body_grace_ns = config->http_body_grace,
+		.body_rate = config->http_body_min_rate,
+		.write_stall_ns = config->http_write_stall_timeout,
+		.body = config->http_max_body,
+		.pipelined = config->http_max_pipelined,
+		.response_queue = config->http_max_response_queue,
+		.request_memory = config->request_memory_limit,
+		.compress_from = config->http_compression_min,
+	};
+}
+
+static int open_metrics(void)
+{
+	static const struct metric_def build = {
+		.name = "bulkhead_build_info",
+		.help = "The version that runs.",
+		.kind = METRIC_INFO,
+		.labels = { "version" },
+	};
+	struct str version = S(BULKHEAD_VERSION);
+
+	if (metric_info(&build, &version) < 0 || metric_register_process() < 0 ||
+		log_metrics_register() < 0)
+		return -(int)err_last()->code;
+	return 0;
+}
+
+/* --- ports -------------------------------------------------------------- */
+
+static int listen_at(struct app *app, struct str host, uint16_t port, struct tls_server *tls,
+	enum route_place place)
+{
+	struct address address;
+	int r;
+
+	if (host.len == 0)
+		host = S("::");
+	if (str_eq(host, S("localhost")))
+		host = S("127.0.0.1");
+	r = address_parse(host, port, &address);
+	return r < 0 ? r : server_listen(&app->server, &address, tls, place);
+}
+
+static int open_ports(struct app *app)
+{
+	const struct config *config = app->config;
+	bool one_port = config->app_env == APP_DEVELOPMENT;
+	int r = listen_at(app, config->host, config->port, app->tls,
+		one_port ? ROUTE_ANYWHERE : ROUTE_PUBLIC);
+
+	if (r < 0 || one_port)
+		return r;
+	return listen_at(app, config->ops_listen.host, config->ops_listen.port, NULL, ROUTE_OPS);
+}
+
+static void say_where(const struct app *app)
+{
+	for (size_t i = 0; i < app->server.site_count; i++) {
+		const struct site *site = &app->server.sites[i];
+		char text[ADDRESS_TEXT_MAX + 8];
+		const char *scheme = site->tls ? "https" : "http";
+		size_t len = strlen(scheme);
+
+		memcpy(text, scheme, len);
+		memcpy(text + len, "://", 3);
+		len += 3;
+		len += address_write(&site->listener.address, text + len);
+		log_info("listening", LOG_STR("url", str_of(text, len)),
+			LOG_STR("serves", site->place == ROUTE_OPS ? S("operators") : S("public")));
+	}
+}
+
+/* --- open, run, close --------------------------------------------------- */
+
+static int open_server(struct app *app)
+{
+	size_t workers = app->config->workers;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	int r;
+
+	app->server.limits = limits_of(app->config);
+	app->server.show_causes = app->config->app_env == APP_DEVELOPMENT;
+	server_fit_limits(&app->server.limits);
+	if (workers == 0)
+		workers = cores > 0 ? MIN((size_t)cores, (size_t)SERVER_WORKERS_MAX) : 1;
+
+	r = open_ports(app);
+	if (r == 0)
+		r = add_modules(app);
+	if (r == 0)
+		r = server_start(&app->server, workers);
+	if (r < 0)
+		server_done(&app->server);
+	return r;
+}
+
+int app_open(struct app *app, const struct config *config)
+{
+	int r;
+
+	*app = (struct app){ .config = config };
+	signals_block();
+	crypto_start();
+	limit_memory(config);
+
+	r = open_data_folder(config);
+	if (r < 0)
+		return r;
+	r = open_log(config);
+	if (r < 0)
+		return r;
+	signals_on_crash(log_crash_flush);
+
+	r = open_metrics();
+	if (r == 0)
+		r = open_server(app);
+	if (r < 0) {
+		struct err err = *err_last();
+
+		(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
+		return fail(err.code, "%s", err.frames[0].text);
+	}
+	say_where(app);
+	return 0;
+}
+
+/* Waits until `deadline_ns` or `over()`; a second request to stop ends the process. */
+static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_idle)
+{
+	for (;;) {
+		uint64_t now = clock_now_ns();
+		int number;
+
+		if (now >= deadline_ns || (until_idle && server_connections(&app->server) == 0))
+			return;
+		number = signals_wait(MIN(deadline_ns, now + 10 * MILLISECOND));
+		if (number == SIGTERM || number == SIGINT) {
+			log_warn("stopped at once by a second signal");
+			(void)log_close(clock_now_ns() + SECOND / 4);
+			_exit(1);
+		}
+	}
+}
+
+static void shut_down(struct app *app)
+{
+	const struct config *config = app->config;
+	size_t left;
+
+	server_unready(&app->server);
+	log_info("shutting down", LOG_MS("delayMs", config->shutdown_delay),
+		LOG_MS("timeoutMs", config->shutdown_timeout));
+	wait_or_die(app, clock_now_ns() + config->shutdown_delay, false);
+
+	server_drain(&app->server);
+	wait_or_die(app, clock_now_ns() + config->shutdown_timeout, true);
+	left = server_connections(&app->server);
+	if (left > 0)
+		log_warn("connections were cut off at the end", LOG_U64("count", left));
+}
+
+static void reload(struct app *app)
+{
+	log_reopen();
+	(void)app;
+}
+
+void app_run(struct app *app)
+{
+	for (;;) {
+		int number = signals_wait(clock_now_ns() + CERTIFICATE_CHECK);
+
+		if (number == SIGTERM || number == SIGINT)
+			break;
+		if (number == SIGHUP || number == SIGUSR1)
+			reload(app);
+	}
+	shut_down(app);
+}
+
+void app_close(struct app *app)
+{
+	server_stop(&app->server);
+	server_done(&app->server);
+	log_info("stopped");
+	(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
+}

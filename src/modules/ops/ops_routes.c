@@ -1,0 +1,142 @@
+/*
+ * Health and metrics. Live is about this process alone and never about what it depends on; ready
+ * fails while it drains, so that load balancers look away. On the public port only the bare status
+ * is told; details and metrics are for the operators' port.
+ */
+#include "base/mem.h"
+#include "base/version.h"
+#include "http/request.h"
+#include "http/server.h"
+#include "modules/ops/ops.h"
+#include "observe/clock.h"
+#include "observe/metric.h"
+
+enum { METRICS_MAX = 16 * 1024 * 1024 };
+
+static int answer_status(struct req *req, bool ok)
+{
+	int r = reply_header(req, S("cache-control"), S("no-store"));
+
+	if (r < 0)
+		return r;
+	return ok ? reply_json(req, 200, S("{\"status\":\"ok\"}"))
+		  : reply_json(req, 503, S("{\"status\":\"unavailable\"}"));
+}
+
+static int live(struct req *req)
+{
+	return answer_status(req, true);
+}
+
+static int ready(struct req *req)
+{
+	return answer_status(req, server_ready(req_server(req)));
+}
+
+static void write_check(struct json_writer *json, struct str name, bool ok)
+{
+	json_write_key(json, name);
+	json_write_object(json);
+	json_write_key(json, S("status"));
+	json_write_string(json, ok ? S("ok") : S("unavailable"));
+	json_write_object_end(json);
+}
+
+static void write_health(struct json_writer *json, const struct server *server)
+{
+	bool is_ready = server_ready(server);
+
+	json_write_object(json);
+	json_write_key(json, S("status"));
+	json_write_string(json, is_ready ? S("ok") : S("unavailable"));
+	json_write_key(json, S("version"));
+	json_write_string(json, S(BULKHEAD_VERSION));
+	json_write_key(json, S("uptimeSeconds"));
+	json_write_u64(json, (clock_now_ns() - server->started_ns) / SECOND);
+	json_write_key(json, S("connections"));
+	json_write_u64(json, server_connections(server));
+	json_write_key(json, S("memoryBytes"));
+	json_write_u64(json, mem_used());
+	json_write_key(json, S("checks"));
+	json_write_object(json);
+	write_check(json, S("server"), is_ready);
+	json_write_object_end(json);
+	json_write_object_end(json);
+}
+
+/* The text of a buffer, moved to the request's arena so that it outlives the handler. */
+static int finish_text(struct req *req, struct buf *buf, int r, struct str *ret)
+{
+	struct str text;
+
+	if (r == 0) {
+		text = arena_str(&req->arena, buf_str(buf));
+		r = text.at ? 0 : -(int)err_last()->code;
+	}
+	buf_done(buf);
+	if (r == 0)
+		*ret = text;
+	return r;
+}
+
+static int health(struct req *req)
+{
+	const struct server *server = req_server(req);
+	struct json_writer json;
+	struct str text;
+	struct buf buf;
+	int r;
+
+	if (!req_from_operator(req))
+		return answer_status(req, server_ready(server));
+
+	buf_init(&buf, 64 * KILOBYTE);
+	json_writer_init(&json, &buf);
+	write_health(&json, server);
+	r = finish_text(req, &buf, json_writer_done(&json), &text);
+	if (r == 0)
+		r = reply_header(req, S("cache-control"), S("no-store"));
+	return r < 0 ? r : reply_json(req, server_ready(server) ? 200 : 503, text);
+}
+
+/* Prometheus asks for OpenMetrics by name; everybody else gets the older text. */
+static enum metric_format wanted_format(const struct req *req)
+{
+	struct str value;
+	size_t at = 0;
+
+	while (h1_each(&req->head, H1_ACCEPT, &at, &value))
+		if (str_find(value, S("application/openmetrics-text")) >= 0)
+			return METRIC_OPENMETRICS;
+	return METRIC_TEXT;
+}
+
+static int metrics(struct req *req)
+{
+	enum metric_format format = wanted_format(req);
+	struct str text;
+	struct buf buf;
+	int r;
+
+	buf_init(&buf, METRICS_MAX);
+	r = finish_text(req, &buf, metric_write(&buf, format), &text);
+	return r < 0 ? r : reply_send(req, 200, metric_content_type(format), text);
+}
+
+#define PROBE(route_path, text, handler)                                                           \
+	{                                                                                          \
+		HTTP_GET, route_path, text, .run = handler, .place = ROUTE_ANYWHERE, .quiet = true \
+	}
+
+static const struct route routes[] = {
+	PROBE("/health", "How the server is", health),
+	PROBE("/health/live", "Whether the process can make progress", live),
+	PROBE("/health/ready", "Whether it may be sent requests now", ready),
+	PROBE("/health/startup", "Whether it has started", ready),
+	PROBE("/live", "Short form of /health/live", live),
+	PROBE("/ready", "Short form of /health/ready", ready),
+	{ HTTP_GET, "/metrics", "Metrics for Prometheus", .run = metrics, .place = ROUTE_OPS,
+		.quiet = true },
+};
+
+const struct module ops_module = { "ops", routes, LEN(routes) };
