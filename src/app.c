@@ -268,7 +268,14 @@ int app_open(struct app *app, const struct config *config)
 	return 0;
 }
 
-/* Waits until `deadline_ns` or `over()`; a second request to stop ends the process. */
+_Noreturn static void die_at_once(void)
+{
+	log_warn("stopped at once by a second signal");
+	(void)log_close(clock_now_ns() + SECOND / 4);
+	_exit(1);
+}
+
+/* Waits until `deadline_ns`, or until no connection is left; a second request to stop ends the process. */
 static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_idle)
 {
 	for (;;) {
@@ -278,11 +285,8 @@ static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_idle)
 		if (now >= deadline_ns || (until_idle && server_connections(&app->server) == 0))
 			return;
 		number = signals_wait(MIN(deadline_ns, now + 10 * MILLISECOND));
-		if (number == SIGTERM || number == SIGINT) {
-			log_warn("stopped at once by a second signal");
-			(void)log_close(clock_now_ns() + SECOND / 4);
-			_exit(1);
-		}
+		if (number == SIGTERM || number == SIGINT)
+			die_at_once();
 	}
 }
 

@@ -236,7 +236,7 @@ int config_load_table(const struct config_table *table, const struct config_sour
 	struct config_report *report, const void **ret);
 
 /* Gives back what config_load or config_load_table returned. NULL is allowed. */
-void config_free(const void *loaded);
+void config_free(const void *values);
 
 void config_report_done(struct config_report *report);
 

@@ -293,7 +293,7 @@ static int check_pair(const struct sign_key *key)
 /* A key from an EVP_PKEY, which it takes over in every case. */
 static int key_from_pkey(EVP_PKEY *pkey, bool private, struct sign_key **ret)
 {
-	struct sign_key *key;
+	struct sign_key *key = NULL;
 	struct numbers numbers;
 	int error = numbers_from_pkey(pkey, &numbers);
 

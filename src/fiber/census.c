@@ -64,7 +64,7 @@ void slice_end(const struct sched *sched, uint64_t began_ns, const char *site)
 		return;
 
 	__atomic_fetch_add(&long_slices, 1, __ATOMIC_RELAXED);
-	fprintf(stderr, "fiber spawned at %s held its thread for %llu ms\n", site,
+	(void)fprintf(stderr, "fiber spawned at %s held its thread for %llu ms\n", site,
 		(unsigned long long)(took / MILLISECOND));
 }
 

@@ -50,7 +50,7 @@ void scope_defer(struct scope *scope, struct cleanup *cleanup, void (*run)(void 
 }
 
 /* Recursion is bounded by SCOPE_DEPTH_MAX. */
-void scope_cancel(struct scope *scope)
+void scope_cancel(struct scope *scope) /* NOLINT(misc-no-recursion) */
 {
 	struct fiber *fiber;
 	struct scope *child;

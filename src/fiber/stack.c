@@ -139,6 +139,7 @@ struct stack *stack_take(struct stack_pool *pool)
 		if (add_slab(pool) < 0)
 			return NULL;
 		stack = pool->free;
+		CHECK(stack);
 	}
 
 	pool->free = stack->next_free;

@@ -250,7 +250,7 @@ static void decode(struct str text, char *to)
 	while (at < end) {
 		const char *escape = memchr(at, '\\', (size_t)(end - at));
 		size_t plain = (size_t)((escape ? escape : end) - at);
-		uint32_t point;
+		uint32_t point = 0;
 
 		memcpy(to, at, plain);
 		to += plain;

@@ -5,6 +5,7 @@
 #include "observe/clock.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <time.h>
 
 static void listened_to(sigset_t *set)
@@ -46,6 +47,16 @@ int signals_wait(uint64_t deadline_ns)
 
 static void (*at_crash)(void);
 
+/* The sanitizers have handlers of their own, with better last words. */
+static bool sanitized(void)
+{
+#if BUILT_WITH_ASAN || BUILT_WITH_TSAN
+	return true;
+#else
+	return false;
+#endif
+}
+
 static void crashed(int number)
 {
 	static volatile sig_atomic_t once;
@@ -61,8 +72,7 @@ void signals_on_crash(void (*last_words)(void))
 	struct sigaction action = { .sa_handler = crashed,
 		.sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER };
 
-	/* The sanitizers have handlers of their own, with better last words. */
-	if (BUILT_WITH_ASAN || BUILT_WITH_TSAN)
+	if (sanitized())
 		return;
 	at_crash = last_words;
 	for (size_t i = 0; i < LEN(numbers); i++)
@@ -75,6 +85,7 @@ void signals_crash_stack(void *memory)
 		.ss_sp = memory, .ss_size = SIGNAL_STACK, .ss_flags = memory ? 0 : SS_DISABLE
 	};
 
-	if (!BUILT_WITH_ASAN && !BUILT_WITH_TSAN)
-		CHECK(sigaltstack(&stack, NULL) == 0);
+	if (sanitized())
+		return;
+	CHECK(sigaltstack(&stack, NULL) == 0);
 }

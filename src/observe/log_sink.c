@@ -372,7 +372,7 @@ static void rotate(struct log_sink *sink, size_t more, int64_t now_us)
 
 bool log_sink_write(struct log_sink *sink, struct str lines, int64_t now_us)
 {
-	struct str rest = lines;
+	struct str rest;
 
 	if (sink->files)
 		rotate(sink, lines.len, now_us);

@@ -114,7 +114,7 @@ extern _Thread_local struct metric_slab *metric_slab;
 /* The first count of a thread in a page, or when there is no memory for one. */
 void metric_add_slow(uint32_t cell, uint64_t n);
 
-static inline void metric_add(uint32_t cell, uint64_t n)
+static inline void metric_add(uint32_t cell, uint64_t n) /* NOLINT(misc-no-recursion) */
 {
 	struct metric_slab *slab = metric_slab;
 	struct metric_page *page =

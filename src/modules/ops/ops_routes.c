@@ -83,7 +83,7 @@ static int health(struct req *req)
 {
 	const struct server *server = req_server(req);
 	struct json_writer json;
-	struct str text;
+	struct str text = { 0 };
 	struct buf buf;
 	int r;
 
@@ -114,7 +114,7 @@ static enum metric_format wanted_format(const struct req *req)
 static int metrics(struct req *req)
 {
 	enum metric_format format = wanted_format(req);
-	struct str text;
+	struct str text = { 0 };
 	struct buf buf;
 	int r;
 
