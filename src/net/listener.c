@@ -35,15 +35,17 @@ static int cannot_listen(const struct address *address, int number)
 int listener_open(struct listener *listener, const struct address *address)
 {
 	int on = 1;
-	int fd = fault_point(FAULT_SYSCALL)
-			 ? -1
-			 : socket(address->any.sa_family,
-				   SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd;
 
+	listener->fd = -1; /* closing a listener that could not be opened does nothing */
+	listener->address = *address;
+	errno = EMFILE;
+	fd = fault_point(FAULT_SYSCALL) ? -1
+					: socket(address->any.sa_family,
+						  SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return cannot_listen(address, errno);
 
-	listener->address = *address;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (address->any.sa_family == AF_INET6) /* "::" means both families */
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 0 }, sizeof(int));

@@ -10,8 +10,9 @@ static struct pipe_end *end_of(struct stream *stream)
  * on_change may do anything, so here, too, it must be the last thing. */
 static void tell(struct pipe_end *end)
 {
+	/* Without another end a write does not wait: it fails. */
 	ready_changed(&end->ready, end->incoming.len > 0 || end->finished,
-		end->other && end->other->incoming.len < end->other->incoming.limit,
+		!end->other || end->other->incoming.len < end->other->incoming.limit,
 		end->finished || !end->other);
 }
 

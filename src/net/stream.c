@@ -1,15 +1,10 @@
 /* The waiting halves of a stream: try, park until the wanted readiness, try again. */
 #include "net/stream.h"
 
-static int wait_for(struct stream *stream, ssize_t want, uint64_t deadline_ns)
+int stream_wait(struct stream *stream, ssize_t want, uint64_t deadline_ns)
 {
 	return ready_wait(
 		stream->ready, want == STREAM_WANT_READ ? READY_READ : READY_WRITE, deadline_ns);
-}
-
-static bool wants(ssize_t result)
-{
-	return result == STREAM_WANT_READ || result == STREAM_WANT_WRITE;
 }
 
 ssize_t stream_read(struct stream *stream, char *at, size_t size, uint64_t deadline_ns)
@@ -20,9 +15,9 @@ ssize_t stream_read(struct stream *stream, char *at, size_t size, uint64_t deadl
 		ssize_t got = stream_try_read(stream, at, size);
 		int r;
 
-		if (!wants(got))
+		if (!stream_wants(got))
 			return got;
-		r = wait_for(stream, got, deadline_ns);
+		r = stream_wait(stream, got, deadline_ns);
 		if (r < 0)
 			return r;
 	}
@@ -42,15 +37,23 @@ static void advance(struct str *parts, size_t *count, size_t bytes)
 		parts[0] = str_from(parts[0], bytes);
 }
 
+static uint64_t add_time(uint64_t a, uint64_t b)
+{
+	return a < TIME_NEVER - b ? a + b : TIME_NEVER;
+}
+
 /* When a writer that began at `began_ns` and has moved `moved` bytes must have moved another. */
 static uint64_t next_deadline(const struct stream_pace *pace, uint64_t began_ns, uint64_t moved)
 {
-	uint64_t stall = sched_now() + pace->stall_ns;
+	uint64_t stall = add_time(sched_now(), pace->stall_ns);
+	uint64_t rate = pace->bytes_per_s;
 	uint64_t slowest;
 
-	if (!pace->bytes_per_s)
+	if (!rate)
 		return stall;
-	slowest = began_ns + pace->stall_ns + moved * SECOND / pace->bytes_per_s;
+	/* In two steps: moved * SECOND is more than 64 bits from 18 GB on. */
+	slowest = add_time(began_ns, pace->stall_ns);
+	slowest = add_time(slowest, moved / rate * SECOND + moved % rate * SECOND / rate);
 	return MIN(stall, slowest);
 }
 
@@ -68,8 +71,8 @@ int stream_write(struct stream *stream, const struct str *parts, size_t count,
 	while (count > 0) {
 		ssize_t took = stream_try_write(stream, left, count);
 
-		if (wants(took)) {
-			int r = wait_for(stream, took, next_deadline(pace, began, moved));
+		if (stream_wants(took)) {
+			int r = stream_wait(stream, took, next_deadline(pace, began, moved));
 
 			if (r < 0)
 				return r;
@@ -88,9 +91,9 @@ int stream_end(struct stream *stream, uint64_t deadline_ns)
 	for (;;) {
 		int r = stream->ops->end(stream);
 
-		if (!wants(r))
+		if (!stream_wants(r))
 			return r;
-		r = wait_for(stream, r, deadline_ns);
+		r = stream_wait(stream, r, deadline_ns);
 		if (r < 0)
 			return r;
 	}

@@ -29,7 +29,8 @@ struct stream_ops {
 	ssize_t (*read)(struct stream *, char *at, size_t size);
 
 	/* Takes some of the parts, in order: how many bytes. Negative as above. `count` is at most
-	 * STREAM_PARTS_MAX and the parts are not all empty. */
+	 * STREAM_PARTS_MAX and the parts are not all empty. After STREAM_WANT_x the next write must
+	 * begin with the same bytes (TLS has encrypted them already), wherever they lie then. */
 	ssize_t (*write)(struct stream *, const struct str *parts, size_t count);
 
 	/* Tells the other side that nothing more will come. 0, STREAM_WANT_x, or an error. */
@@ -63,7 +64,16 @@ static inline void stream_close(struct stream *stream)
 		stream->ops->close(stream);
 }
 
+/* True for STREAM_WANT_READ and STREAM_WANT_WRITE. */
+static inline bool stream_wants(ssize_t result)
+{
+	return result == STREAM_WANT_READ || result == STREAM_WANT_WRITE;
+}
+
 /* --- in fibers ---------------------------------------------------------- */
+
+/* Parks until what a try has asked for (STREAM_WANT_x); the errors of ready_wait. */
+int stream_wait(struct stream *stream, ssize_t want, uint64_t deadline_ns);
 
 /* Reads at least 1 byte (their number) or the proper end (0). Parks until then, `deadline_ns`, or
  * the end of the scope: errors of park, -ERR_IO, -ERR_CLOSED. */
@@ -71,7 +81,7 @@ ssize_t stream_read(struct stream *stream, char *at, size_t size, uint64_t deadl
 
 /* How long a writer bears with a slow reader. */
 struct stream_pace {
-	uint64_t stall_ns;    /* longest time without any byte taken */
+	uint64_t stall_ns;    /* longest time without any byte taken; TIME_NEVER: any */
 	uint64_t bytes_per_s; /* slowest average after the first `stall_ns`; 0: any */
 };
 
