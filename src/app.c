@@ -131,7 +131,7 @@ static struct server_limits limits_of(const struct config *config)
 			.line = config->http_max_line,
 			.field = config->http_max_line,
 			.head = config->http_max_head,
-			.fields = MIN(config->http_max_fields, (size_t)H1_FIELDS_MAX),
+			.fields = config->http_max_fields,
 			.body = UINT64_MAX / 2, /* the route's own limit is the smaller one */
 		},
 		.connections = config->http_max_connections,
@@ -169,6 +169,91 @@ static int open_metrics(void)
 	return 0;
 }
 
+/* --- TLS ---------------------------------------------------------------- */
+
+static void say_warning(const struct tls_certificate *certificate)
+{
+	if (certificate->warning[0])
+		log_warn("certificate", LOG_STR("warning", str_from_c(certificate->warning)));
+}
+
+static int open_tls(struct app *app)
+{
+	static const struct str protocols[] = { S_INIT("http/1.1") };
+	const struct config *config = app->config;
+	struct tls_server_options options = {
+		.certificate_file = config->tls_cert_file.at,
+		.key_file = config->tls_key_file.at,
+		.alpn = protocols,
+		.alpn_count = LEN(protocols),
+		.only_tls13 = config->tls_min_version == CONFIG_TLS_1_3,
+	};
+	struct tls_certificate certificate;
+	int r;
+
+	if (!config->tls_cert_file.len)
+		return 0;
+
+	r = tls_server_open(&app->tls, &options, &certificate);
+	if (r < 0)
+		return r;
+	app->over_tls = true;
+	say_warning(&certificate);
+	return 0;
+}
+
+/* Takes a new certificate over; a bad one leaves the old one in use. */
+static void reload_tls(struct app *app)
+{
+	struct tls_certificate certificate;
+
+	if (tls_server_reload(&app->tls, &certificate) < 0) {
+		log_error("the certificate was not reloaded", LOG_ERR);
+		return;
+	}
+	log_info("certificate reloaded");
+	say_warning(&certificate);
+}
+
+/* --- trusted proxies ---------------------------------------------------- */
+
+static struct network network_of(const struct config_cidr *cidr)
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct network network = { 0 };
+
+	if (cidr->bits >= 96 && memcmp(cidr->address, mapped, sizeof(mapped)) == 0) {
+		network.address.v4.sin_family = AF_INET;
+		network.address.len = sizeof(network.address.v4);
+		memcpy(&network.address.v4.sin_addr, cidr->address + 12, 4);
+		network.prefix = cidr->bits - 96u;
+	} else {
+		network.address.v6.sin6_family = AF_INET6;
+		network.address.len = sizeof(network.address.v6);
+		memcpy(&network.address.v6.sin6_addr, cidr->address, 16);
+		network.prefix = cidr->bits;
+	}
+	return network;
+}
+
+static int trust_proxies(struct app *app)
+{
+	const struct config_cidrs *list = &app->config->trusted_proxies;
+
+	if (list->count == 0)
+		return 0;
+	app->proxies = mem_alloc(list->count * sizeof(*app->proxies));
+	if (!app->proxies)
+		return -ERR_NO_MEMORY;
+
+	app->proxy_count = list->count;
+	for (size_t i = 0; i < list->count; i++)
+		app->proxies[i] = network_of(&list->at[i]);
+	app->server.proxies = app->proxies;
+	app->server.proxy_count = app->proxy_count;
+	return 0;
+}
+
 /* --- ports -------------------------------------------------------------- */
 
 static int listen_at(struct app *app, struct str host, uint16_t port, struct tls_server *tls,
@@ -189,7 +274,7 @@ static int open_ports(struct app *app)
 {
 	const struct config *config = app->config;
 	bool one_port = config->app_env == APP_DEVELOPMENT;
-	int r = listen_at(app, config->host, config->port, app->tls,
+	int r = listen_at(app, config->host, config->port, app->over_tls ? &app->tls : NULL,
 		one_port ? ROUTE_ANYWHERE : ROUTE_PUBLIC);
 
 	if (r < 0 || one_port)
@@ -216,6 +301,14 @@ static void say_where(const struct app *app)
 
 /* --- open, run, close --------------------------------------------------- */
 
+static void close_server(struct app *app)
+{
+	server_done(&app->server);
+	mem_free(app->proxies, app->proxy_count * sizeof(*app->proxies));
+	if (app->over_tls)
+		tls_server_done(&app->tls);
+}
+
 static int open_server(struct app *app)
 {
 	size_t workers = app->config->workers;
@@ -228,13 +321,17 @@ static int open_server(struct app *app)
 	if (workers == 0)
 		workers = cores > 0 ? MIN((size_t)cores, (size_t)SERVER_WORKERS_MAX) : 1;
 
-	r = open_ports(app);
+	r = open_tls(app);
+	if (r == 0)
+		r = trust_proxies(app);
+	if (r == 0)
+		r = open_ports(app);
 	if (r == 0)
 		r = add_modules(app);
 	if (r == 0)
 		r = server_start(&app->server, workers);
 	if (r < 0)
-		server_done(&app->server);
+		close_server(app);
 	return r;
 }
 
@@ -307,12 +404,6 @@ static void shut_down(struct app *app)
 		log_warn("connections were cut off at the end", LOG_U64("count", left));
 }
 
-static void reload(struct app *app)
-{
-	log_reopen();
-	(void)app;
-}
-
 void app_run(struct app *app)
 {
 	for (;;) {
@@ -321,7 +412,9 @@ void app_run(struct app *app)
 		if (number == SIGTERM || number == SIGINT)
 			break;
 		if (number == SIGHUP || number == SIGUSR1)
-			reload(app);
+			log_reopen();
+		if (app->over_tls && (number == SIGHUP || tls_server_changed(&app->tls)))
+			reload_tls(app);
 	}
 	shut_down(app);
 }
@@ -329,7 +422,7 @@ void app_run(struct app *app)
 void app_close(struct app *app)
 {
 	server_stop(&app->server);
-	server_done(&app->server);
+	close_server(app);
 	log_info("stopped");
 	(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
 }

@@ -8,7 +8,10 @@
 struct app {
 	const struct config *config; /* the caller's */
 	struct server server;
-	struct tls_server *tls; /* NULL: plain HTTP */
+	struct tls_server tls;
+	bool over_tls;            /* tls is open */
+	struct network *proxies;  /* trusted ones */
+	size_t proxy_count;
 };
 
 /* Opens everything and serves. Undoes itself on failure; the error slot has a sentence for people.

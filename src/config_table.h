@@ -78,12 +78,11 @@
 		"json is one object a line, pretty is for people; auto is pretty on a terminal "   \
 		"and json elsewhere.")                                                             \
 	X(log_file, LOG_FILE, PATH, ALWAYS(""), 0, "Log",                                          \
-		"File to write the log to. Empty is standard output.")                             \
+		"Log files instead of standard output: /var/log/bulkhead.log writes "              \
+		"/var/log/bulkhead-DATE.NUMBER.log, a new one each day (UTC) and at the size.")    \
 	X(log_file_max_size, LOG_FILE_MAX_SIZE, SIZE(1 * MEGABYTE, 10 * 1024 * MEGABYTE),          \
 		ALWAYS("100mb"), 0, "Log",                                                         \
 		"A log file of this size is put aside and a new one begun.")                       \
-	X(log_file_rotate_daily, LOG_FILE_ROTATE_DAILY, BOOL, ALWAYS("true"), 0, "Log",            \
-		"Begins a new log file every day (UTC).")                                          \
 	X(log_file_keep, LOG_FILE_KEEP, INTEGER(1, 1000), ALWAYS("14"), 0, "Log",                  \
 		"Old log files that are kept; older ones are removed so that the disk does not "   \
 		"fill.")                                                                           \
@@ -118,7 +117,7 @@
 	X(http_max_head, HTTP_MAX_HEAD, SIZE(1 * KILOBYTE, 1 * MEGABYTE), ALWAYS("32kb"), 0,       \
 		"HTTP",                                                                            \
 		"Largest head of a request, all lines together.")                                  \
-	X(http_max_fields, HTTP_MAX_FIELDS, INTEGER(8, 1000), ALWAYS("100"), 0, "HTTP",            \
+	X(http_max_fields, HTTP_MAX_FIELDS, INTEGER(8, 100), ALWAYS("100"), 0, "HTTP",            \
 		"Most header fields of a request; protects from heads that are dear to look "      \
 		"through.")                                                                        \
 	X(http_max_body, HTTP_MAX_BODY, SIZE(1 * KILOBYTE, 1024 * MEGABYTE), ALWAYS("1mb"), 0,     \

@@ -91,7 +91,7 @@ static void leave(struct server_worker *home, const struct conn *conn)
 {
 	struct server *server = home->server;
 
-	if (conn->own_tcp && !(server->exempt && server->exempt(&conn->peer)))
+	if (conn->own_tcp && !server_trusts(server, &conn->peer))
 		peers_leave(&server->peers, &conn->peer);
 	atomic_fetch_sub(&home->load, 1);
 	atomic_fetch_sub(&server->connections, 1);
@@ -360,6 +360,19 @@ static void read_head(struct conn *conn)
 	}
 }
 
+/* To somebody who speaks plain HTTP to a TLS port: what a browser or curl will show. */
+static void refuse_plain(struct conn *conn)
+{
+	static const struct str answer = S_INIT(
+		"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+		"content-length: 117\r\nconnection: close\r\n\r\n"
+		"{\"success\":false,\"statusCode\":400,\"error\":{\"code\":\"VALIDATION_ERROR\","
+		"\"message\":\"This port speaks HTTPS, not HTTP.\"}}");
+
+	/* One try: a socket that has just been opened has room for it. */
+	(void)stream_try_write(&conn->tcp.stream, &answer, 1);
+}
+
 static void handshake(struct conn *conn)
 {
 	int r = tls_handshake(&conn->tls);
@@ -368,6 +381,8 @@ static void handshake(struct conn *conn)
 		return;
 	if (r == 0)
 		r = set_deadline(conn, sched_now() + limits_of(conn)->head_ns);
+	if (r == -ERR_INVALID)
+		refuse_plain(conn);
 	if (r < 0) {
 		conn_close(conn);
 		return;

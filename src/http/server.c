@@ -112,7 +112,7 @@ static struct server_worker *least_loaded(struct server_worker *here)
 /* Counts the connection in, unless a limit says no. conn_close counts it out. */
 static bool admit(struct server *server, const struct address *peer)
 {
-	bool exempt = server->exempt && server->exempt(peer);
+	bool exempt = server_trusts(server, peer);
 
 	if (atomic_fetch_add(&server->connections, 1) >= server->limits.connections ||
 		(!exempt && peers_enter(&server->peers, peer,
@@ -275,6 +275,14 @@ bool server_ready(const struct server *server)
 void server_unready(struct server *server)
 {
 	atomic_store(&server->ready, false);
+}
+
+bool server_trusts(const struct server *server, const struct address *address)
+{
+	for (size_t i = 0; i < server->proxy_count; i++)
+		if (network_has(&server->proxies[i], address))
+			return true;
+	return false;
 }
 
 size_t server_connections(const struct server *server)

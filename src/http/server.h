@@ -50,7 +50,8 @@ struct server {
 	struct server_worker *workers;
 	size_t worker_count;
 	struct peers peers;                     /* connections by address */
-	bool (*exempt)(const struct address *); /* from the limit by address; NULL: nobody */
+	const struct network *proxies; /* trusted ones; the caller's */
+	size_t proxy_count;
 	_Atomic size_t connections;
 	uint64_t started_ns;
 	atomic_bool ready;
@@ -78,6 +79,9 @@ void server_drain(struct server *server);
 /* Whether requests are welcome: true from server_start until server_unready or server_drain. */
 bool server_ready(const struct server *server);
 void server_unready(struct server *server);
+
+/* True for the address of a trusted proxy: its connections are those of many clients. */
+bool server_trusts(const struct server *server, const struct address *address);
 
 /* Connections that are open now. */
 size_t server_connections(const struct server *server);
