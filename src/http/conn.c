@@ -365,7 +365,7 @@ static void refuse_plain(struct conn *conn)
 {
 	static const struct str answer = S_INIT(
 		"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-		"content-length: 117\r\nconnection: close\r\n\r\n"
+		"content-length: 116\r\nconnection: close\r\n\r\n"
 		"{\"success\":false,\"statusCode\":400,\"error\":{\"code\":\"VALIDATION_ERROR\","
 		"\"message\":\"This port speaks HTTPS, not HTTP.\"}}");
 
