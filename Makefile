@@ -120,7 +120,7 @@ hooks:
 	git config core.hooksPath .githooks
 
 format:
-	clang-format -i $(shell find src tests fuzz benchmarks examples -name '*.[ch]' 2>/dev/null)
+	@clang-format -i $(shell find src tests fuzz benchmarks examples -name '*.[ch]' 2>/dev/null)
 
 clean:
 	rm -rf build

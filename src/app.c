@@ -372,7 +372,8 @@ _Noreturn static void die_at_once(void)
 	_exit(1);
 }
 
-/* Waits until `deadline_ns`, or until no connection is left; a second request to stop ends the process. */
+/* Waits until `deadline_ns`, or until no connection is left; a second request to stop ends the
+ * process. */
 static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_idle)
 {
 	for (;;) {

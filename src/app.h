@@ -9,8 +9,8 @@ struct app {
 	const struct config *config; /* the caller's */
 	struct server server;
 	struct tls_server tls;
-	bool over_tls;            /* tls is open */
-	struct network *proxies;  /* trusted ones */
+	bool over_tls;           /* tls is open */
+	struct network *proxies; /* trusted ones */
 	size_t proxy_count;
 };
 

@@ -371,7 +371,8 @@ static void complain_rule(struct loader *loader, const struct config_entry *entr
 	config_problem(loader->report, entry->name, "must be %.*s)", STR_ARG(buf_str(line)));
 }
 
-/* A value that others on this machine can read in its file. */
+/* A value that others on this machine can read in its file. A warning only: Docker and Kubernetes
+ * mount secrets like that unless told otherwise. */
 static void check_exposure(struct loader *loader, const struct config_entry *entry)
 {
 	const char *message =
@@ -386,10 +387,6 @@ static void check_exposure(struct loader *loader, const struct config_entry *ent
 	if (!secret)
 		return;
 
-	if (loader->env == APP_PRODUCTION) {
-		complain(loader, entry, message, "");
-		return;
-	}
 	buf_reset(&loader->line);
 	config_origin_write(entry, origin_of(loader, entry), &loader->line);
 	config_warning(

@@ -558,18 +558,18 @@ TEST(config_files_of_secrets_are_private)
 	EXPECT_SAID("MASTER_SECRET_FILE=secret",
 		"warning: MASTER_SECRET" EXPOSED "(MASTER_SECRET_FILE=secret, environment)\n");
 	EXPECT_SAID("APP_ENV=production|MASTER_SECRET_FILE=secret",
-		"problem: MASTER_SECRET" EXPOSED "(MASTER_SECRET_FILE=secret, environment)\n");
+		"warning: MASTER_SECRET" EXPOSED "(MASTER_SECRET_FILE=secret, environment)\n");
 	put_file("secret", S("very secret"), 0440);
 	EXPECT_SAID("APP_ENV=production|MASTER_SECRET_FILE=secret", "");
 
 	put_file("secret", S("postgres://u:p@db\n"), 0644);
 	EXPECT_SAID("APP_ENV=production|MASTER_SECRET=abcdef|STORE_FILE=secret",
-		"problem: STORE" EXPOSED "(STORE_FILE=secret, environment)\n");
+		"warning: STORE" EXPOSED "(STORE_FILE=secret, environment)\n");
 	put_file("secret", S("postgres://u@db\n"), 0644);
 	EXPECT_SAID("APP_ENV=production|MASTER_SECRET=abcdef|STORE_FILE=secret", "");
 
 	put_file(".env", S("MASTER_SECRET=abcdef"), 0604);
-	EXPECT_SAID("APP_ENV=production", "problem: MASTER_SECRET" EXPOSED "(.env line 1)\n");
+	EXPECT_SAID("APP_ENV=production", "warning: MASTER_SECRET" EXPOSED "(.env line 1)\n");
 	put_file(".env", S("MASTER_SECRET=abcdef"), 0600);
 	EXPECT_SAID("APP_ENV=production", "");
 	leave_folder();

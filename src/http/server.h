@@ -49,7 +49,7 @@ struct server {
 	size_t site_count;
 	struct server_worker *workers;
 	size_t worker_count;
-	struct peers peers;                     /* connections by address */
+	struct peers peers;            /* connections by address */
 	const struct network *proxies; /* trusted ones; the caller's */
 	size_t proxy_count;
 	_Atomic size_t connections;
