@@ -21,11 +21,11 @@ int address_parse(struct str host, uint16_t port, struct address *ret)
 	text[host.len] = 0;
 
 	if (!bracketed && inet_pton(AF_INET, text, &address.v4.sin_addr) == 1) {
-		address.v4.sin_family = AF_INET;
+		address.any.sa_family = AF_INET;
 		address.v4.sin_port = htons(port);
 		address.len = sizeof(address.v4);
 	} else if (inet_pton(AF_INET6, text, &address.v6.sin6_addr) == 1) {
-		address.v6.sin6_family = AF_INET6;
+		address.any.sa_family = AF_INET6;
 		address.v6.sin6_port = htons(port);
 		address.len = sizeof(address.v6);
 	} else {
@@ -132,7 +132,7 @@ int network_parse(struct str text, struct network *ret)
 	struct str host = str_cut(&text, '/');
 	bool alone = !text.at;
 	bool wide = str_find_byte(host, ':') >= 0;
-	struct network network;
+	struct network network = { 0 };
 	uint64_t prefix = 0;
 	int r = address_parse(host, 0, &network.address);
 

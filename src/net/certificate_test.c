@@ -138,7 +138,7 @@ void certificate_make(struct certificate_files *files, const struct certificate_
 	strcpy(files->folder, "/tmp/bulkhead-tls-XXXXXX");
 	CHECK(mkdtemp(files->folder));
 	authority = make_certificate(
-		key, files->folder, -2 * SECONDS_PER_DAY, 3650 * (long)SECONDS_PER_DAY);
+		key, files->folder, -2 * (long)SECONDS_PER_DAY, 3650 * (long)SECONDS_PER_DAY);
 	(void)snprintf(files->ca_file, sizeof(files->ca_file), "%.40s/ca.pem", files->folder);
 	(void)snprintf(
 		files->chain_file, sizeof(files->chain_file), "%.40s/chain.pem", files->folder);

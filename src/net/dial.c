@@ -75,7 +75,7 @@ static int connect_to(const struct address *to, uint64_t deadline_ns, int *ret_f
 
 int dial_address(struct tcp *tcp, const struct address *to, uint64_t deadline_ns)
 {
-	int fd;
+	int fd = -1;
 	int r = connect_to(to, deadline_ns, &fd);
 
 	return r < 0 ? r : tcp_open(tcp, &worker_here()->poller, fd);
@@ -105,7 +105,7 @@ static int attempt(void *arg)
 {
 	struct attempt *attempt = arg;
 	struct race *race = attempt->race;
-	int fd;
+	int fd = -1;
 	int r = connect_to(attempt->to, TIME_NEVER, &fd);
 
 	if (r == 0 && race->fd < 0) {

@@ -191,6 +191,8 @@ static ssize_t tls_read(struct stream *stream, char *at, size_t size)
 	if (error == SSL_ERROR_NONE)
 		return (ssize_t)got;
 	r = outcome(tls, error, "TLS read");
+	if (r == STREAM_WANT_READ) /* what SSL_MODE_RELEASE_BUFFERS forgets after a ticket */
+		(void)SSL_free_buffers(tls->ssl);
 	return r == STREAM_WANT_WRITE ? unexpected_want(tls) : r;
 }
 
