@@ -14,6 +14,9 @@ enum {
 
 #define LINGER_TIME SECOND
 
+/* A connection that came right before the end may still say what it came for. */
+#define FIRST_WORD_TIME (SECOND / 2)
+
 static void conn_changed(struct ready *ready);
 static void conn_expired(struct timer *timer);
 
@@ -152,6 +155,8 @@ void conn_open(struct server_worker *home, struct site *site, int fd, const stru
 	}
 	if (r < 0)
 		conn_close(conn);
+	else if (home->draining) /* it came from the backlog */
+		conn_drain(conn);
 }
 
 /* --- output ------------------------------------------------------------- */
@@ -169,7 +174,8 @@ int conn_send(struct conn *conn, const struct str *parts, size_t count)
 		return fail(ERR_CLOSED, "the connection is broken");
 
 	all[0] = buf_str(out);
-	memcpy(all + 1, parts, count * sizeof(*parts));
+	if (count)
+		memcpy(all + 1, parts, count * sizeof(*parts));
 	r = stream_write(conn->stream, all, count + 1, &pace);
 	buf_reset(out);
 	conn->broken = r < 0;
@@ -258,7 +264,9 @@ static void rest(struct conn *conn, struct exchange *exchange, size_t had)
 		r = set_deadline(conn, sched_now() + limits->head_ns);
 	else if (r == 0 && !have && !conn->heard_nothing)
 		r = set_deadline(conn, sched_now() + limits->idle_ns);
-	if (r < 0 || (conn->home->draining && !have))
+	else if (r == 0 && !have && conn->home->draining)
+		r = set_deadline(conn, sched_now() + FIRST_WORD_TIME);
+	if (r < 0 || (conn->home->draining && !have && !conn->heard_nothing))
 		conn_close(conn);
 }
 
@@ -294,20 +302,35 @@ static void finish(struct conn *conn)
 	conn_close(conn);
 }
 
+/* Moves what is not used up to the front of the inbox. */
+static void compact(struct inbox *in)
+{
+	size_t rest = in->end - in->start;
+
+	if (rest)
+		memmove(in->at, in->at + in->start, rest);
+	in->start = 0;
+	in->end = rest;
+}
+
 /* A fiber's work: this request, and those that come right behind it. */
 static int conn_run(void *arg)
 {
 	struct conn *conn = arg;
 	struct exchange *exchange = conn->exchange;
+	const struct server_limits *limits = limits_of(conn);
 
 	for (size_t served = 1;; served++) {
 		enum seek seek;
 
-		if (!exchange_run(exchange, conn)) {
+		if (!exchange_run(exchange, conn) ||
+			(exchange->out.len >= limits->response_queue && conn_flush(conn) < 0)) {
 			finish(conn);
 			return 0;
 		}
 
+		if (exchange->in.start > limits->pipelined / 2)
+			compact(&exchange->in);
 		conn->scan = (struct h1_scan){ 0 };
 		seek = scan_inbox(conn, exchange);
 		if (seek == SEEK_LATER && conn_flush(conn) == 0)
@@ -428,6 +451,8 @@ static void conn_expired(struct timer *timer)
 
 void conn_drain(struct conn *conn)
 {
-	if (conn->state == CONN_WAITING && conn->stash.len == 0)
-		conn_close(conn);
+	if (conn->state != CONN_WAITING || conn->stash.len > 0)
+		return;
+	conn->stream->ready->readable = true; /* a request may be there that nobody was told of */
+	read_head(conn);
 }
