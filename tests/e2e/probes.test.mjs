@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startServer } from './server.mjs';
-import { ask, assertError, connectionsGone, get, parseResponses, pause, poll, SANITIZED, Wire } from './wire.mjs';
+import { ask, assertError, connectionsGone, dial, get, parseResponses, pause, poll, SANITIZED, Wire } from './wire.mjs';
 import { probes } from './probes.mjs';
 
 const AT_ONCE = 32;
@@ -120,8 +120,7 @@ test('inputs that stop in the middle', { concurrency: true }, async (t) => {
 // A large upload that nobody wants costs the sender its connection, not the server its memory.
 test('a body of 50 MB that nobody wants', async (t) => {
 	const server = await startServer(t);
-	const wire = new Wire(server.port);
-	t.after(() => wire.destroy());
+	const wire = dial(t, server);
 	await wire.send(`POST /hello HTTP/1.1\r\nHost: test\r\nContent-Length: 50000000\r\n\r\n`);
 	assert.equal((await wire.response()).status, 405);
 	await wire.sendPieces(Buffer.alloc(50_000_000), 1 << 20);

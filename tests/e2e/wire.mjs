@@ -1,9 +1,10 @@
 // HTTP/1.1 by hand, for tests that must decide about every byte: a socket, and a parser of responses
 // that takes one form only. Whatever a lenient client would forgive is an error here.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createConnection } from 'node:net';
-import { PROGRAM } from './server.mjs';
+import { createConnection, createServer } from 'node:net';
+import { atEnd, PROGRAM } from './server.mjs';
 
 // How long anything may take on a busy machine, under sanitizers. Nothing waits so long for success.
 export const LIMIT_MS = 20_000;
@@ -225,10 +226,10 @@ export class Wire {
 	}
 }
 
-// A connection that goes with the test.
+// A connection that ends with the test, before the server does.
 export function dial(t, server, options) {
 	const wire = new Wire(server.port, options);
-	t.after(() => wire.destroy());
+	atEnd(t, () => wire.destroy());
 	return wire;
 }
 
@@ -248,6 +249,21 @@ export async function ask(server, text, method) {
 	} finally {
 		wire.destroy();
 	}
+}
+
+// A port that nobody listens on just now, for a program that cannot tell which one it got.
+export async function freePort() {
+	const holder = createServer().listen(0, '127.0.0.1');
+	await once(holder, 'listening');
+	const { port } = holder.address();
+	holder.close();
+	await once(holder, 'close');
+	return port;
+}
+
+// Bytes of memory that a process really has.
+export function residentBytes(pid) {
+	return 1024 * Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]);
 }
 
 // What GET /health says, in development or from the operators' port.
