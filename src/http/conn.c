@@ -273,33 +273,36 @@ static void rest(struct conn *conn, struct exchange *exchange, size_t had)
 /* --- busy --------------------------------------------------------------- */
 
 /* After the last answer: what the client still sends is thrown away for a while, since closing a
- * socket with unread input would destroy the answer on its way. */
+ * socket with unread input would destroy the answer on its way. Never parks. */
 static void linger(struct conn *conn)
 {
-	uint64_t deadline = sched_now() + LINGER_TIME;
-	struct inbox *in = &conn->exchange->in;
-	size_t thrown = 0;
+	char scrap[4096];
+	ssize_t got;
 
-	if (stream_end(conn->stream, deadline) < 0)
-		return;
-	while (thrown < LINGER_BYTES) {
-		ssize_t got = stream_read(conn->stream, in->at, in->capacity, deadline);
-
-		if (got <= 0)
-			return;
-		thrown += (size_t)got;
-	}
+	do {
+		got = stream_try_read(conn->stream, scrap, sizeof(scrap));
+		conn->thrown += got > 0 ? (size_t)got : 0;
+	} while (got > 0 && conn->thrown < LINGER_BYTES);
+	if (got != STREAM_WANT_READ && got != STREAM_WANT_WRITE)
+		conn_close(conn);
 }
 
+/* Sends what is left and lets go of the connection, as a record again: many may linger at once. */
 static void finish(struct conn *conn)
 {
 	struct exchange *exchange = conn->exchange;
+	bool lingers = conn_flush(conn) == 0 && !exchange->req.reply.upgraded;
+	uint64_t deadline = sched_now() + LINGER_TIME;
 
-	if (conn_flush(conn) == 0 && !exchange->req.reply.upgraded)
-		linger(conn);
+	lingers = lingers && stream_end(conn->stream, deadline) == 0;
 	conn->exchange = NULL;
 	exchange_give(conn->home, exchange);
-	conn_close(conn);
+	if (!lingers || set_deadline(conn, deadline) < 0) {
+		conn_close(conn);
+		return;
+	}
+	conn->state = CONN_LINGERING;
+	linger(conn);
 }
 
 /* Moves what is not used up to the front of the inbox. */
@@ -410,6 +413,7 @@ static void conn_changed(struct ready *ready)
 		if (ready->readable)
 			read_head(conn);
 		break;
+	case CONN_LINGERING: linger(conn); break;
 	case CONN_BUSY:
 		if (ready->ended && conn->scope) /* the client has gone: nobody wants the answer */
 			scope_cancel(conn->scope);

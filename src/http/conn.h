@@ -14,6 +14,7 @@ enum conn_state {
 	CONN_HANDSHAKE, /* TLS is being agreed on */
 	CONN_WAITING,   /* for (the rest of) a head */
 	CONN_BUSY,      /* a fiber has it */
+	CONN_LINGERING, /* all is said; what still comes is thrown away */
 };
 
 /*
@@ -54,6 +55,7 @@ struct conn {
 	uint64_t armed_ns, deadline_ns;
 	uint64_t expires_ns; /* after that, no further request */
 	size_t requests;
+	size_t thrown;    /* bytes thrown away while lingering */
 	struct buf stash; /* a part of a head, while there is no exchange */
 	struct h1_scan scan;
 	struct exchange *exchange; /* while busy */
