@@ -18,13 +18,17 @@ void body_begin(struct req *req)
 
 	*body = (struct req_body){ .limit = limits->body,
 		.owes_continue = req->head.expect_continue };
-	if (req->entry->route && req->entry->route->body_max)
-		body->limit = req->entry->route->body_max;
 	body->left = req->head.framing == H1_BODY_LENGTH ? req->head.length : 0;
 	body->ended = req->head.framing == H1_BODY_NONE ||
 		      (req->head.framing == H1_BODY_LENGTH && body->left == 0);
 	if (req->head.framing == H1_BODY_CHUNKED)
 		h1_chunk_init(&body->chunk, &limits->head, body->limit);
+}
+
+void body_set_limit(struct req *req, size_t limit)
+{
+	CHECK(req->body.received == 0);
+	req->body.limit = req->body.chunk.body_limit = limit;
 }
 
 /* The time by which the next byte must be here, so that the sender keeps the pace. */
@@ -245,7 +249,7 @@ int req_read_all(struct req *req, struct str *ret)
 }
 
 /* Reads and drops the rest of a body that nobody wanted, if that is soon done. */
-static bool drain(struct req *req)
+static int drain(struct req *req)
 {
 	struct scope scope;
 	char scrap[1024];
@@ -258,17 +262,21 @@ static bool drain(struct req *req)
 		dropped += got > 0 ? (size_t)got : 0;
 	} while (got > 0 && dropped < DRAIN_BYTES);
 	(void)scope_close(&scope);
-	return req->body.ended;
+	if (req->body.ended)
+		return 0;
+	return got < 0 ? (int)got : fail(ERR_TOO_LARGE, "the body is not worth reading");
 }
 
-bool body_finish(struct req *req)
+int body_finish(struct req *req)
 {
 	struct req_body *body = &req->body;
 
 	if (body->ended)
-		return true;
+		return 0;
+	if (body->failed || req->close)
+		return fail(ERR_CLOSED, "the rest of the body cannot be read");
 	/* A client that was never told to continue may send the body or not: nobody can know. */
-	if (body->failed || body->owes_continue || req->close || body->left > DRAIN_BYTES)
-		return false;
+	if (body->owes_continue || body->left > DRAIN_BYTES)
+		return fail(ERR_TOO_LARGE, "the body is not worth reading");
 	return drain(req);
 }

@@ -14,6 +14,9 @@ enum {
 
 #define LINGER_TIME SECOND
 
+/* A connection that came right before the end may still say what it came for. */
+#define FIRST_WORD_TIME (SECOND / 2)
+
 static void conn_changed(struct ready *ready);
 static void conn_expired(struct timer *timer);
 
@@ -152,6 +155,8 @@ void conn_open(struct server_worker *home, struct site *site, int fd, const stru
 	}
 	if (r < 0)
 		conn_close(conn);
+	else if (home->draining) /* it came from the backlog */
+		conn_drain(conn);
 }
 
 /* --- output ------------------------------------------------------------- */
@@ -259,40 +264,56 @@ static void rest(struct conn *conn, struct exchange *exchange, size_t had)
 		r = set_deadline(conn, sched_now() + limits->head_ns);
 	else if (r == 0 && !have && !conn->heard_nothing)
 		r = set_deadline(conn, sched_now() + limits->idle_ns);
-	if (r < 0 || (conn->home->draining && !have))
+	else if (r == 0 && !have && conn->home->draining)
+		r = set_deadline(conn, sched_now() + FIRST_WORD_TIME);
+	if (r < 0 || (conn->home->draining && !have && !conn->heard_nothing))
 		conn_close(conn);
 }
 
 /* --- busy --------------------------------------------------------------- */
 
 /* After the last answer: what the client still sends is thrown away for a while, since closing a
- * socket with unread input would destroy the answer on its way. */
+ * socket with unread input would destroy the answer on its way. Never parks. */
 static void linger(struct conn *conn)
 {
-	uint64_t deadline = sched_now() + LINGER_TIME;
-	struct inbox *in = &conn->exchange->in;
-	size_t thrown = 0;
+	char scrap[4096];
+	ssize_t got;
 
-	if (stream_end(conn->stream, deadline) < 0)
-		return;
-	while (thrown < LINGER_BYTES) {
-		ssize_t got = stream_read(conn->stream, in->at, in->capacity, deadline);
-
-		if (got <= 0)
-			return;
-		thrown += (size_t)got;
-	}
+	do {
+		got = stream_try_read(conn->stream, scrap, sizeof(scrap));
+		conn->thrown += got > 0 ? (size_t)got : 0;
+	} while (got > 0 && conn->thrown < LINGER_BYTES);
+	if (got != STREAM_WANT_READ && got != STREAM_WANT_WRITE)
+		conn_close(conn);
 }
 
+/* Sends what is left and lets go of the connection, as a record again: many may linger at once. */
 static void finish(struct conn *conn)
 {
 	struct exchange *exchange = conn->exchange;
+	bool lingers = conn_flush(conn) == 0 && !exchange->req.reply.upgraded;
+	uint64_t deadline = sched_now() + LINGER_TIME;
 
-	if (conn_flush(conn) == 0 && !exchange->req.reply.upgraded)
-		linger(conn);
+	lingers = lingers && stream_end(conn->stream, deadline) == 0;
 	conn->exchange = NULL;
 	exchange_give(conn->home, exchange);
-	conn_close(conn);
+	if (!lingers || set_deadline(conn, deadline) < 0) {
+		conn_close(conn);
+		return;
+	}
+	conn->state = CONN_LINGERING;
+	linger(conn);
+}
+
+/* Moves what is not used up to the front of the inbox. */
+static void compact(struct inbox *in)
+{
+	size_t rest = in->end - in->start;
+
+	if (rest)
+		memmove(in->at, in->at + in->start, rest);
+	in->start = 0;
+	in->end = rest;
 }
 
 /* A fiber's work: this request, and those that come right behind it. */
@@ -300,15 +321,19 @@ static int conn_run(void *arg)
 {
 	struct conn *conn = arg;
 	struct exchange *exchange = conn->exchange;
+	const struct server_limits *limits = limits_of(conn);
 
 	for (size_t served = 1;; served++) {
 		enum seek seek;
 
-		if (!exchange_run(exchange, conn)) {
+		if (!exchange_run(exchange, conn) ||
+			(exchange->out.len >= limits->response_queue && conn_flush(conn) < 0)) {
 			finish(conn);
 			return 0;
 		}
 
+		if (exchange->in.start > limits->pipelined / 2)
+			compact(&exchange->in);
 		conn->scan = (struct h1_scan){ 0 };
 		seek = scan_inbox(conn, exchange);
 		if (seek == SEEK_LATER && conn_flush(conn) == 0)
@@ -403,6 +428,7 @@ static void conn_changed(struct ready *ready)
 		if (ready->readable)
 			read_head(conn);
 		break;
+	case CONN_LINGERING: linger(conn); break;
 	case CONN_BUSY:
 		if (ready->ended && conn->scope) /* the client has gone: nobody wants the answer */
 			scope_cancel(conn->scope);
@@ -444,6 +470,8 @@ static void conn_expired(struct timer *timer)
 
 void conn_drain(struct conn *conn)
 {
-	if (conn->state == CONN_WAITING && conn->stash.len == 0)
-		conn_close(conn);
+	if (conn->state != CONN_WAITING || conn->stash.len > 0)
+		return;
+	conn->stream->ready->readable = true; /* a request may be there that nobody was told of */
+	read_head(conn);
 }

@@ -14,9 +14,14 @@ enum conn_state {
 	CONN_HANDSHAKE, /* TLS is being agreed on */
 	CONN_WAITING,   /* for (the rest of) a head */
 	CONN_BUSY,      /* a fiber has it */
+	CONN_LINGERING, /* all is said; what still comes is thrown away */
 };
 
-/* Bytes that have arrived: [start, end) are not used up yet. */
+/*
+ * Bytes that have arrived: [start, end) are not used up yet. The capacity is the largest head and
+ * what may be pipelined; before a request `start` is at most half of the latter, so that any head
+ * can be completed and there is room for a part of its body.
+ */
 struct inbox {
 	char *at;
 	size_t start, end, capacity;
@@ -30,7 +35,7 @@ struct exchange {
 				hopeless */
 	struct err head_err; /* why */
 	size_t body_at;      /* where in `in` the bytes behind the head begin */
-	struct buf out;      /* replies not yet sent */
+	struct buf out;      /* replies not yet sent; before a request less than response_queue */
 	struct buf packed;   /* a body in the making: an error, or compressed */
 	struct req req;
 };
@@ -50,6 +55,7 @@ struct conn {
 	uint64_t armed_ns, deadline_ns;
 	uint64_t expires_ns; /* after that, no further request */
 	size_t requests;
+	size_t thrown;    /* bytes thrown away while lingering */
 	struct buf stash; /* a part of a head, while there is no exchange */
 	struct h1_scan scan;
 	struct exchange *exchange; /* while busy */
@@ -82,8 +88,15 @@ struct conn *conn_open_stream(struct server_worker *home, struct site *site, str
 /* Lets go of the connection at once. Not while it is busy. */
 void conn_close(struct conn *conn);
 
-/* Closes it if it is idle; otherwise its exchange will be the last one. */
+/* Closes it if it is idle and no request has arrived; otherwise its exchange will be the last one.
+ */
 void conn_drain(struct conn *conn);
+
+/* What one whole reply adds to the output at most: the head, and a body that is worth copying. */
+enum {
+	REPLY_COPY_MAX = 16 * 1024,
+	REPLY_ROOM = REPLY_HEADERS_MAX + 2 * 1024 + REPLY_COPY_MAX,
+};
 
 /* Sends what has been collected. 0, or a negative code; then the connection is broken. Parks. */
 int conn_flush(struct conn *conn);
@@ -106,9 +119,13 @@ void exchange_free_all(struct server_worker *home);
  */
 bool exchange_run(struct exchange *exchange, struct conn *conn);
 
-/* http/body.c: before the handler, and after it: true when the body is out of the way. */
+/* http/body.c: as soon as the head is known; then the route's own limit, if it has one. */
 void body_begin(struct req *req);
-bool body_finish(struct req *req);
+void body_set_limit(struct req *req, size_t limit);
+
+/* After the handler: 0 when the body is out of the way, else the negative code of why not; then the
+ * connection cannot go on. */
+int body_finish(struct req *req);
 
 /* http/reply.c: sends a whole reply or the end of a streamed one. */
 int reply_finish(struct req *req);

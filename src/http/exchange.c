@@ -38,7 +38,7 @@ static struct exchange *exchange_new(const struct server_limits *limits)
 		mem_free(exchange, sizeof(*exchange));
 		return NULL;
 	}
-	buf_init(&exchange->out, limits->response_queue);
+	buf_init(&exchange->out, limits->response_queue + REPLY_ROOM);
 	buf_init(&exchange->packed, limits->response_queue);
 	buf_init(&exchange->req.reply.headers, REPLY_HEADERS_MAX);
 	arena_init(&exchange->req.arena, ARENA_CHUNK, limits->request_memory);
@@ -213,6 +213,13 @@ static bool last_exchange(const struct req *req, const struct conn *conn)
 
 /* --- the route ---------------------------------------------------------- */
 
+/* For what is about no route in particular: "OPTIONS *", and methods that are refused everywhere.
+ */
+static int allow_all(struct req *req)
+{
+	return reply_header(req, S("allow"), S("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+}
+
 static int answer_options(struct req *req, const struct router_node *node)
 {
 	char allow[ROUTER_ALLOW_MAX];
@@ -233,7 +240,7 @@ static int refuse_method(struct req *req, const struct router_node *node)
 /* "OPTIONS *" asks about the server as a whole. */
 static int answer_asterisk(struct req *req)
 {
-	int r = reply_header(req, S("allow"), S("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+	int r = allow_all(req);
 
 	return r < 0 ? r : reply_empty(req, 204);
 }
@@ -274,7 +281,8 @@ static int dispatch(struct req *req, struct conn *conn)
 
 	req->entry = match.entry;
 	memcpy(req->params, match.params, sizeof(req->params));
-	body_begin(req);
+	if (match.entry->route->body_max)
+		body_set_limit(req, match.entry->route->body_max);
 	if (!req->body.ended && req->head.framing == H1_BODY_LENGTH &&
 		req->head.length > req->body.limit) {
 		req->close = true; /* it is not worth reading */
@@ -295,14 +303,32 @@ static enum log_level level_of(const struct req *req, int status)
 	return req->entry->route && req->entry->route->quiet ? LOG_DEBUG : LOG_INFO;
 }
 
+/*
+ * The path as it came. A target that was refused is no path and a query, and may hold secrets in
+ * other places: of that only what surely is a path.
+ */
+static struct str logged_path(const struct h1_head *head)
+{
+	struct str text = head->target_text;
+	size_t len = 0;
+
+	if (head->target.path.at)
+		return head->target.path;
+	if (!str_starts(text, S("/")))
+		return S("");
+	while (len < text.len && text.at[len] != '?' && text.at[len] != '#')
+		len++;
+	return str_first(text, len);
+}
+
 static void log_access(const struct req *req, const struct conn *conn, uint64_t took_ns, int failed)
 {
 	enum log_level level = level_of(req, req->reply.status);
-	struct str path = req->head.target.path.at ? req->head.target.path : req->head.target_text;
 	const struct log_field fields[] = {
 		LOG_STR("method", req->head.method_text), LOG_STR("route", req->entry->pattern),
-		LOG_STR("path", path), LOG_INT("status", req->reply.status), LOG_DURATION(took_ns),
-		LOG_U64("bytesIn", req->body.received), LOG_U64("bytesOut", req->reply.sent),
+		LOG_STR("path", logged_path(&req->head)), LOG_INT("status", req->reply.status),
+		LOG_DURATION(took_ns), LOG_U64("bytesIn", req->body.received),
+		LOG_U64("bytesOut", req->reply.sent),
 		LOG_STR("client", str_of(conn->peer_text, conn->peer_len)),
 		LOG_ERR, /* last: only when it failed */
 	};
@@ -344,26 +370,33 @@ static int settle(struct req *req, int r)
 bool exchange_run(struct exchange *exchange, struct conn *conn)
 {
 	struct req *req = &exchange->req;
-	bool body_gone = false;
-	int r, sent;
+	int r, sent, body = -ERR_CLOSED;
 
 	begin(req, conn);
 	r = parse(exchange, conn);
 	introduce(req);
-	req->body = (struct req_body){ .ended = r == 0 && req->head.framing == H1_BODY_NONE };
 	if (r == 0) {
 		req->close = last_exchange(req, conn);
+		body_begin(req);
 		r = dispatch(req, conn);
 	} else {
 		req->close = true; /* what follows on this connection is no request */
+		req->body = (struct req_body){ .failed = true };
+		if (r == -ERR_METHOD)
+			(void)allow_all(req);
 	}
 
 	r = settle(req, r);
 	if (r == 0 || !req->reply.streaming) {
 		/* The head says whether the connection goes on, so the body must be out of the way
 		 * first; but a large answer must not wait for a client that waits for it. */
-		if (!req->close && !req->reply.streaming && !(body_gone = body_finish(req)))
-			req->close = true;
+		if (!req->close && !req->reply.streaming) {
+			body = body_finish(req);
+			req->close = body < 0;
+		}
+		/* Nothing was done: that the message is malformed is the better reason. */
+		if (r < 0 && (body == -ERR_INVALID || body == -ERR_HEAD_TOO_LARGE))
+			(void)reply_error(req, body);
 		sent = reply_finish(req);
 	} else {
 		compress_done(&req->reply.compressor);
@@ -373,5 +406,5 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 	account(req, conn, r < 0 ? r : sent);
 	if (sent < 0)
 		conn->broken = true;
-	return sent == 0 && !req->close && (body_gone || body_finish(req));
+	return sent == 0 && !req->close && (body == 0 || body_finish(req) == 0);
 }

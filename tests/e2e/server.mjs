@@ -82,15 +82,20 @@ export async function runProgram(t, args, { env = {}, input = '', cwd } = {}) {
 // Starts `bulkhead serve` and waits until it listens. Give `dataDir` to start again on the data of a
 // server before. At the end of the test a server that still runs is stopped with SIGTERM and has to
 // end with status 0; a sanitizer's report fails the test in any case.
-export async function startServer(t, { env = {}, args = [], dataDir } = {}) {
+export async function startServer(t, options) {
+	const server = await launchServer(t, options);
+	const line = await server.logged((entry) => entry.msg === 'listening' && entry.url);
+	server.url = line.url;
+	server.port = Number(new URL(line.url).port);
+	return server;
+}
+
+// The same without waiting, for one that logs to a file or is not to start at all.
+export async function launchServer(t, { env = {}, args = [], dataDir } = {}) {
 	const folder = dataDir ?? (await temporaryFolder(t));
 	const child = start(['serve', ...args], { DATA_DIR: folder, ...env }, folder);
 	const server = new Server(child, folder);
 	atEnd(t, () => server.end());
-
-	const line = await server.logged((entry) => entry.msg === 'listening' && entry.url);
-	server.url = line.url;
-	server.port = Number(new URL(line.url).port);
 	return server;
 }
 
@@ -134,10 +139,19 @@ class Server {
 		}
 	}
 
+	signal(name) {
+		this.#child.kill(name);
+	}
+
 	// Sends a signal and waits for the end: { code, signal }.
 	async stop(signal = 'SIGTERM') {
 		this.#child.kill(signal);
-		return within(this.#ended, STOP_LIMIT_MS, this.#child, `the end after ${signal}\n${this.output()}`);
+		return this.gone(`the end after ${signal}`);
+	}
+
+	// Waits for the end: { code, signal }.
+	async gone(what = 'the end') {
+		return within(this.#ended, STOP_LIMIT_MS, this.#child, `${what}\n${this.output()}`);
 	}
 
 	// As a crash of the machine would take it, but for the page cache.
