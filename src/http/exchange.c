@@ -274,7 +274,7 @@ static int dispatch(struct req *req, struct conn *conn)
 
 	req->entry = match.entry;
 	memcpy(req->params, match.params, sizeof(req->params));
-	body_begin(req);
+	body_begin(req); /* again: with the route's limit */
 	if (!req->body.ended && req->head.framing == H1_BODY_LENGTH &&
 		req->head.length > req->body.limit) {
 		req->close = true; /* it is not worth reading */
@@ -350,11 +350,12 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 	begin(req, conn);
 	r = parse(exchange, conn);
 	introduce(req);
-	req->body = (struct req_body){ .ended = r == 0 && req->head.framing == H1_BODY_NONE };
 	if (r == 0) {
 		req->close = last_exchange(req, conn);
+		body_begin(req); /* it is in the way also when there is no route to read it */
 		r = dispatch(req, conn);
 	} else {
+		req->body = (struct req_body){ .failed = true };
 		req->close = true; /* what follows on this connection is no request */
 	}
 

@@ -133,6 +133,22 @@ static const struct row plain_rows[] = {
 	{ "OPTIONS *" LINES "\r\n", { { 204, "", "allow: GET, HEAD, POST" } } },
 	{ "OPTIONS /nowhere" LINES "\r\n", { ERROR(404, "NOT_FOUND") } },
 
+	/* and what becomes of the body then */
+	{ POST("/nowhere", "0", ""), { ERROR(404, "NOT_FOUND") } },
+	{ POST("/nowhere", "5", "hello"), { ERROR(404, "NOT_FOUND") } },
+	{ POST("/nowhere", "5", "hello") GET("/ping"),
+		{ ERROR(404, "NOT_FOUND"), { 200, "pong" } } },
+	{ CHUNKED("/nowhere", "0\r\n\r\n"), { ERROR(404, "NOT_FOUND") } },
+	{ CHUNKED("/nowhere", "5\r\nhello\r\n0\r\nA: b\r\n\r\n"), { ERROR(404, "NOT_FOUND") } },
+	{ CHUNKED("/nowhere", "x"), { { 404, NULL, "connection: close" } }, .closes = true },
+	{ EXPECTING("/nowhere", "5"), { { 404, NULL, "connection: close" } }, .closes = true },
+	{ POST("/nowhere", "99999999", ""), { { 404, NULL, "connection: close" } },
+		.closes = true },
+	{ POST("/ping", "0", ""), { ERROR(405, "METHOD_NOT_ALLOWED") } },
+	{ POST("/%ff", "0", ""), { ERROR(400, "VALIDATION_ERROR") } },
+	{ "OPTIONS *" LINES "Content-Length: 0\r\n\r\n", { { 204, "" } } },
+	{ "OPTIONS *" LINES "Content-Length: 3\r\n\r\nabc", { { 204, "" } } },
+
 	/* what handlers do wrong */
 	{ GET("/silent"), { ERROR(500, "INTERNAL_ERROR") } },
 	{ GET("/change-mind"), { ERROR(409, "CONFLICT") } },
