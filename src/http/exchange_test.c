@@ -90,6 +90,12 @@ static const struct row plain_rows[] = {
 		{ { 200, "x" }, { 200, "pong" } } },
 	{ CHUNKED("/pieces/1000", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n") GET("/ping"),
 		{ { 200, "hello world" }, { 200, "pong" } } },
+	{ CHUNKED("/pieces/1", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n") GET("/ping"),
+		{ { 200, "hello world" }, { 200, "pong" } } },
+	{ CHUNKED("/pieces/2", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n") GET("/ping"),
+		{ { 200, "hello world" }, { 200, "pong" } } },
+	{ CHUNKED("/pieces/3", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n") GET("/ping"),
+		{ { 200, "hello world" }, { 200, "pong" } } },
 	{ POST("/ignore", "5", "hello") GET("/ping"), { { 200, "ignored" }, { 200, "pong" } } },
 	{ CHUNKED("/ignore", "5\r\nhello\r\n0\r\n\r\n") GET("/ping"),
 		{ { 200, "ignored" }, { 200, "pong" } } },
@@ -245,4 +251,47 @@ static void try_rows(struct loopback *net, void *arg)
 TEST(exchange_rows)
 {
 	loopback_run_all(try_rows, NULL);
+}
+
+/* --- bodies cut anywhere ------------------------------------------------ */
+
+/* All cuts in two of requests on one connection, each answered rightly. */
+static void try_splits(struct loopback *net, void *arg)
+{
+	static const struct {
+		const char *path, *answer;
+	} rows[] = {
+		{ "/echo", "hello world" },
+		{ "/pieces/3", "hello world" },
+		{ "/pieces/100", "hello world" },
+		{ "/ignore", "ignored" },
+		{ "/nowhere", NULL },
+	};
+	static const char rest[] = LINES "Transfer-Encoding: chunked\r\n\r\n"
+					 "5;x\r\nhello\r\n006\r\n world\r\n0\r\nA: b\r\n\r\n";
+	struct client *client = client_open(net);
+
+	(void)arg;
+	for (size_t i = 0; i < LEN(rows); i++) {
+		char text[300];
+		size_t len = (size_t)snprintf(text, sizeof(text), "POST %s%s", rows[i].path, rest);
+
+		for (size_t at = 1; at < len; at++) {
+			struct response response;
+
+			EXPECT(client_send(client, str_of(text, at)));
+			loopback_pause(net);
+			EXPECT(client_send(client, str_of(text + at, len - at)));
+			response = client_response(client, false);
+			EXPECT_INT(response.status, rows[i].answer ? 200 : 404);
+			if (rows[i].answer)
+				EXPECT_STR(response.body, str_from_c(rows[i].answer));
+		}
+	}
+	client_close(client);
+}
+
+TEST(exchange_chunked_bodies_in_all_splits)
+{
+	loopback_run_all(try_splits, NULL);
 }
