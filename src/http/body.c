@@ -121,6 +121,7 @@ static ssize_t read_chunked(struct req *req, char *at, size_t size)
 
 	for (;;) {
 		struct str input, data;
+		size_t offered;
 		int event;
 
 		if (fill_inbox(req) < 0)
@@ -128,10 +129,11 @@ static ssize_t read_chunked(struct req *req, char *at, size_t size)
 
 		/* No more than fits, so that a piece is never larger than the caller's space. */
 		input = str_first(inbox_str(in), size);
+		offered = input.len;
 		event = h1_chunk_next(&body->chunk, &input, &data);
 		if (event < 0)
 			return event;
-		in->start = (size_t)(input.at ? input.at - in->at : in->at + in->end - in->at);
+		in->start += offered - input.len;
 		if (event == H1_CHUNK_DONE) {
 			body->ended = true;
 			return 0;

@@ -380,8 +380,8 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 		body_begin(req);
 		r = dispatch(req, conn);
 	} else {
-		req->close = true; /* what follows on this connection is no request */
 		req->body = (struct req_body){ .failed = true };
+		req->close = true; /* what follows on this connection is no request */
 		if (r == -ERR_METHOD)
 			(void)allow_all(req);
 	}

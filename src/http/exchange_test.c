@@ -1,0 +1,297 @@
+/* Requests and their answers by a table, over pipes and sockets, whole and in pieces; and the same
+ * with memory or system calls that fail. */
+#include "base/mem.h"
+#include "base/test.h"
+#include "http/decode_test.h"
+#include "http/loopback_test.h"
+
+#include <stdio.h>
+
+struct expected {
+	int status;
+	const char *body;        /* all of it, or "~" and a part; NULL: any */
+	const char *has, *lacks; /* parts of the head */
+};
+
+struct row {
+	const char *send;
+	struct expected want[4];
+	bool closes;   /* after the last answer */
+	bool bodyless; /* answers to HEAD */
+};
+
+#define LINES " HTTP/1.1\r\nHost: a\r\n"
+
+#define GET(path)                "GET " path LINES "\r\n"
+#define GET_WITH(path, field)    "GET " path LINES field "\r\n\r\n"
+#define GET_CLOSE(path)          GET_WITH(path, "Connection: close")
+#define GET_1_0(path)            "GET " path " HTTP/1.0\r\n\r\n"
+#define HEAD(path)               "HEAD " path LINES "\r\n"
+#define POST(path, length, body) "POST " path LINES "Content-Length: " length "\r\n\r\n" body
+#define CHUNKED(path, body)      "POST " path LINES "Transfer-Encoding: chunked\r\n\r\n" body
+#define EXPECTING(path, length)                                                                    \
+	"POST " path LINES "Expect: 100-continue\r\nContent-Length: " length "\r\n\r\n"
+
+#define ERROR(number, wire)                                                                        \
+	{                                                                                          \
+		number,                                                                            \
+			"~\"success\":false,\"statusCode\":" #number                               \
+			",\"error\":{\"code\":\"" wire "\"",                                       \
+			"content-type: application/json"                                           \
+	}
+
+static const struct row plain_rows[] = {
+	{ GET("/ping"), { { 200, "pong", "content-length: 4\r\n", "connection:" } } },
+	{ GET_CLOSE("/ping"), { { 200, "pong", "connection: close\r\n" } }, .closes = true },
+	{ GET_1_0("/ping"), { { 200, "pong", "connection: close\r\n" } }, .closes = true },
+	{ "GET /ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+		{ { 200, "pong", "connection: keep-alive\r\n" } } },
+	{ HEAD("/ping"), { { 200, "", "content-length: 4\r\n" } }, .bodyless = true },
+	{ GET("/params/a%2Fb/x/%C3%A4"), { { 200, "a/b|\xc3\xa4" } } },
+	{ GET("/params/a?b=c"), { ERROR(404, "NOT_FOUND") } },
+	{ GET("/empty"), { { 204, "", NULL, "content-length" } } },
+	{ GET("/unchanged"), { { 304, "", "etag: \"1\"\r\n", "content-length" } } },
+	{ GET("/moved"), { { 308, "", "location: /ping\r\n" } } },
+	{ GET_WITH("/who", "X-Request-Id: abc-1"),
+		{ { 200, "abc-1", "x-request-id: abc-1\r\n" } } },
+	{ GET_WITH("/who", "X-Request-Id: a b"), { { 200, NULL, NULL, "x-request-id: a b" } } },
+	{ GET("/sized/16385"), { { 200, NULL, "content-length: 16385\r\n" } } },
+
+	/* two at once */
+	{ GET("/ping") GET("/params/1/x/2"), { { 200, "pong" }, { 200, "1|2" } } },
+	{ GET("/ping") GET("/stream") GET_CLOSE("/ping"),
+		{ { 200, "pong" }, { 200, "one,two" }, { 200, "pong" } }, .closes = true },
+	{ GET_CLOSE("/ping") GET("/ping"), { { 200, "pong" } }, .closes = true },
+	{ "\r\n" GET("/ping") "\r\n" GET("/ping"), { { 200, "pong" }, { 200, "pong" } } },
+
+	/* streams */
+	{ GET("/stream"), { { 200, "one,two", "transfer-encoding: chunked\r\n" } } },
+	{ HEAD("/stream"), { { 200, "", "transfer-encoding: chunked\r\n" } }, .bodyless = true },
+	{ GET_1_0("/stream"), { { 200, "one,two", "connection: close\r\n", "chunked" } },
+		.closes = true },
+	{ "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+		{ { 200, "one,two", "connection: close\r\n", "chunked" } }, .closes = true },
+	{ GET("/stream-length"), { { 201, "one,two", "content-length: 7\r\n", "chunked" } } },
+	{ HEAD("/stream-length"), { { 201, "", "content-length: 7\r\n" } }, .bodyless = true },
+	{ GET("/stream-nothing/0"), { { 200, "", "chunked" } } },
+	{ GET("/stream-nothing/1"), { { 200, "", "content-length: 0\r\n" } } },
+
+	/* bodies */
+	{ POST("/echo", "0", ""), { { 200, "", "content-length: 0\r\n" } } },
+	{ POST("/echo", "5", "hello"), { { 200, "hello" } } },
+	{ POST("/echo", "5", "hello") GET("/ping"), { { 200, "hello" }, { 200, "pong" } } },
+	{ "POST /echo" LINES "\r\n", { { 200, "" } } },
+	{ POST("/pieces/1000", "5", "hello") GET("/ping"), { { 200, "hello" }, { 200, "pong" } } },
+	{ POST("/pieces/1", "5", "hello") GET("/ping"), { { 200, "hello" }, { 200, "pong" } } },
+	{ CHUNKED("/echo", "0\r\n\r\n"), { { 200, "" } } },
+	{ CHUNKED("/echo", "5\r\nhello\r\n6;a=\"b\"\r\n world\r\n0\r\n\r\n") GET("/ping"),
+		{ { 200, "hello world" }, { 200, "pong" } } },
+	{ CHUNKED("/echo", "1\r\nx\r\n0\r\nTrailer: y\r\nHost: z\r\n\r\n") GET("/ping"),
+		{ { 200, "x" }, { 200, "pong" } } },
+	{ CHUNKED("/pieces/1000", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n") GET("/ping"),
+		{ { 200, "hello world" }, { 200, "pong" } } },
+	{ CHUNKED("/pieces/1", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n") GET("/ping"),
+		{ { 200, "hello world" }, { 200, "pong" } } },
+	{ CHUNKED("/pieces/2", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n") GET("/ping"),
+		{ { 200, "hello world" }, { 200, "pong" } } },
+	{ CHUNKED("/pieces/3", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n") GET("/ping"),
+		{ { 200, "hello world" }, { 200, "pong" } } },
+	{ POST("/ignore", "5", "hello") GET("/ping"), { { 200, "ignored" }, { 200, "pong" } } },
+	{ CHUNKED("/ignore", "5\r\nhello\r\n0\r\n\r\n") GET("/ping"),
+		{ { 200, "ignored" }, { 200, "pong" } } },
+	{ POST("/small", "10", "0123456789"), { { 200, "0123456789" } } },
+	{ POST("/small-pieces/3", "10", "0123456789"), { { 200, "0123456789" } } },
+	{ POST("/small", "11", "0123456789a"), { ERROR(413, "PAYLOAD_TOO_LARGE") },
+		.closes = true },
+	{ POST("/small", "99999999", ""), { ERROR(413, "PAYLOAD_TOO_LARGE") }, .closes = true },
+	{ CHUNKED("/small", "a\r\n0123456789\r\n0\r\n\r\n"), { { 200, "0123456789" } } },
+	{ CHUNKED("/small", "a\r\n0123456789\r\n1\r\nx\r\n0\r\n\r\n"),
+		{ ERROR(413, "PAYLOAD_TOO_LARGE") }, .closes = true },
+	{ CHUNKED("/echo", "5\r\nhelloX"), { ERROR(400, "VALIDATION_ERROR") }, .closes = true },
+	{ CHUNKED("/ignore", "x"), { { 200, "ignored", "connection: close" } }, .closes = true },
+	{ CHUNKED("/echo", "0\r\nBad Trailer: x\r\n\r\n"), { ERROR(400, "VALIDATION_ERROR") },
+		.closes = true },
+
+	/* who is told to go on */
+	{ EXPECTING("/echo", "5") "hello" GET("/ping"), { { 200, "hello" }, { 200, "pong" } } },
+	{ EXPECTING("/echo", "0"), { { 200, "" } } },
+	{ EXPECTING("/ignore", "5"), { { 200, "ignored", "connection: close" } }, .closes = true },
+	{ EXPECTING("/small", "11"), { ERROR(413, "PAYLOAD_TOO_LARGE") }, .closes = true },
+	{ "POST /echo" LINES "Expect: cake\r\nContent-Length: 1\r\n\r\nx",
+		{ ERROR(417, "VALIDATION_ERROR") }, .closes = true },
+
+	/* what is no request */
+	{ "GET /ping HTTP/1.1\r\n\r\n", { ERROR(400, "VALIDATION_ERROR") }, .closes = true },
+	{ "nonsense\r\n\r\n" GET("/ping"), { ERROR(400, "VALIDATION_ERROR") }, .closes = true },
+	{ "\x16\x03\x01\x02", { ERROR(400, "VALIDATION_ERROR") }, .closes = true },
+	{ "GET /ping HTTP/2.0\r\n\r\n", { ERROR(505, "VALIDATION_ERROR") }, .closes = true },
+	{ "BREW /ping" LINES "\r\n", { ERROR(501, "METHOD_NOT_ALLOWED") }, .closes = true },
+	{ GET("/ping") "GET  /ping HTTP/1.1\r\n\r\n",
+		{ { 200, "pong" }, ERROR(400, "VALIDATION_ERROR") }, .closes = true },
+	{ GET("/%ff"), { ERROR(400, "VALIDATION_ERROR") } },
+
+	/* what the router says */
+	{ GET("/nowhere"), { ERROR(404, "NOT_FOUND") } },
+	{ HEAD("/nowhere"), { { 404, "", "content-type: application/json" } }, .bodyless = true },
+	{ "DELETE /echo" LINES "\r\n",
+		{ { 405, "~\"code\":\"METHOD_NOT_ALLOWED\"", "allow: POST, OPTIONS\r\n" } } },
+	{ "OPTIONS /ping" LINES "\r\n", { { 204, "", "allow: GET, HEAD, OPTIONS\r\n" } } },
+	{ "OPTIONS *" LINES "\r\n", { { 204, "", "allow: GET, HEAD, POST" } } },
+	{ "OPTIONS /nowhere" LINES "\r\n", { ERROR(404, "NOT_FOUND") } },
+
+	/* and what becomes of the body then */
+	{ POST("/nowhere", "0", ""), { ERROR(404, "NOT_FOUND") } },
+	{ POST("/nowhere", "5", "hello"), { ERROR(404, "NOT_FOUND") } },
+	{ POST("/nowhere", "5", "hello") GET("/ping"),
+		{ ERROR(404, "NOT_FOUND"), { 200, "pong" } } },
+	{ CHUNKED("/nowhere", "0\r\n\r\n"), { ERROR(404, "NOT_FOUND") } },
+	{ CHUNKED("/nowhere", "5\r\nhello\r\n0\r\nA: b\r\n\r\n"), { ERROR(404, "NOT_FOUND") } },
+	{ CHUNKED("/nowhere", "x"), { { 400, NULL, "connection: close" } }, .closes = true },
+	{ EXPECTING("/nowhere", "5"), { { 404, NULL, "connection: close" } }, .closes = true },
+	{ POST("/nowhere", "99999999", ""), { { 404, NULL, "connection: close" } },
+		.closes = true },
+	{ POST("/ping", "0", ""), { ERROR(405, "METHOD_NOT_ALLOWED") } },
+	{ POST("/%ff", "0", ""), { ERROR(400, "VALIDATION_ERROR") } },
+	{ "OPTIONS *" LINES "Content-Length: 0\r\n\r\n", { { 204, "" } } },
+	{ "OPTIONS *" LINES "Content-Length: 3\r\n\r\nabc", { { 204, "" } } },
+
+	/* what handlers do wrong */
+	{ GET("/silent"), { ERROR(500, "INTERNAL_ERROR") } },
+	{ GET("/change-mind"), { ERROR(409, "CONFLICT") } },
+	{ GET("/hostile-headers"),
+		{ { 200, "refused", "x-friendly: a\tb \xc3\xa4\r\n", "hostile" } } },
+	{ GET("/children"), { { 200, "abcd" } } },
+	{ GET("/child-fails"), { ERROR(409, "CONFLICT") } },
+
+	/* upgrades */
+	{ GET("/upgrade"), { ERROR(426, "VALIDATION_ERROR") } },
+	{ GET_WITH("/upgrade", "Connection: upgrade\r\nUpgrade: other"),
+		{ ERROR(426, "VALIDATION_ERROR") } },
+	{ GET_WITH("/ping", "Connection: upgrade\r\nUpgrade: echo"), { { 200, "pong" } } },
+};
+
+/* --- rows --------------------------------------------------------------- */
+
+static bool body_fits(struct str body, const char *wanted)
+{
+	if (!wanted)
+		return true;
+	return *wanted == '~' ? str_find(body, str_from_c(wanted + 1)) >= 0
+			      : str_eq(body, str_from_c(wanted));
+}
+
+static bool fits(const struct response *response, const struct expected *want)
+{
+	return !response->cut && response->status == want->status &&
+	       body_fits(response->body, want->body) &&
+	       (!want->has || str_find(response->head, str_from_c(want->has)) >= 0) &&
+	       (!want->lacks || str_find(response->head, str_from_c(want->lacks)) < 0);
+}
+
+/* An answer that is no success: an error in the one shape, or a connection that broke. */
+static bool honest_failure(const struct response *response, bool bodyless)
+{
+	if (response->status < 400)
+		return response->cut || response->status == 0;
+	return response->cut || bodyless || response->body.len == 0 ||
+	       str_starts(response->body, S("{\"success\":false,"));
+}
+
+static void show(const struct row *row, const struct response *response)
+{
+	fprintf(stderr, "  for \"%.300s\"\n  came %.*s%.*s\n", row->send, STR_ARG(response->head),
+		STR_ARG(str_first(response->body, 300)));
+}
+
+/* Asks for what a row says; `faulty`: it may also fail, but never lie. */
+static void try_row(struct loopback *net, const struct row *row, bool faulty)
+{
+	struct client *client = client_open(net);
+
+	if (!client || !client_send(client, str_from_c(row->send))) {
+		EXPECT(faulty || row->closes);
+		if (!client)
+			return;
+	}
+	for (size_t i = 0; i < LEN(row->want) && row->want[i].status; i++) {
+		struct response response = client_response(client, row->bodyless);
+
+		if (response.status == 100)
+			response = client_response(client, row->bodyless);
+		if (faulty && !fits(&response, &row->want[i])) {
+			if (!EXPECT(honest_failure(&response, row->bodyless)))
+				show(row, &response);
+			client_close(client);
+			return;
+		}
+		if (!EXPECT(fits(&response, &row->want[i])))
+			show(row, &response);
+	}
+	if (row->closes) {
+		if (!EXPECT(client_is_closed(client)))
+			show(row, &(struct response){ 0 });
+	} else if (!faulty) {
+		struct response response;
+
+		EXPECT(client_send(client, S(GET("/ping"))));
+		response = client_response(client, false);
+		if (!EXPECT_STR(response.body, S("pong")))
+			show(row, &response);
+	}
+	client_close(client);
+}
+
+static void try_rows(struct loopback *net, void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < LEN(plain_rows); i++)
+		try_row(net, &plain_rows[i], false);
+}
+
+TEST(exchange_rows)
+{
+	loopback_run_all(try_rows, NULL);
+}
+
+/* --- bodies cut anywhere ------------------------------------------------ */
+
+/* All cuts in two of requests on one connection, each answered rightly. */
+static void try_splits(struct loopback *net, void *arg)
+{
+	static const struct {
+		const char *path, *answer;
+	} rows[] = {
+		{ "/echo", "hello world" },
+		{ "/pieces/3", "hello world" },
+		{ "/pieces/100", "hello world" },
+		{ "/ignore", "ignored" },
+		{ "/nowhere", NULL },
+	};
+	static const char rest[] = LINES "Transfer-Encoding: chunked\r\n\r\n"
+					 "5;x\r\nhello\r\n006\r\n world\r\n0\r\nA: b\r\n\r\n";
+	struct client *client = client_open(net);
+
+	(void)arg;
+	for (size_t i = 0; i < LEN(rows); i++) {
+		char text[300];
+		size_t len = (size_t)snprintf(text, sizeof(text), "POST %s%s", rows[i].path, rest);
+
+		for (size_t at = 1; at < len; at++) {
+			struct response response;
+
+			EXPECT(client_send(client, str_of(text, at)));
+			loopback_pause(net);
+			EXPECT(client_send(client, str_of(text + at, len - at)));
+			response = client_response(client, false);
+			EXPECT_INT(response.status, rows[i].answer ? 200 : 404);
+			if (rows[i].answer)
+				EXPECT_STR(response.body, str_from_c(rows[i].answer));
+		}
+	}
+	client_close(client);
+}
+
+TEST(exchange_chunked_bodies_in_all_splits)
+{
+	loopback_run_all(try_splits, NULL);
+}
