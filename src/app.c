@@ -304,6 +304,7 @@ static void say_where(const struct app *app)
 static void close_server(struct app *app)
 {
 	server_done(&app->server);
+	gates_close(&app->gates);
 	mem_free(app->proxies, app->proxy_count * sizeof(*app->proxies));
 	if (app->over_tls)
 		tls_server_done(&app->tls);
@@ -316,6 +317,8 @@ static int open_server(struct app *app)
 	int r;
 
 	app->server.limits = limits_of(app->config);
+	app->server.trust.family =
+		app->config->forwarded_header == CONFIG_RFC7239 ? FORWARDED_RFC7239 : FORWARDED_X;
 	app->server.show_causes = app->config->app_env == APP_DEVELOPMENT;
 	server_fit_limits(&app->server.limits);
 	if (workers == 0)
@@ -324,6 +327,8 @@ static int open_server(struct app *app)
 	r = open_tls(app);
 	if (r == 0)
 		r = trust_proxies(app);
+	if (r == 0)
+		r = gates_open(&app->gates, app->config, &app->server);
 	if (r == 0)
 		r = open_ports(app);
 	if (r == 0)

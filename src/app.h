@@ -3,6 +3,7 @@
 #define APP_H
 
 #include "config.h"
+#include "gates.h"
 #include "http/server.h"
 
 struct app {
@@ -12,6 +13,7 @@ struct app {
 	bool over_tls;           /* tls is open */
 	struct network *proxies; /* trusted ones */
 	size_t proxy_count;
+	struct gates gates;
 };
 
 /* Opens everything and serves. Undoes itself on failure; the error slot has a sentence for people.

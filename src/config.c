@@ -10,6 +10,7 @@ const char *const app_env_texts[] = { APP_ENVS(CONFIG_TEXT) NULL };
 static const char *const config_log_level_texts[] = { CONFIG_LOG_LEVELS(CONFIG_TEXT) NULL };
 static const char *const config_log_format_texts[] = { CONFIG_LOG_FORMATS(CONFIG_TEXT) NULL };
 static const char *const config_tls_version_texts[] = { CONFIG_TLS_VERSIONS(CONFIG_TEXT) NULL };
+static const char *const config_forwarded_texts[] = { CONFIG_FORWARDED(CONFIG_TEXT) NULL };
 
 #define CONFIG_ROW(...) CONFIG_ENTRY(config, __VA_ARGS__),
 static const struct config_entry entries[] = { CONFIG_TABLE(CONFIG_ROW) };

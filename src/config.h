@@ -28,6 +28,7 @@ enum app_env { APP_ENVS(CONFIG_CONSTANT) APP_ENV_COUNT };
 enum config_log_level { CONFIG_LOG_LEVELS(CONFIG_CONSTANT) };
 enum config_log_format { CONFIG_LOG_FORMATS(CONFIG_CONSTANT) };
 enum config_tls_version { CONFIG_TLS_VERSIONS(CONFIG_CONSTANT) };
+enum config_forwarded { CONFIG_FORWARDED(CONFIG_CONSTANT) };
 #undef CONFIG_CONSTANT
 
 /* Where to listen: "127.0.0.1:9090", "[::1]:9090", ":9090". */

@@ -30,6 +30,10 @@
 	C(CONFIG_LOG_JSON, "json")                                                                 \
 	C(CONFIG_LOG_PRETTY, "pretty")
 
+#define CONFIG_FORWARDED(C)                                                                        \
+	C(CONFIG_X_FORWARDED_FOR, "x-forwarded-for")                                               \
+	C(CONFIG_RFC7239, "forwarded")
+
 #define CONFIG_TLS_VERSIONS(C)                                                                     \
 	C(CONFIG_TLS_1_2, "1.2")                                                                   \
 	C(CONFIG_TLS_1_3, "1.3")
@@ -99,6 +103,34 @@
 	X(tls_handshake_timeout, TLS_HANDSHAKE_TIMEOUT, DURATION(100 * MILLISECOND, MINUTE),       \
 		ALWAYS("5s"), 0, "TLS",                                                            \
 		"Time for a handshake; protects from clients that connect and say nothing.")       \
+                                                                                                   \
+	X(cors_origins, CORS_ORIGINS, LIST(64), ALWAYS(""), 0, "Access",                           \
+		"Origins of web pages that may call the API from a browser, like "                 \
+		"https://app.example.com. Empty lets no other origin in; * is any, without "       \
+		"cookies.")                                                                        \
+	X(forwarded_header, FORWARDED_HEADER, ENUM(config_forwarded), ALWAYS("x-forwarded-for"),   \
+		0, "Access",                                                                       \
+		"Which header trusted proxies write. The other one is ignored, since a proxy "     \
+		"passes it on as the client sent it.")                                             \
+	X(rate_limit_enabled, RATE_LIMIT_ENABLED, BOOL, ALWAYS("true"), 0, "Access",               \
+		"Counts requests and refuses what is too much with 429.")                          \
+	X(rate_limit_address, RATE_LIMIT_ADDRESS, INTEGER(1, 4000000000), ALWAYS("120000"), 0,     \
+		"Access",                                                                          \
+		"Requests a minute from one address, whoever asks; protects what comes before "    \
+		"identity is known.")                                                              \
+	X(rate_limit_global, RATE_LIMIT_GLOBAL, INTEGER(1, 4000000000), ALWAYS("1000"), 0,         \
+		"Access",                                                                          \
+		"Requests a minute from one address without credentials.")                         \
+	X(rate_limit_auth, RATE_LIMIT_AUTH, INTEGER(1, 1000000), ALWAYS("10"), 0, "Access",        \
+		"Tries a minute from one address to sign in, to register or to reset a password.") \
+	X(rate_limit_auth_block, RATE_LIMIT_AUTH_BLOCK, DURATION(0, 24 * HOUR), ALWAYS("15m"), 0,  \
+		"Access",                                                                          \
+		"How long an address that tried too often is refused.")                            \
+	X(rate_limit_api, RATE_LIMIT_API, INTEGER(1, 4000000000), ALWAYS("600"), 0, "Access",      \
+		"Requests a minute of one user or publishable key.")                               \
+	X(rate_limit_server, RATE_LIMIT_SERVER, INTEGER(1, 4000000000), ALWAYS("60000"), 0,        \
+		"Access",                                                                          \
+		"Requests a minute of one secret key.")                                            \
                                                                                                    \
 	X(http_max_connections, HTTP_MAX_CONNECTIONS, INTEGER(16, 4000000), ALWAYS("0"),           \
 		CONFIG_OR_ZERO, "HTTP",                                                            \

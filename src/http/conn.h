@@ -37,6 +37,7 @@ struct exchange {
 	size_t body_at;      /* where in `in` the bytes behind the head begin */
 	struct buf out;      /* replies not yet sent; before a request less than response_queue */
 	struct buf packed;   /* a body in the making: an error, or compressed */
+	struct buf text;     /* the text of an answer, see req_text */
 	struct req req;
 };
 

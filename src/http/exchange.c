@@ -20,6 +20,7 @@ static void exchange_free(struct exchange *exchange)
 	mem_free(exchange->in.at, exchange->in.capacity);
 	buf_done(&exchange->out);
 	buf_done(&exchange->packed);
+	buf_done(&exchange->text);
 	buf_done(&exchange->req.reply.headers);
 	arena_done(&exchange->req.arena);
 	mem_free(exchange, sizeof(*exchange));
@@ -40,6 +41,7 @@ static struct exchange *exchange_new(const struct server_limits *limits)
 	}
 	buf_init(&exchange->out, limits->response_queue + REPLY_ROOM);
 	buf_init(&exchange->packed, limits->response_queue);
+	buf_init(&exchange->text, limits->request_memory);
 	buf_init(&exchange->req.reply.headers, REPLY_HEADERS_MAX);
 	arena_init(&exchange->req.arena, ARENA_CHUNK, limits->request_memory);
 	return exchange;
@@ -65,6 +67,8 @@ void exchange_give(struct server_worker *home, struct exchange *exchange)
 	}
 	if (exchange->out.cap > OUT_KEEP)
 		buf_done(&exchange->out);
+	if (exchange->text.cap > OUT_KEEP)
+		buf_done(&exchange->text);
 	buf_reset(&exchange->out);
 	exchange->next_free = home->free;
 	home->free = exchange;
@@ -153,8 +157,33 @@ static void begin(struct req *req, struct conn *conn)
 	req->secure = conn->over_tls;
 	req->entry = &conn->site->router.unmatched;
 	req->began_ns = clock_now_ns();
+	req->client = conn->peer;
+	req->client_text = str_of(conn->peer_text, conn->peer_len);
+	req->caller = (struct caller){ 0 };
+	req->verdict_count = 0;
+	req->problems.count = 0;
+	req->in = NULL;
+	req->repeating = false;
+	req->next_cursor = str_of(NULL, 0);
 	req->close = false;
 	conn->requests++;
+}
+
+/* Behind a trusted proxy the client is whom it speaks for. */
+static void find_client(struct req *req, const struct conn *conn)
+{
+	const struct server *server = conn->home->server;
+	struct forwarded forwarded;
+
+	if (!server->proxy_count || !server_trusts(server, &conn->peer))
+		return;
+
+	forwarded_read(&req->head, &conn->peer, &server->trust, &forwarded);
+	req->client = forwarded.client;
+	req->client_text =
+		str_of(req->client_room, address_write_host(&forwarded.client, req->client_room));
+	if (forwarded.scheme != FORWARDED_UNKNOWN)
+		req->secure = forwarded.scheme == FORWARDED_HTTPS;
 }
 
 static void introduce(struct req *req)
@@ -245,22 +274,6 @@ static int answer_asterisk(struct req *req)
 	return r < 0 ? r : reply_empty(req, 204);
 }
 
-static int run_handler(struct req *req, struct conn *conn)
-{
-	const struct route *route = req->entry->route;
-	uint64_t time =
-		route->deadline_ns ? route->deadline_ns : conn->home->server->limits.handler_ns;
-	int r;
-
-	scope_open(&req->scope, time == TIME_NEVER ? TIME_NEVER : sched_now() + time);
-	conn->scope = &req->scope;
-	r = route->run(req);
-	conn->scope = NULL;
-	if (scope_close(&req->scope) < 0 && r == 0)
-		r = -(int)err_last()->code;
-	return r;
-}
-
 static int dispatch(struct req *req, struct conn *conn)
 {
 	struct router_match match;
@@ -273,23 +286,20 @@ static int dispatch(struct req *req, struct conn *conn)
 		&conn->site->router, req->head.method, req->head.target.path, &req->arena, &match);
 	if (r < 0)
 		return r;
+	if (match.entry) {
+		req->entry = match.entry;
+		memcpy(req->params, match.params, sizeof(req->params));
+	}
+	req->node = match.node;
+	r = pipeline_run(req);
+	if (r < 0 || match.entry || req->reply.status)
+		return r;
+
+	/* It went through what everybody goes through; only now is it told what is not there. */
 	if (!match.node)
 		return fail(ERR_NOT_FOUND, "there is nothing at this address");
-	if (!match.entry)
-		return req->head.method == HTTP_OPTIONS ? answer_options(req, match.node)
-							: refuse_method(req, match.node);
-
-	req->entry = match.entry;
-	memcpy(req->params, match.params, sizeof(req->params));
-	if (match.entry->route->body_max)
-		body_set_limit(req, match.entry->route->body_max);
-	if (!req->body.ended && req->head.framing == H1_BODY_LENGTH &&
-		req->head.length > req->body.limit) {
-		req->close = true; /* it is not worth reading */
-		return fail(ERR_TOO_LARGE, "the body has more than %llu bytes",
-			(unsigned long long)req->body.limit);
-	}
-	return run_handler(req, conn);
+	return req->head.method == HTTP_OPTIONS ? answer_options(req, match.node)
+						: refuse_method(req, match.node);
 }
 
 /* --- the account -------------------------------------------------------- */
@@ -321,15 +331,14 @@ static struct str logged_path(const struct h1_head *head)
 	return str_first(text, len);
 }
 
-static void log_access(const struct req *req, const struct conn *conn, uint64_t took_ns, int failed)
+static void log_access(const struct req *req, uint64_t took_ns, int failed)
 {
 	enum log_level level = level_of(req, req->reply.status);
 	const struct log_field fields[] = {
 		LOG_STR("method", req->head.method_text), LOG_STR("route", req->entry->pattern),
 		LOG_STR("path", logged_path(&req->head)), LOG_INT("status", req->reply.status),
 		LOG_DURATION(took_ns), LOG_U64("bytesIn", req->body.received),
-		LOG_U64("bytesOut", req->reply.sent),
-		LOG_STR("client", str_of(conn->peer_text, conn->peer_len)),
+		LOG_U64("bytesOut", req->reply.sent), LOG_STR("client", req->client_text),
 		LOG_ERR, /* last: only when it failed */
 	};
 
@@ -337,12 +346,12 @@ static void log_access(const struct req *req, const struct conn *conn, uint64_t 
 		log_write(level, S("request"), fields, LEN(fields) - (failed < 0 ? 0 : 1));
 }
 
-static void account(struct req *req, struct conn *conn, int failed)
+static void account(struct req *req, int failed)
 {
 	uint64_t took = clock_now_ns() - req->began_ns;
 	int status = req->reply.status;
 
-	log_access(req, conn, took, failed);
+	log_access(req, took, failed);
 	metrics_request(req->entry, status, took);
 
 	req->span.name = req->entry->title;
@@ -350,7 +359,7 @@ static void account(struct req *req, struct conn *conn, int failed)
 	span_str(&req->span, "http.route", req->entry->pattern);
 	span_str(&req->span, "url.path", req->head.target.path);
 	span_int(&req->span, "http.response.status_code", status);
-	span_str(&req->span, "client.address", str_of(conn->peer_text, conn->peer_len));
+	span_str(&req->span, "client.address", req->client_text);
 	span_end(&req->span, status >= 500 ? SPAN_ERROR : SPAN_UNSET);
 	log_context_pop(&req->log);
 }
@@ -376,6 +385,7 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 	r = parse(exchange, conn);
 	introduce(req);
 	if (r == 0) {
+		find_client(req, conn);
 		req->close = last_exchange(req, conn);
 		body_begin(req);
 		r = dispatch(req, conn);
@@ -403,7 +413,7 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 		sent = r; /* it had begun: cutting it off is the only honest end */
 	}
 
-	account(req, conn, r < 0 ? r : sent);
+	account(req, r < 0 ? r : sent);
 	if (sent < 0)
 		conn->broken = true;
 	return sent == 0 && !req->close && (body == 0 || body_finish(req) == 0);

@@ -1,26 +1,13 @@
 /* Writing replies: the head in one place, bodies whole or in pieces, errors in the one shape. */
 #include "http/conn.h"
+#include "http/limit_headers.h"
+#include "http/security.h"
+#include "observe/clock.h"
 
 enum {
 	KEEP_PACKED = 64 * 1024,
+	ERROR_MAX = 64 * 1024, /* bytes of an error with its details */
 };
-
-/* What a current helmet sends, in the form that fits an API: nothing may be framed, sniffed or
- * embedded. */
-static const char security[] =
-	"content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
-	"cross-origin-opener-policy: same-origin\r\n"
-	"cross-origin-resource-policy: same-origin\r\n"
-	"origin-agent-cluster: ?1\r\n"
-	"referrer-policy: no-referrer\r\n"
-	"x-content-type-options: nosniff\r\n"
-	"x-dns-prefetch-control: off\r\n"
-	"x-download-options: noopen\r\n"
-	"x-frame-options: SAMEORIGIN\r\n"
-	"x-permitted-cross-domain-policies: none\r\n"
-	"x-xss-protection: 0\r\n";
-static const char transport_security[] =
-	"strict-transport-security: max-age=31536000; includeSubDomains\r\n";
 
 static struct exchange *exchange_of(struct req *req)
 {
@@ -97,6 +84,14 @@ static void append_connection(struct req *req, struct buf *out)
 		buf_append(out, S("connection: keep-alive\r\n"));
 }
 
+/* Answers are not to be kept by caches, unless the handler says how long. */
+static unsigned security_flags(const struct req *req)
+{
+	bool cached = str_find(buf_str(&req->reply.headers), S("cache-control:")) >= 0;
+
+	return (req->secure ? SECURITY_TLS : 0) | (cached ? 0 : SECURITY_NO_STORE);
+}
+
 static int write_head(struct req *req)
 {
 	struct reply *reply = &req->reply;
@@ -110,9 +105,8 @@ static int write_head(struct req *req)
 	append_line(out, S("x-request-id"), req->id);
 	if (content_compressible(reply->content_type))
 		buf_append(out, S("vary: accept-encoding\r\n"));
-	buf_append(out, str_of(security, sizeof(security) - 1));
-	if (req->secure)
-		buf_append(out, str_of(transport_security, sizeof(transport_security) - 1));
+	buf_append(out, security_headers(security_flags(req)));
+	limit_headers(out, req->verdicts, req->verdict_count, clock_wall_us());
 	buf_append(out, buf_str(&reply->headers));
 	append_connection(req, out);
 	buf_append(out, S("\r\n"));
@@ -364,9 +358,10 @@ int reply_upgrade(
 /* --- errors ------------------------------------------------------------- */
 
 /* What the caller may read of an error: of ours (5xx) nothing but the table's sentence. */
-static void write_error(struct json_writer *json, const struct err *err,
-	const struct err_info *info, bool show_causes)
+static void write_error(struct req *req, struct json_writer *json, const struct err *err,
+	const struct err_info *info)
 {
+	bool show_causes = req->conn->home->server->show_causes;
 	struct str message = info->text;
 
 	if (info->status < 500 && err->depth > 0)
@@ -378,6 +373,10 @@ static void write_error(struct json_writer *json, const struct err *err,
 	json_write_string(json, info->wire);
 	json_write_key(json, S("message"));
 	json_write_string(json, message);
+	if (info->status < 500 && req->problems.count) {
+		json_write_key(json, S("details"));
+		problems_write(&req->problems, json);
+	}
 	if (info->status >= 500 && show_causes) {
 		json_write_key(json, S("causes"));
 		json_write_array(json);
@@ -399,7 +398,7 @@ static int write_error_body(
 	json_write_bool(&json, false);
 	json_write_key(&json, S("statusCode"));
 	json_write_u64(&json, (uint64_t)info->status);
-	write_error(&json, err, info, req->conn->home->server->show_causes);
+	write_error(req, &json, err, info);
 	json_write_key(&json, S("requestId"));
 	json_write_string(&json, req->id);
 	json_write_object_end(&json);
@@ -415,11 +414,11 @@ int reply_error(struct req *req, int code)
 	CHECK(!req->reply.streaming);
 	req->reply.status = 0; /* whatever the handler had in mind */
 	req->reply.body = str_of(NULL, 0);
-	if (info->status == 429 || info->status == 503)
+	if (info->status == 503 || (info->status == 429 && !req->verdict_count))
 		(void)reply_header(req, S("retry-after"), S("1"));
 
 	buf_reset(body);
-	body->limit = 8 * KILOBYTE;
+	body->limit = ERROR_MAX;
 	if (write_error_body(req, &err, info, body) < 0)
 		return reply_send(req, info->status, S("application/json"), str_of(NULL, 0));
 	return reply_json(req, info->status, buf_str(body));

@@ -8,6 +8,14 @@ const struct server *req_server(const struct req *req)
 	return req->conn->home->server;
 }
 
+struct buf *req_text(struct req *req)
+{
+	struct buf *text = &CONTAINER_OF(req, struct exchange, req)->text;
+
+	buf_reset(text);
+	return text;
+}
+
 bool req_from_operator(const struct req *req)
 {
 	return req->conn->site->place & ROUTE_OPS;

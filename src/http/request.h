@@ -16,14 +16,18 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "fiber/scope.h"
+#include "http/caller.h"
 #include "http/compress.h"
 #include "http/h1_chunk.h"
 #include "http/h1_parse.h"
+#include "http/idempotency_key.h"
+#include "http/limiter.h"
 #include "http/router.h"
 #include "net/address.h"
 #include "net/stream.h"
 #include "observe/log.h"
 #include "observe/span.h"
+#include "schema/problem.h"
 #include "json/writer.h"
 
 struct conn;
@@ -32,6 +36,7 @@ struct server;
 enum {
 	REQ_ID_MAX = 128,              /* bytes of an x-request-id that is taken over */
 	REPLY_HEADERS_MAX = 16 * 1024, /* bytes of all headers that a handler adds */
+	REQ_VERDICTS_MAX = 4,          /* limiters that count one request */
 };
 
 /* How far the body has come. */
@@ -67,10 +72,14 @@ struct req {
 	/* what came */
 	struct h1_head head;
 	struct router_entry *entry; /* of the route, or of what matched none */
+	struct router_node *node;   /* of the path; NULL: there is no such path */
 	struct str params[ROUTE_PARAMS_MAX];
 	const struct address *peer; /* who is connected */
-	bool secure;                /* over TLS */
-	struct str id;              /* x-request-id, taken or made */
+	struct address client;      /* who asks: the peer, or whom a trusted proxy speaks for */
+	struct str client_text;     /* its address, for people */
+	char client_room[ADDRESS_TEXT_MAX];
+	bool secure;   /* over TLS */
+	struct str id; /* x-request-id, taken or made */
 	char id_text[REQ_ID_MAX];
 	char trace_text[TRACE_ID_LEN], span_text[TRACE_SPAN_LEN];
 
@@ -80,6 +89,17 @@ struct req {
 	struct span span;
 	struct log_context log;
 	uint64_t began_ns;
+
+	/* what the stages of the pipeline find out */
+	struct caller caller;
+	struct limit_verdict verdicts[REQ_VERDICTS_MAX];
+	size_t verdict_count;
+	struct problems
+		problems; /* of the input; a handler may add to them and fail(ERR_INVALID) */
+	void *in;         /* the handler's input */
+	struct idempotency_key repeat_key;
+	bool repeating;         /* the hook wants to hear of the answer */
+	struct str next_cursor; /* of a list: goes into meta */
 
 	/* what goes in and out: http/body.c and http/reply.c */
 	struct conn *conn;
@@ -92,6 +112,9 @@ struct req {
 
 /* The server it came to. */
 const struct server *req_server(const struct req *req);
+
+/* A buffer for the text of a whole answer, empty, good until the answer is sent. */
+struct buf *req_text(struct req *req);
 
 /* True on the operators' port, where details may be told. */
 bool req_from_operator(const struct req *req);

@@ -16,6 +16,8 @@ void router_init(struct router *router)
 					   .pattern = S_INIT("unmatched"),
 					   .title = S_INIT("HTTP"),
 				   } };
+	router->last = &router->first;
+	router->unmatched.stage_count = pipeline_of(NULL, router->unmatched.stages);
 	arena_init(&router->arena, 16 * KILOBYTE, 16 * MEGABYTE);
 }
 
@@ -159,6 +161,7 @@ int router_add(struct router *router, const struct route *route)
 		return -(int)err_last()->code;
 
 	entry->route = route;
+	entry->stage_count = pipeline_of(route, entry->stages);
 	entry->pattern = str_from_c(route->path);
 	entry->title = arena_printf(&router->arena, "%s %s", http_method_text(route->method).at,
 		route->path ? route->path : "");
@@ -166,7 +169,7 @@ int router_add(struct router *router, const struct route *route)
 		return -(int)err_last()->code;
 	if (!str_starts(entry->pattern, S("/")))
 		return fail(ERR_INVALID, "route %.*s: a path starts with /", STR_ARG(entry->title));
-	if (!route->run || !route->summary || !route->place)
+	if ((!route->run && !route->handler) || !route->summary || !route->place)
 		return fail(ERR_INVALID, "route %.*s: handler, summary or place is missing",
 			STR_ARG(entry->title));
 
@@ -178,6 +181,8 @@ int router_add(struct router *router, const struct route *route)
 			STR_ARG(entry->title), STR_ARG(node->entries[route->method]->title));
 
 	node->entries[route->method] = entry;
+	*router->last = entry;
+	router->last = &entry->next;
 	return 0;
 }
 

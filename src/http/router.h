@@ -7,6 +7,7 @@
 #define HTTP_ROUTER_H
 
 #include "base/arena.h"
+#include "http/pipeline.h"
 #include "http/route.h"
 #include "http/status.h"
 #include "observe/metric.h"
@@ -18,11 +19,14 @@ enum {
 
 /* A route in its place, and what is counted about it. */
 struct router_entry {
+	struct router_entry *next; /* in the order of router_add */
 	const struct route *route; /* NULL in the entry for what matches no route */
 	struct str pattern;        /* "/flags/{key}" */
 	struct str title;          /* "GET /flags/{key}": the name of its spans */
 	struct str param_names[ROUTE_PARAMS_MAX];
 	size_t param_count;
+	const struct stage *stages[STAGES_MAX]; /* what a request goes through */
+	size_t stage_count;
 	const struct metric *_Atomic duration[HTTP_STATUS_SLOTS]; /* found when first needed */
 };
 
@@ -31,6 +35,7 @@ struct router_node;
 struct router {
 	struct arena arena; /* everything below lives here */
 	struct router_node *root;
+	struct router_entry *first, **last; /* all entries */
 	struct router_entry unmatched;
 };
 

@@ -16,7 +16,8 @@ static int nothing(struct req *req)
 
 #define ROUTE(route_method, route_path)                                                            \
 	{                                                                                          \
-		HTTP_##route_method, route_path, "A route", nothing, ROUTE_PUBLIC                  \
+		HTTP_##route_method, route_path, "A route", nothing, ROUTE_PUBLIC,                 \
+			.need = RIGHT_PUBLIC                                                       \
 	}
 
 static struct arena arena;
@@ -85,8 +86,8 @@ TEST(router_refuses_what_is_malformed)
 TEST(router_refuses_routes_with_gaps)
 {
 	static const struct route rows[] = {
-		{ HTTP_GET, "/a", "No handler", NULL, ROUTE_PUBLIC },
-		{ HTTP_GET, "/a", NULL, nothing, ROUTE_PUBLIC },
+		{ HTTP_GET, "/a", "No handler", NULL, ROUTE_PUBLIC, .need = RIGHT_PUBLIC },
+		{ HTTP_GET, "/a", NULL, nothing, ROUTE_PUBLIC, .need = RIGHT_PUBLIC },
 		{ HTTP_GET, "/a", "No place", nothing, 0 },
 	};
 

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "http/conn.h"
+#include "http/handler.h"
 #include "http/metrics.h"
 #include "observe/clock.h"
 
@@ -56,6 +57,19 @@ int server_listen(struct server *server, const struct address *address, struct t
 	return 0;
 }
 
+static int add_route(struct router *router, const struct route *route)
+{
+	int r = handler_check(route);
+
+	if (r < 0)
+		return err_wrap("route %s %s: %s", http_method_text(route->method).at,
+			route->path ? route->path : "", err_text());
+	r = router_add(router, route);
+	if (r < 0)
+		handler_release(route);
+	return r;
+}
+
 int server_add(struct server *server, const struct module *module)
 {
 	for (size_t i = 0; i < server->site_count; i++)
@@ -64,7 +78,7 @@ int server_add(struct server *server, const struct module *module)
 			int r = 0;
 
 			if (route->place & server->sites[i].place)
-				r = router_add(&server->sites[i].router, route);
+				r = add_route(&server->sites[i].router, route);
 			if (r < 0)
 				return err_wrap("module %s: %s", module->name, err_text());
 		}
@@ -210,6 +224,11 @@ static void stop_workers(struct server *server, size_t count)
 	server->worker_count = 0;
 }
 
+static bool is_proxy(const struct address *address, void *arg)
+{
+	return server_trusts(arg, address);
+}
+
 int server_start(struct server *server, size_t workers)
 {
 	CHECK(workers > 0 && workers <= SERVER_WORKERS_MAX && server->site_count > 0);
@@ -220,6 +239,8 @@ int server_start(struct server *server, size_t workers)
 	if (!server->workers)
 		return -ERR_NO_MEMORY;
 
+	server->trust.trusted = is_proxy;
+	server->trust.arg = server;
 	peers_init(&server->peers);
 	server->worker_count = workers;
 	for (size_t i = 0; i < workers; i++)
@@ -300,10 +321,17 @@ void server_stop(struct server *server)
 	peers_done(&server->peers);
 }
 
+static void release_routes(const struct router *router)
+{
+	for (const struct router_entry *entry = router->first; entry; entry = entry->next)
+		handler_release(entry->route);
+}
+
 void server_done(struct server *server)
 {
 	for (size_t i = 0; i < server->site_count; i++) {
 		listener_close(&server->sites[i].listener);
+		release_routes(&server->sites[i].router);
 		router_done(&server->sites[i].router);
 	}
 	server->site_count = 0;

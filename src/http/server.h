@@ -5,6 +5,10 @@
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
+#include "http/caller.h"
+#include "http/cors.h"
+#include "http/forwarded.h"
+#include "http/limiter.h"
 #include "http/peers.h"
 #include "http/router.h"
 #include "loop/worker.h"
@@ -40,6 +44,16 @@ struct site {
 
 enum { SERVER_SITES_MAX = 2, SERVER_WORKERS_MAX = 256 };
 
+/* The named limiters, in the order of doc/http.md. */
+enum server_limiter {
+	LIMITER_ADDRESS, /* everybody, before anything is known of them */
+	LIMITER_GLOBAL,  /* who is nobody in particular, by address */
+	LIMITER_AUTH,    /* tries to sign in, by address */
+	LIMITER_API,     /* users and publishable keys */
+	LIMITER_SERVER,  /* secret keys */
+	SERVER_LIMITERS,
+};
+
 struct server_worker;
 
 struct server {
@@ -49,9 +63,13 @@ struct server {
 	size_t site_count;
 	struct server_worker *workers;
 	size_t worker_count;
+	struct hooks hooks;            /* filled in by modules, before server_start */
+	struct limiter *limiters;      /* SERVER_LIMITERS of them, the caller's; NULL: none */
+	const struct cors *cors;       /* the caller's; NULL: no other origin is let in */
 	struct peers peers;            /* connections by address */
 	const struct network *proxies; /* trusted ones; the caller's */
 	size_t proxy_count;
+	struct forwarded_trust trust; /* `family` is the caller's to set */
 	_Atomic size_t connections;
 	uint64_t started_ns;
 	atomic_bool ready;

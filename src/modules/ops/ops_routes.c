@@ -15,10 +15,6 @@ enum { METRICS_MAX = 16 * 1024 * 1024 };
 
 static int answer_status(struct req *req, bool ok)
 {
-	int r = reply_header(req, S("cache-control"), S("no-store"));
-
-	if (r < 0)
-		return r;
 	return ok ? reply_json(req, 200, S("{\"status\":\"ok\"}"))
 		  : reply_json(req, 503, S("{\"status\":\"unavailable\"}"));
 }
@@ -94,8 +90,6 @@ static int health(struct req *req)
 	json_writer_init(&json, &buf);
 	write_health(&json, server);
 	r = finish_text(req, &buf, json_writer_done(&json), &text);
-	if (r == 0)
-		r = reply_header(req, S("cache-control"), S("no-store"));
 	return r < 0 ? r : reply_json(req, server_ready(server) ? 200 : 503, text);
 }
 
@@ -123,9 +117,11 @@ static int metrics(struct req *req)
 	return r < 0 ? r : reply_send(req, 200, metric_content_type(format), text);
 }
 
-#define PROBE(route_path, text, handler)                                                           \
+#define PROBE(route_path, text, answer)                                                            \
 	{                                                                                          \
-		HTTP_GET, route_path, text, .run = handler, .place = ROUTE_ANYWHERE, .quiet = true \
+		HTTP_GET, route_path, text, .run = answer, .place = ROUTE_ANYWHERE,                \
+					    .need = RIGHT_PUBLIC, .limit = ROUTE_LIMIT_NONE,       \
+					    .quiet = true                                          \
 	}
 
 static const struct route routes[] = {
@@ -136,7 +132,7 @@ static const struct route routes[] = {
 	PROBE("/live", "Short form of /health/live", live),
 	PROBE("/ready", "Short form of /health/ready", ready),
 	{ HTTP_GET, "/metrics", "Metrics for Prometheus", .run = metrics, .place = ROUTE_OPS,
-		.quiet = true },
+		.need = RIGHT_PUBLIC, .limit = ROUTE_LIMIT_NONE, .quiet = true },
 };
 
 const struct module ops_module = { "ops", routes, LEN(routes) };

@@ -1,0 +1,70 @@
+/* Which limiter counts what: the table behind RATE_LIMIT_x, and the list behind CORS_ORIGINS. */
+#include "gates.h"
+
+static int open_limiters(struct gates *gates, const struct config *config)
+{
+	const struct limiter_options options[SERVER_LIMITERS] = {
+		[LIMITER_ADDRESS] = { .name = S_INIT("address"),
+			.algorithm = LIMITER_TOKEN_BUCKET,
+			.limit = { .quota = config->rate_limit_address, .window_ns = MINUTE } },
+		[LIMITER_GLOBAL] = { .name = S_INIT("global"),
+			.algorithm = LIMITER_SLIDING_WINDOW,
+			.limit = { .quota = config->rate_limit_global, .window_ns = MINUTE } },
+		[LIMITER_AUTH] = { .name = S_INIT("auth"),
+			.algorithm = LIMITER_SLIDING_WINDOW,
+			.limit = { .quota = config->rate_limit_auth,
+				.window_ns = MINUTE,
+				.block_ns = config->rate_limit_auth_block } },
+		[LIMITER_API] = { .name = S_INIT("api"),
+			.algorithm = LIMITER_SLIDING_WINDOW,
+			.limit = { .quota = config->rate_limit_api, .window_ns = MINUTE } },
+		[LIMITER_SERVER] = { .name = S_INIT("server"),
+			.algorithm = LIMITER_TOKEN_BUCKET,
+			.limit = { .quota = config->rate_limit_server, .window_ns = MINUTE } },
+	};
+
+	for (size_t i = 0; i < SERVER_LIMITERS; i++) {
+		int r = limiter_init(&gates->limiters[i], &options[i]);
+
+		if (r < 0)
+			return err_wrap(
+				"rate limit %.*s: %s", STR_ARG(options[i].name), err_text());
+	}
+	return 0;
+}
+
+static int open_cors(struct gates *gates, const struct config *config)
+{
+	const struct config_list *origins = &config->cors_origins;
+	bool any = origins->count == 1 && str_eq(origins->at[0], S("*"));
+	struct cors_config cors = {
+		.origins = { origins->at, origins->count },
+		.credentials = !any,
+	};
+	int r = cors_init(&gates->cors, &cors);
+
+	return r < 0 ? err_wrap("CORS_ORIGINS: %s", err_text()) : 0;
+}
+
+int gates_open(struct gates *gates, const struct config *config, struct server *server)
+{
+	int r = 0;
+
+	*gates = (struct gates){ 0 };
+	if (config->rate_limit_enabled) {
+		r = open_limiters(gates, config);
+		server->limiters = gates->limiters;
+	}
+	if (r == 0 && config->cors_origins.count) {
+		r = open_cors(gates, config);
+		server->cors = &gates->cors;
+	}
+	return r;
+}
+
+void gates_close(struct gates *gates)
+{
+	for (size_t i = 0; i < SERVER_LIMITERS; i++)
+		limiter_done(&gates->limiters[i]);
+	cors_done(&gates->cors);
+}

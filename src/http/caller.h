@@ -1,0 +1,48 @@
+/*
+ * Who asks, and the places where the features that know plug themselves in: identity, rights,
+ * repeated requests. The server has the order of things (pipeline.c); what a credential means is
+ * not its business.
+ */
+#ifndef HTTP_CALLER_H
+#define HTTP_CALLER_H
+
+#include "base/str.h"
+
+struct req;
+
+enum caller_kind {
+	CALLER_NOBODY,      /* no credentials */
+	CALLER_USER,        /* a person, by session */
+	CALLER_PUBLISHABLE, /* an API key that may be seen in a browser */
+	CALLER_SECRET,      /* an API key of a server */
+};
+
+/* Texts live at least as long as the request. */
+struct caller {
+	enum caller_kind kind;
+	struct str id;      /* of the user or the key; empty for nobody */
+	struct str tenant;  /* id; empty for nobody */
+	struct str session; /* id; empty when there is none */
+	const void *rights; /* what the rights hook keeps */
+};
+
+/* All may be NULL. They run on the request's fiber and may wait. */
+struct hooks {
+	/* Fills in the caller from the request's credentials. 0, also when there are none;
+	 * -ERR_UNAUTHORIZED when they are no good. */
+	int (*identify)(struct req *, struct caller *ret);
+
+	/* Whether the caller has a right. 0, or -ERR_FORBIDDEN. Without the hook nobody has any but
+	 * RIGHT_PUBLIC. Not asked for nobody, who is -ERR_UNAUTHORIZED. */
+	int (*authorize)(struct req *, struct str right);
+
+	/*
+	 * A request with an Idempotency-Key. 0: go on, and `finish` will hear of the answer; 1: it
+	 * was answered with what was kept; -ERR_CONFLICT while the first is in work,
+	 * -ERR_IDEMPOTENCY for another request under the same key.
+	 */
+	int (*repeat_begin)(struct req *, struct str key);
+	void (*repeat_finish)(struct req *, int result);
+};
+
+#endif

@@ -1,0 +1,264 @@
+/* What stands between the bytes of a request and the structs of a handler. */
+#include "http/handler.h"
+
+#include "http/conn.h"
+#include "schema/decode.h"
+#include "schema/encode.h"
+
+/* What the server itself answers on behalf of any handler, whatever its line says. */
+#define IMPLIED                                                                                    \
+	(ROUTE_FAILS(INTERNAL) | ROUTE_FAILS(UNAVAILABLE) | ROUTE_FAILS(NO_MEMORY) |               \
+		ROUTE_FAILS(FULL) | ROUTE_FAILS(TIMEOUT) | ROUTE_FAILS(IO) | ROUTE_FAILS(CLOSED) | \
+		ROUTE_FAILS(CANCELLED) | ROUTE_FAILS(SLOW_REQUEST) | ROUTE_FAILS(TOO_LARGE))
+
+/* --- at the start ------------------------------------------------------- */
+
+static const char *undeclared(uint64_t fails)
+{
+	return err_info(__builtin_ctzll(fails))->name;
+}
+
+static int check_typed(const struct route *route)
+{
+	const struct handler *handler = route->handler;
+	uint64_t missing = handler->fails & ~route->may_fail & ~IMPLIED;
+	size_t in = route->in ? route->in->size : sizeof(struct nothing);
+	size_t out = route->out ? route->out->size : sizeof(struct nothing);
+
+	if (handler->in_size != in || handler->out_size != out)
+		return fail(ERR_INVALID, "the structs of the handler are not those of the schemas");
+	if (missing)
+		return fail(ERR_INVALID,
+			"the handler can return %s, which the route does not declare",
+			undeclared(missing));
+	return 0;
+}
+
+int handler_check(const struct route *route)
+{
+	const struct schema *const schemas[] = { route->in, route->out };
+	size_t first = route->in ? 0 : 1, last = route->out ? 2 : 1;
+
+	if (!route->need || !*route->need)
+		return fail(ERR_INVALID, "no right is declared");
+	if (!route->run == !route->handler)
+		return fail(ERR_INVALID, "it wants either run or handler");
+	if (!route->handler && (route->in || route->out))
+		return fail(ERR_INVALID, "only a typed handler has schemas");
+	if (route->idempotent && route->method != HTTP_POST)
+		return fail(ERR_INVALID, "only POST takes an Idempotency-Key");
+	if (route->handler && check_typed(route) < 0)
+		return -(int)err_last()->code;
+	return first < last ? schema_compile_all(schemas + first, last - first) : 0;
+}
+
+void handler_release(const struct route *route)
+{
+	if (route->in)
+		schema_release(route->in);
+	if (route->out)
+		schema_release(route->out);
+}
+
+/* --- input -------------------------------------------------------------- */
+
+bool handler_takes_input(const struct route *route)
+{
+	return route && route->in;
+}
+
+/* application/json, or a type that is JSON by its suffix (RFC 6839). UTF-8 is the only charset of
+ * JSON. */
+static bool is_json(struct str content_type)
+{
+	struct str rest = content_type;
+	struct str type = str_trim(str_cut(&rest, ';'));
+	struct str charset = str_trim(rest);
+
+	if (charset.len && !str_eq_nocase(charset, S("charset=utf-8")) &&
+		!str_eq_nocase(charset, S("charset=\"utf-8\"")))
+		return false;
+	return str_eq_nocase(type, S("application/json")) ||
+	       (type.len > 12 && str_eq_nocase(str_first(type, 12), S("application/")) &&
+		       str_ends(type, S("+json")));
+}
+
+static int take_params(struct req *req, struct schema_input *input)
+{
+	for (size_t i = 0; i < req->entry->param_count; i++) {
+		int r = schema_input_text(
+			input, FROM_PATH, req->entry->param_names[i], req->params[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int take_query(struct req *req, struct schema_input *input)
+{
+	struct query_walk walk;
+	struct query_pair pair;
+	int more;
+
+	query_start(&walk, req->head.target.query);
+	while ((more = query_next(&walk, &req->arena, &pair)) > 0) {
+		int r = schema_input_text(input, FROM_QUERY, pair.name, pair.value);
+
+		if (r < 0)
+			return r;
+	}
+	return more;
+}
+
+static int take_headers(struct req *req, struct schema_input *input)
+{
+	for (size_t i = 0; i < req->head.count; i++) {
+		const struct h1_field *field = &req->head.fields[i];
+		int r = schema_input_text(input, FROM_HEADER, field->name, field->value);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int take_body(struct req *req, struct schema_input *input)
+{
+	struct json_limits limits = json_limits_default;
+	struct str body;
+	int r;
+
+	if (req->body.ended)
+		return 0; /* what is required and not there will be told */
+	if (!is_json(h1_value(&req->head, H1_CONTENT_TYPE)))
+		return fail(ERR_MEDIA_TYPE,
+			"the body must be JSON, with content-type: application/json");
+
+	r = req_read_all(req, &body);
+	if (r < 0)
+		return r;
+	limits.bytes = MAX(limits.bytes, body.len);
+	return schema_input_json(input, body, &limits);
+}
+
+int handler_decode(struct req *req)
+{
+	const struct schema *schema = req->entry->route->in;
+	struct schema_input *input;
+	int r = 0;
+
+	req->in = arena_zalloc(&req->arena, schema->size);
+	if (!req->in)
+		return -(int)err_last()->code;
+	problems_init(&req->problems, &req->arena);
+	input = schema_input_start(schema, SCHEMA_INPUT, &req->arena, &req->problems, req->in);
+	if (!input)
+		return -(int)err_last()->code;
+
+	if (schema_has(schema, FROM_PATH))
+		r = take_params(req, input);
+	if (r == 0)
+		r = take_query(req, input);
+	if (r == 0 && schema_has(schema, FROM_HEADER))
+		r = take_headers(req, input);
+	if (r == 0 && schema_has(schema, FROM_BODY))
+		r = take_body(req, input);
+	return r < 0 ? r : schema_input_end(input);
+}
+
+/* --- the handler -------------------------------------------------------- */
+
+static void write_envelope(struct req *req, int status, const void *out, struct json_writer *json)
+{
+	const struct schema *schema = req->entry->route->out;
+
+	json_write_object(json);
+	json_write_key(json, S("success"));
+	json_write_bool(json, true);
+	json_write_key(json, S("statusCode"));
+	json_write_i64(json, status);
+	json_write_key(json, S("data"));
+	schema_encode(schema, SCHEMA_OUTPUT, out, json);
+	if (req->next_cursor.len) {
+		json_write_key(json, S("meta"));
+		json_write_object(json);
+		json_write_key(json, S("nextCursor"));
+		json_write_string(json, req->next_cursor);
+		json_write_object_end(json);
+	}
+	json_write_key(json, S("requestId"));
+	json_write_string(json, req->id);
+	json_write_object_end(json);
+}
+
+static int answer(struct req *req, const void *out)
+{
+	const struct route *route = req->entry->route;
+	int status = route->status ? route->status : route->out ? 200 : 204;
+	struct buf *text = req_text(req);
+	struct json_writer json;
+	int r;
+
+	if (req->reply.status) /* the handler wanted to answer by itself */
+		return 0;
+	if (!route->out)
+		return reply_empty(req, status);
+
+	json_writer_init(&json, text);
+	if (route->shape == ROUTE_BARE)
+		schema_encode(route->out, SCHEMA_OUTPUT, out, &json);
+	else
+		write_envelope(req, status, out, &json);
+	r = json_writer_done(&json);
+	return r < 0 ? r : reply_json(req, status, buf_str(text));
+}
+
+/* A code that the contract does not know must not reach the caller, who could not be prepared for
+ * it. */
+static int check_declared(const struct req *req, int r)
+{
+	const struct route *route = req->entry->route;
+	uint64_t allowed = route->handler->fails | IMPLIED | (route->in ? ROUTE_FAILS(INVALID) : 0);
+
+	if (r >= 0 || (allowed >> -r & 1))
+		return r;
+	return fail(ERR_INTERNAL, "the handler of %.*s returned %s, which it does not declare: %s",
+		STR_ARG(req->entry->title), err_info(r)->name, err_last()->frames[0].text);
+}
+
+static int call(struct req *req)
+{
+	const struct route *route = req->entry->route;
+	static struct nothing none;
+	void *out = &none;
+	int r;
+
+	if (!route->handler)
+		return route->run(req);
+
+	if (route->out) {
+		out = arena_zalloc(&req->arena, route->out->size);
+		if (!out)
+			return -(int)err_last()->code;
+	}
+	r = check_declared(req, route->handler->call(req, req->in ? req->in : &none, out));
+	return r < 0 ? r : answer(req, out);
+}
+
+int handler_run(struct req *req)
+{
+	const struct route *route = req->entry->route;
+	struct conn *conn = req->conn;
+	uint64_t time =
+		route->deadline_ns ? route->deadline_ns : conn->home->server->limits.handler_ns;
+	int r;
+
+	scope_open(&req->scope, time == TIME_NEVER ? TIME_NEVER : sched_now() + time);
+	conn->scope = &req->scope;
+	r = call(req);
+	conn->scope = NULL;
+	if (scope_close(&req->scope) < 0 && r == 0)
+		r = -(int)err_last()->code;
+	return r;
+}
