@@ -269,13 +269,13 @@ int app_open(struct app *app, const struct config *config)
 }
 
 /* Waits until `deadline_ns` or `over()`; a second request to stop ends the process. */
-static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_idle)
+static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_drained)
 {
 	for (;;) {
 		uint64_t now = clock_now_ns();
 		int number;
 
-		if (now >= deadline_ns || (until_idle && server_connections(&app->server) == 0))
+		if (now >= deadline_ns || (until_drained && server_drained(&app->server)))
 			return;
 		number = signals_wait(MIN(deadline_ns, now + 10 * MILLISECOND));
 		if (number == SIGTERM || number == SIGINT) {

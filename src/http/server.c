@@ -222,6 +222,7 @@ int server_start(struct server *server, size_t workers)
 
 	peers_init(&server->peers);
 	server->worker_count = workers;
+	atomic_store(&server->accepting, workers);
 	for (size_t i = 0; i < workers; i++)
 		init_worker(server, i);
 	for (size_t i = 0; i < workers; i++) {
@@ -242,6 +243,12 @@ int server_start(struct server *server, size_t workers)
 
 /* --- the end ------------------------------------------------------------ */
 
+static void close_listeners(struct server *server)
+{
+	for (size_t i = 0; i < server->site_count; i++)
+		listener_close(&server->sites[i].listener);
+}
+
 static void drain_here(struct message *message)
 {
 	struct server_worker *self = CONTAINER_OF(message, struct server_worker, drain);
@@ -253,6 +260,8 @@ static void drain_here(struct message *message)
 		acceptor_drain(&self->acceptors[i]);
 		acceptor_stop(&self->acceptors[i]);
 	}
+	if (atomic_fetch_sub(&self->server->accepting, 1) == 1)
+		close_listeners(self->server);
 	LIST_EACH (conn, &self->conns, struct conn, link)
 		conn_drain(conn);
 }
@@ -277,6 +286,12 @@ void server_unready(struct server *server)
 	atomic_store(&server->ready, false);
 }
 
+bool server_drained(const struct server *server)
+{
+	/* In this order: what is still in the backlog is not counted yet. */
+	return atomic_load(&server->accepting) == 0 && atomic_load(&server->connections) == 0;
+}
+
 size_t server_connections(const struct server *server)
 {
 	return atomic_load(&server->connections);
@@ -294,9 +309,8 @@ void server_stop(struct server *server)
 
 void server_done(struct server *server)
 {
-	for (size_t i = 0; i < server->site_count; i++) {
-		listener_close(&server->sites[i].listener);
+	close_listeners(server);
+	for (size_t i = 0; i < server->site_count; i++)
 		router_done(&server->sites[i].router);
-	}
 	server->site_count = 0;
 }
