@@ -377,15 +377,15 @@ _Noreturn static void die_at_once(void)
 	_exit(1);
 }
 
-/* Waits until `deadline_ns`, or until no connection is left; a second request to stop ends the
+/* Waits until `deadline_ns`, or until the server is drained; a second request to stop ends the
  * process. */
-static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_idle)
+static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_drained)
 {
 	for (;;) {
 		uint64_t now = clock_now_ns();
 		int number;
 
-		if (now >= deadline_ns || (until_idle && server_connections(&app->server) == 0))
+		if (now >= deadline_ns || (until_drained && server_drained(&app->server)))
 			return;
 		number = signals_wait(MIN(deadline_ns, now + 10 * MILLISECOND));
 		if (number == SIGTERM || number == SIGINT)

@@ -15,7 +15,7 @@ enum {
 #define LINGER_TIME SECOND
 
 /* A connection that came right before the end may still say what it came for. */
-#define FIRST_WORD_TIME (SECOND / 2)
+#define FIRST_WORD_TIME SECOND
 
 static void conn_changed(struct ready *ready);
 static void conn_expired(struct timer *timer);

@@ -243,6 +243,7 @@ int server_start(struct server *server, size_t workers)
 	server->trust.arg = server;
 	peers_init(&server->peers);
 	server->worker_count = workers;
+	atomic_store(&server->accepting, workers);
 	for (size_t i = 0; i < workers; i++)
 		init_worker(server, i);
 	for (size_t i = 0; i < workers; i++) {
@@ -263,6 +264,12 @@ int server_start(struct server *server, size_t workers)
 
 /* --- the end ------------------------------------------------------------ */
 
+static void close_listeners(struct server *server)
+{
+	for (size_t i = 0; i < server->site_count; i++)
+		listener_close(&server->sites[i].listener);
+}
+
 static void drain_here(struct message *message)
 {
 	struct server_worker *self = CONTAINER_OF(message, struct server_worker, drain);
@@ -274,6 +281,8 @@ static void drain_here(struct message *message)
 		acceptor_drain(&self->acceptors[i]);
 		acceptor_stop(&self->acceptors[i]);
 	}
+	if (atomic_fetch_sub(&self->server->accepting, 1) == 1)
+		close_listeners(self->server);
 	LIST_EACH (conn, &self->conns, struct conn, link)
 		conn_drain(conn);
 }
@@ -306,6 +315,12 @@ bool server_trusts(const struct server *server, const struct address *address)
 	return false;
 }
 
+bool server_drained(const struct server *server)
+{
+	/* In this order: what is still in the backlog is not counted yet. */
+	return atomic_load(&server->accepting) == 0 && atomic_load(&server->connections) == 0;
+}
+
 size_t server_connections(const struct server *server)
 {
 	return atomic_load(&server->connections);
@@ -329,8 +344,8 @@ static void release_routes(const struct router *router)
 
 void server_done(struct server *server)
 {
+	close_listeners(server);
 	for (size_t i = 0; i < server->site_count; i++) {
-		listener_close(&server->sites[i].listener);
 		release_routes(&server->sites[i].router);
 		router_done(&server->sites[i].router);
 	}

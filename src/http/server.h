@@ -71,6 +71,7 @@ struct server {
 	size_t proxy_count;
 	struct forwarded_trust trust; /* `family` is the caller's to set */
 	_Atomic size_t connections;
+	_Atomic size_t accepting; /* workers that do */
 	uint64_t started_ns;
 	atomic_bool ready;
 	atomic_bool draining;
@@ -90,8 +91,8 @@ int server_add(struct server *server, const struct module *module);
 /* Starts `workers` threads that serve all sites, and sets `ready`. Undoes itself on failure. */
 int server_start(struct server *server, size_t workers);
 
-/* Stops accepting, closes idle connections, and lets every running exchange be its connection's
- * last. */
+/* Takes what is in the backlog, closes the listeners and the idle connections, and lets every
+ * running exchange be its connection's last. */
 void server_drain(struct server *server);
 
 /* Whether requests are welcome: true from server_start until server_unready or server_drain. */
@@ -100,6 +101,9 @@ void server_unready(struct server *server);
 
 /* True for the address of a trusted proxy: its connections are those of many clients. */
 bool server_trusts(const struct server *server, const struct address *address);
+
+/* True once server_drain has taken effect everywhere and no connection is left. */
+bool server_drained(const struct server *server);
 
 /* Connections that are open now. */
 size_t server_connections(const struct server *server);
