@@ -10,6 +10,12 @@
 #include "http/server.h"
 #include "net/tcp.h"
 
+enum {
+	REPLY_COPY_MAX = 16 * 1024, /* a whole body up to here joins its head in the queue */
+	/* Most bytes that one reply adds to the queue: lines of ours, of the handler, the body. */
+	REPLY_QUEUED_MAX = 4 * 1024 + REPLY_HEADERS_MAX + REPLY_COPY_MAX,
+};
+
 enum conn_state {
 	CONN_HANDSHAKE, /* TLS is being agreed on */
 	CONN_WAITING,   /* for (the rest of) a head */

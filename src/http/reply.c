@@ -2,7 +2,6 @@
 #include "http/conn.h"
 
 enum {
-	COPY_MAX = 16 * 1024, /* a whole body up to here joins the head in one piece of memory */
 	KEEP_PACKED = 64 * 1024,
 };
 
@@ -197,7 +196,7 @@ static int finish_whole(struct req *req)
 		return 0;
 
 	reply->sent = reply->body.len;
-	if (reply->body.len > COPY_MAX)
+	if (reply->body.len > REPLY_COPY_MAX)
 		return conn_send(req->conn, &reply->body, 1);
 	buf_append(&exchange->out, reply->body);
 	return exchange->out.failed;
