@@ -248,9 +248,9 @@ static int run_handler(struct req *req, struct conn *conn)
 	scope_open(&req->scope, time == TIME_NEVER ? TIME_NEVER : sched_now() + time);
 	conn->scope = &req->scope;
 	r = route->run(req);
-	conn->scope = NULL;
 	if (scope_close(&req->scope) < 0 && r == 0)
 		r = -(int)err_last()->code;
+	conn->scope = NULL; /* only now: children may have made it wait */
 	return r;
 }
 
