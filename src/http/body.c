@@ -31,15 +31,15 @@ void body_set_limit(struct req *req, size_t limit)
 	req->body.limit = req->body.chunk.body_limit = limit;
 }
 
-/* The time by which the next byte must be here, so that the sender keeps the pace. */
-static uint64_t pace_deadline(struct req *req)
+/* How long the sender may let us wait now, so that it keeps the pace. What it sent has earned it
+ * time, and earlier waits have used some; what the handler does in between is not its time. */
+static uint64_t patience(const struct req *req)
 {
 	const struct server_limits *limits = &req->conn->home->server->limits;
-	struct req_body *body = &req->body;
+	const struct req_body *body = &req->body;
+	uint64_t earned = limits->body_grace_ns + body->received * SECOND / limits->body_rate;
 
-	if (!body->began_ns)
-		body->began_ns = sched_now();
-	return body->began_ns + limits->body_grace_ns + body->received * SECOND / limits->body_rate;
+	return earned > body->waited_ns ? earned - body->waited_ns : 0;
 }
 
 static int say_continue(struct req *req)
@@ -54,7 +54,7 @@ static int say_continue(struct req *req)
 /* Reads from the stream, at least 1 byte. */
 static ssize_t receive(struct req *req, char *at, size_t size)
 {
-	uint64_t deadline = pace_deadline(req);
+	uint64_t began, deadline;
 	int r = say_continue(req);
 	ssize_t got;
 
@@ -65,7 +65,10 @@ static ssize_t receive(struct req *req, char *at, size_t size)
 	if (r < 0)
 		return r;
 
+	began = sched_now();
+	deadline = began + patience(req);
 	got = stream_read(req->conn->stream, at, size, deadline);
+	req->body.waited_ns += sched_now() - began;
 	if (got == 0)
 		return fail(ERR_CLOSED, "the client went away in the middle of the body");
 	if (got == -ERR_TIMEOUT && sched_now() >= deadline)

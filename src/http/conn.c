@@ -191,6 +191,20 @@ int conn_flush(struct conn *conn)
 
 enum seek { SEEK_FOUND, SEEK_LATER, SEEK_GONE };
 
+/* Moves what is not used up to the front of the inbox, so that there is room behind it. Nobody may
+ * point into it. */
+static void move_up(struct inbox *in)
+{
+	size_t len = in->end - in->start;
+
+	if (in->start == 0)
+		return;
+	if (len)
+		memmove(in->at, in->at + in->start, len);
+	in->start = 0;
+	in->end = len;
+}
+
 /* Looks for the end of the head in what has arrived. */
 static enum seek scan_inbox(struct conn *conn, struct exchange *exchange)
 {
@@ -210,6 +224,8 @@ static enum seek seek_head(struct conn *conn, struct exchange *exchange)
 	struct inbox *in = &exchange->in;
 	enum seek seek = scan_inbox(conn, exchange);
 
+	if (seek == SEEK_LATER)
+		move_up(in);
 	while (seek == SEEK_LATER) {
 		ssize_t got;
 
@@ -305,15 +321,15 @@ static void finish(struct conn *conn)
 	linger(conn);
 }
 
-/* Moves what is not used up to the front of the inbox. */
-static void compact(struct inbox *in)
+/* A head far back in the inbox comes to the front, or its body would be read in tiny pieces, or not
+ * at all. Not each one does: that would move all pipelined requests for each of them. */
+static void make_room_for_body(struct conn *conn, struct exchange *exchange)
 {
-	size_t rest = in->end - in->start;
+	struct inbox *in = &exchange->in;
 
-	if (rest)
-		memmove(in->at, in->at + in->start, rest);
-	in->start = 0;
-	in->end = rest;
+	if (exchange->head_len > 0 &&
+		in->capacity - in->start - (size_t)exchange->head_len < limits_of(conn)->pipelined)
+		move_up(in);
 }
 
 /* A fiber's work: this request, and those that come right behind it. */
@@ -326,24 +342,23 @@ static int conn_run(void *arg)
 	for (size_t served = 1;; served++) {
 		enum seek seek;
 
+		make_room_for_body(conn, exchange);
 		if (!exchange_run(exchange, conn) ||
 			(exchange->out.len >= limits->response_queue && conn_flush(conn) < 0)) {
 			finish(conn);
 			return 0;
 		}
 
-		if (exchange->in.start > limits->pipelined / 2)
-			compact(&exchange->in);
 		conn->scan = (struct h1_scan){ 0 };
 		seek = scan_inbox(conn, exchange);
 		if (seek == SEEK_LATER && conn_flush(conn) == 0)
 			seek = seek_head(conn, exchange);
-		if (seek == SEEK_LATER && !conn->broken) {
-			rest(conn, exchange, 0);
+		if (seek == SEEK_GONE || conn->broken) {
+			finish(conn);
 			return 0;
 		}
-		if (seek != SEEK_FOUND) {
-			finish(conn);
+		if (seek == SEEK_LATER) {
+			rest(conn, exchange, 0);
 			return 0;
 		}
 		if (served % BURST == 0)

@@ -10,6 +10,12 @@
 #include "http/server.h"
 #include "net/tcp.h"
 
+enum {
+	REPLY_COPY_MAX = 16 * 1024, /* a whole body up to here joins its head in the queue */
+	/* Most bytes that one reply adds to the queue: lines of ours, of the handler, the body. */
+	REPLY_QUEUED_MAX = 4 * 1024 + REPLY_HEADERS_MAX + REPLY_COPY_MAX,
+};
+
 enum conn_state {
 	CONN_HANDSHAKE, /* TLS is being agreed on */
 	CONN_WAITING,   /* for (the rest of) a head */
@@ -19,8 +25,8 @@ enum conn_state {
 
 /*
  * Bytes that have arrived: [start, end) are not used up yet. The capacity is the largest head and
- * what may be pipelined; before a request `start` is at most half of the latter, so that any head
- * can be completed and there is room for a part of its body.
+ * what may be pipelined; a head far back is moved to the front before it is completed or run, so
+ * that there is always room for it and for a part of its body.
  */
 struct inbox {
 	char *at;
@@ -92,12 +98,6 @@ void conn_close(struct conn *conn);
 /* Closes it if it is idle and no request has arrived; otherwise its exchange will be the last one.
  */
 void conn_drain(struct conn *conn);
-
-/* What one whole reply adds to the output at most: the head, and a body that is worth copying. */
-enum {
-	REPLY_COPY_MAX = 16 * 1024,
-	REPLY_ROOM = REPLY_HEADERS_MAX + 2 * 1024 + REPLY_COPY_MAX,
-};
 
 /* Sends what has been collected. 0, or a negative code; then the connection is broken. Parks. */
 int conn_flush(struct conn *conn);

@@ -39,7 +39,7 @@ static struct exchange *exchange_new(const struct server_limits *limits)
 		mem_free(exchange, sizeof(*exchange));
 		return NULL;
 	}
-	buf_init(&exchange->out, limits->response_queue + REPLY_ROOM);
+	buf_init(&exchange->out, limits->response_queue + REPLY_QUEUED_MAX);
 	buf_init(&exchange->packed, limits->response_queue);
 	buf_init(&exchange->text, limits->request_memory);
 	buf_init(&exchange->req.reply.headers, REPLY_HEADERS_MAX);

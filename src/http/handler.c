@@ -257,8 +257,8 @@ int handler_run(struct req *req)
 	scope_open(&req->scope, time == TIME_NEVER ? TIME_NEVER : sched_now() + time);
 	conn->scope = &req->scope;
 	r = call(req);
-	conn->scope = NULL;
 	if (scope_close(&req->scope) < 0 && r == 0)
 		r = -(int)err_last()->code;
+	conn->scope = NULL; /* only now: children may have made it wait */
 	return r;
 }

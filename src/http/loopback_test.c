@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,8 @@ struct client {
 	int fd;                  /* LOOPBACK_TCP; -1 */
 	bool ended;
 	struct text in, head, body;
-	size_t used; /* of `in` */
+	size_t used;      /* of `in` */
+	struct str aside; /* client_send_aside */
 };
 
 struct loopback {
@@ -390,6 +392,7 @@ static bool open_socket(struct client *client)
 	CHECK(client->fd >= 0);
 	CHECK(setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)) == 0);
 	CHECK(setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time)) == 0);
+	CHECK(setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)) == 0);
 	REQUIRE(connect(client->fd, &address->any, address->len) == 0);
 	return true;
 }
@@ -427,6 +430,25 @@ bool client_send(struct client *client, struct str text)
 		text = str_from(text, (size_t)took);
 	}
 	return client->fd >= 0;
+}
+
+static int send_aside(void *arg)
+{
+	struct client *client = arg;
+
+	(void)client_send(client, client->aside);
+	return 0;
+}
+
+void client_send_aside(struct client *client, struct str text)
+{
+	struct loopback *net = client->net;
+
+	client->aside = text;
+	if (!net->home)
+		EXPECT(client_send(client, text));
+	else if (scope_spawn(&net->home->worker.sched.root, send_aside, client) < 0)
+		client_close(client);
 }
 
 void client_end(struct client *client)

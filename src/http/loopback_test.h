@@ -64,6 +64,10 @@ struct client *client_open(struct loopback *net);
 /* Sends all; false when the server would not take it. */
 bool client_send(struct client *client, struct str text);
 
+/* Sends while the caller goes on reading: for more than fits on the way, both ways. The text must
+ * stay. Over TCP the kernel's buffers must do. */
+void client_send_aside(struct client *client, struct str text);
+
 /* Says that nothing more will come. */
 void client_end(struct client *client);
 

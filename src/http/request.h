@@ -44,7 +44,7 @@ struct req_body {
 	uint64_t limit;        /* bytes the route takes */
 	uint64_t left;         /* H1_BODY_LENGTH: bytes not yet read */
 	uint64_t received;     /* bytes read so far */
-	uint64_t began_ns;     /* when the first read had to wait; 0: not yet */
+	uint64_t waited_ns;    /* time that reads had to wait for the sender */
 	struct h1_chunk chunk; /* H1_BODY_CHUNKED */
 	bool ended;            /* all of it was read */
 	bool failed;           /* broken or too slow: nothing more can be read */
