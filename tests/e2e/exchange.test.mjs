@@ -214,7 +214,7 @@ test('headers of every answer', async (t) => {
 	const all = await Promise.all([get(), get('/nothing'), requestText('PUT', '/hello'), requestText('OPTIONS', '/hello'), get('/metrics'), 'GET /hello HTTP/1.1\r\n\r\n', 'x y\r\n\r\n'].map((text) => ask(server, text)));
 	for (const { status, headers } of all) {
 		const expected = {
-			'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+			'content-security-policy': "default-src 'none';frame-ancestors 'none'",
 			'cross-origin-opener-policy': 'same-origin',
 			'cross-origin-resource-policy': 'same-origin',
 			'origin-agent-cluster': '?1',

@@ -32,6 +32,7 @@ const DEFAULTS = {
 	PORT: '0',
 	OPS_LISTEN: '127.0.0.1:0',
 	LOG_FORMAT: 'json',
+	RATE_LIMIT_ENABLED: 'false',
 };
 
 // The environment the program gets: ours as far as it is passed on, the defaults, then `env`. A value
