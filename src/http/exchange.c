@@ -238,6 +238,19 @@ static int answer_asterisk(struct req *req)
 	return r < 0 ? r : reply_empty(req, 204);
 }
 
+/* Waits for the handler's children; returns what the whole came to. An error of the handler's own
+ * counts more than that of a child, unless it only was cancelled because of it. */
+static int close_scope(struct req *req, int r)
+{
+	struct err own = *err_last();
+	int child = scope_close(&req->scope);
+
+	if (r == 0 || r == -ERR_CANCELLED)
+		return child < 0 ? child : r;
+	fiber_current()->err = own;
+	return r;
+}
+
 static int run_handler(struct req *req, struct conn *conn)
 {
 	const struct route *route = req->entry->route;
@@ -248,8 +261,7 @@ static int run_handler(struct req *req, struct conn *conn)
 	scope_open(&req->scope, time == TIME_NEVER ? TIME_NEVER : sched_now() + time);
 	conn->scope = &req->scope;
 	r = route->run(req);
-	if (scope_close(&req->scope) < 0 && r == 0)
-		r = -(int)err_last()->code;
+	r = close_scope(req, r);
 	conn->scope = NULL; /* only now: children may have made it wait */
 	return r;
 }

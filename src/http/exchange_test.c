@@ -163,6 +163,13 @@ static const struct row plain_rows[] = {
 	{ GET("/children"), { { 200, "abcd" } } },
 	{ GET("/child-fails"), { ERROR(409, "CONFLICT") } },
 
+	{ GET("/child-fails-in-wait"), { { 409, "~a child says no" } } },
+	{ GET("/both-fail"), { { 403, "~the parent says no" } } },
+	{ GET("/many-headers/0"), { { 200, "many", "\r\nx-many: vvv" } } },
+	{ GET("/many-headers/1"), { ERROR(500, "INTERNAL_ERROR") } },
+	{ GET_CLOSE("/many-headers/0"), { { 200, "many", "\r\nconnection: close\r\n" } },
+		.closes = true },
+
 	/* upgrades */
 	{ GET("/upgrade"), { ERROR(426, "VALIDATION_ERROR") } },
 	{ GET_WITH("/upgrade", "Connection: upgrade\r\nUpgrade: other"),
@@ -251,6 +258,41 @@ static void try_rows(struct loopback *net, void *arg)
 TEST(exchange_rows)
 {
 	loopback_run_all(try_rows, NULL);
+}
+
+/* --- answers that break off --------------------------------------------- */
+
+static void try_breaks(struct loopback *net, void *arg)
+{
+	static const struct {
+		const char *send;
+		const char *part;
+	} rows[] = {
+		{ GET("/break-off/0"), "part" },
+		{ GET("/break-off/1"), "part" },
+		{ GET("/too-short"), "12345" },
+		{ GET("/ping") GET("/break-off/0") GET("/ping"), "part" },
+	};
+
+	(void)arg;
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct client *client = client_open(net);
+		struct response response;
+
+		EXPECT(client_send(client, str_from_c(rows[i].send)));
+		response = client_response(client, false);
+		if (!response.cut && str_eq(response.body, S("pong")))
+			response = client_response(client, false);
+		EXPECT(response.cut);
+		EXPECT_INT(response.status, 200);
+		EXPECT_STR(response.body, str_from_c(rows[i].part));
+		client_close(client);
+	}
+}
+
+TEST(exchange_broken_answers_never_look_whole)
+{
+	loopback_run_all(try_breaks, NULL);
 }
 
 /* --- bodies cut anywhere ------------------------------------------------ */
