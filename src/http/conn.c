@@ -172,6 +172,7 @@ int conn_send(struct conn *conn, const struct str *parts, size_t count)
 	memcpy(all + 1, parts, count * sizeof(*parts));
 	r = stream_write(conn->stream, all, count + 1, &pace);
 	buf_reset(out);
+	conn->exchange->complete = 0;
 	conn->broken = r < 0;
 	return r;
 }

@@ -37,6 +37,7 @@ struct exchange {
 	struct err head_err; /* why */
 	size_t body_at;      /* where in `in` the bytes behind the head begin */
 	struct buf out;      /* replies not yet sent */
+	size_t complete;     /* bytes of `out` that are complete replies to earlier requests */
 	struct buf packed;   /* a body in the making: an error, or compressed */
 	struct req req;
 };

@@ -353,12 +353,23 @@ static int settle(struct req *req, int r)
 	return r;
 }
 
+/* The reply failed: the connection ends here, but not before the replies ahead of it are sent. */
+static void cut_off(struct exchange *exchange, struct conn *conn)
+{
+	exchange->out.len = exchange->complete;
+	exchange->out.failed = 0;
+	if (!conn->broken)
+		(void)conn_flush(conn);
+	conn->broken = true;
+}
+
 bool exchange_run(struct exchange *exchange, struct conn *conn)
 {
 	struct req *req = &exchange->req;
 	bool body_gone = false;
 	int r, sent;
 
+	exchange->complete = exchange->out.len;
 	begin(req, conn);
 	r = parse(exchange, conn);
 	introduce(req);
@@ -385,6 +396,6 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 
 	account(req, conn, r < 0 ? r : sent);
 	if (sent < 0)
-		conn->broken = true;
+		cut_off(exchange, conn);
 	return sent == 0 && !req->close && (body_gone || body_finish(req));
 }

@@ -170,6 +170,14 @@ static const struct row plain_rows[] = {
 	{ GET_CLOSE("/many-headers/0"), { { 200, "many", "\r\nconnection: close\r\n" } },
 		.closes = true },
 
+	/* nothing of the answer was sent yet: it is as if there was none, but what came before
+	   stays */
+	{ GET("/too-long"), { { 0 } }, .closes = true },
+	{ GET_1_0("/too-long"), { { 0 } }, .closes = true },
+	{ GET("/ping") GET("/too-long"), { { 200, "pong" } }, .closes = true },
+	{ GET("/ping") POST("/echo", "1", "x") GET("/too-long") GET("/ping"),
+		{ { 200, "pong" }, { 200, "x" } }, .closes = true },
+
 	/* upgrades */
 	{ GET("/upgrade"), { ERROR(426, "VALIDATION_ERROR") } },
 	{ GET_WITH("/upgrade", "Connection: upgrade\r\nUpgrade: other"),
