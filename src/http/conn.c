@@ -409,6 +409,13 @@ static void handshake(struct conn *conn)
 
 /* --- events ------------------------------------------------------------- */
 
+/* Whether the end of what the client sends means that it has gone, and nobody wants the answer. A
+ * client may also end its half after its last byte, and what it sent before is still to be read. */
+static bool nothing_more_wanted(const struct req *req)
+{
+	return req->body.ended && !req->reply.upgraded;
+}
+
 static void conn_changed(struct ready *ready)
 {
 	struct conn *conn = ready->owner;
@@ -420,7 +427,7 @@ static void conn_changed(struct ready *ready)
 			read_head(conn);
 		break;
 	case CONN_BUSY:
-		if (ready->ended && conn->scope) /* the client has gone: nobody wants the answer */
+		if (ready->ended && conn->scope && nothing_more_wanted(&conn->exchange->req))
 			scope_cancel(conn->scope);
 		break;
 	}

@@ -491,8 +491,6 @@ static const struct route routes[] = {
 	{ HTTP_GET, "/too-short", "Less than announced", too_short, ROUTE_PUBLIC },
 	{ HTTP_GET, "/too-long", "More than announced", too_long, ROUTE_PUBLIC },
 	{ HTTP_GET, "/wait", "Waits too long", wait_here, ROUTE_PUBLIC, .deadline_ns = 5 * SECOND },
-	{ HTTP_POST, "/wait", "Waits too long", wait_here, ROUTE_PUBLIC,
-		.deadline_ns = 5 * SECOND },
 	{ HTTP_GET, "/nap/{ms}", "Waits", nap, ROUTE_PUBLIC },
 	{ HTTP_GET, "/children", "Four children", children, ROUTE_PUBLIC },
 	{ HTTP_GET, "/child-fails", "After the answer", child_fails, ROUTE_PUBLIC },
