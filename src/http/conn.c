@@ -178,6 +178,7 @@ int conn_send(struct conn *conn, const struct str *parts, size_t count)
 		memcpy(all + 1, parts, count * sizeof(*parts));
 	r = stream_write(conn->stream, all, count + 1, &pace);
 	buf_reset(out);
+	conn->exchange->complete = 0;
 	conn->broken = r < 0;
 	return r;
 }
@@ -433,6 +434,13 @@ static void handshake(struct conn *conn)
 
 /* --- events ------------------------------------------------------------- */
 
+/* Whether the end of what the client sends means that it has gone, and nobody wants the answer. A
+ * client may also end its half after its last byte, and what it sent before is still to be read. */
+static bool nothing_more_wanted(const struct req *req)
+{
+	return req->body.ended && !req->reply.upgraded;
+}
+
 static void conn_changed(struct ready *ready)
 {
 	struct conn *conn = ready->owner;
@@ -445,7 +453,7 @@ static void conn_changed(struct ready *ready)
 		break;
 	case CONN_LINGERING: linger(conn); break;
 	case CONN_BUSY:
-		if (ready->ended && conn->scope) /* the client has gone: nobody wants the answer */
+		if (ready->ended && conn->scope && nothing_more_wanted(&conn->exchange->req))
 			scope_cancel(conn->scope);
 		break;
 	}

@@ -42,6 +42,7 @@ struct exchange {
 	struct err head_err; /* why */
 	size_t body_at;      /* where in `in` the bytes behind the head begin */
 	struct buf out;      /* replies not yet sent; before a request less than response_queue */
+	size_t complete;     /* bytes of `out` that are complete replies to earlier requests */
 	struct buf packed;   /* a body in the making: an error, or compressed */
 	struct buf text;     /* the text of an answer, see req_text */
 	struct req req;

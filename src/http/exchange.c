@@ -376,11 +376,22 @@ static int settle(struct req *req, int r)
 	return r;
 }
 
+/* The reply failed: the connection ends here, but not before the replies ahead of it are sent. */
+static void cut_off(struct exchange *exchange, struct conn *conn)
+{
+	exchange->out.len = exchange->complete;
+	exchange->out.failed = 0;
+	if (!conn->broken)
+		(void)conn_flush(conn);
+	conn->broken = true;
+}
+
 bool exchange_run(struct exchange *exchange, struct conn *conn)
 {
 	struct req *req = &exchange->req;
 	int r, sent, body = -ERR_CLOSED;
 
+	exchange->complete = exchange->out.len;
 	begin(req, conn);
 	r = parse(exchange, conn);
 	introduce(req);
@@ -415,6 +426,6 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 
 	account(req, r < 0 ? r : sent);
 	if (sent < 0)
-		conn->broken = true;
+		cut_off(exchange, conn);
 	return sent == 0 && !req->close && (body == 0 || body_finish(req) == 0);
 }

@@ -163,6 +163,21 @@ static const struct row plain_rows[] = {
 	{ GET("/children"), { { 200, "abcd" } } },
 	{ GET("/child-fails"), { ERROR(409, "CONFLICT") } },
 
+	{ GET("/child-fails-in-wait"), { { 409, "~a child says no" } } },
+	{ GET("/both-fail"), { { 403, "~the parent says no" } } },
+	{ GET("/many-headers/0"), { { 200, "many", "\r\nx-many: vvv" } } },
+	{ GET("/many-headers/1"), { ERROR(500, "INTERNAL_ERROR") } },
+	{ GET_CLOSE("/many-headers/0"), { { 200, "many", "\r\nconnection: close\r\n" } },
+		.closes = true },
+
+	/* nothing of the answer was sent yet: it is as if there was none, but what came before
+	   stays */
+	{ GET("/too-long"), { { 0 } }, .closes = true },
+	{ GET_1_0("/too-long"), { { 0 } }, .closes = true },
+	{ GET("/ping") GET("/too-long"), { { 200, "pong" } }, .closes = true },
+	{ GET("/ping") POST("/echo", "1", "x") GET("/too-long") GET("/ping"),
+		{ { 200, "pong" }, { 200, "x" } }, .closes = true },
+
 	/* upgrades */
 	{ GET("/upgrade"), { ERROR(426, "VALIDATION_ERROR") } },
 	{ GET_WITH("/upgrade", "Connection: upgrade\r\nUpgrade: other"),
@@ -253,6 +268,41 @@ TEST(exchange_rows)
 	loopback_run_all(try_rows, NULL);
 }
 
+/* --- answers that break off --------------------------------------------- */
+
+static void try_breaks(struct loopback *net, void *arg)
+{
+	static const struct {
+		const char *send;
+		const char *part;
+	} rows[] = {
+		{ GET("/break-off/0"), "part" },
+		{ GET("/break-off/1"), "part" },
+		{ GET("/too-short"), "12345" },
+		{ GET("/ping") GET("/break-off/0") GET("/ping"), "part" },
+	};
+
+	(void)arg;
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct client *client = client_open(net);
+		struct response response;
+
+		EXPECT(client_send(client, str_from_c(rows[i].send)));
+		response = client_response(client, false);
+		if (!response.cut && str_eq(response.body, S("pong")))
+			response = client_response(client, false);
+		EXPECT(response.cut);
+		EXPECT_INT(response.status, 200);
+		EXPECT_STR(response.body, str_from_c(rows[i].part));
+		client_close(client);
+	}
+}
+
+TEST(exchange_broken_answers_never_look_whole)
+{
+	loopback_run_all(try_breaks, NULL);
+}
+
 /* --- bodies cut anywhere ------------------------------------------------ */
 
 /* All cuts in two of requests on one connection, each answered rightly. */
@@ -294,4 +344,365 @@ static void try_splits(struct loopback *net, void *arg)
 TEST(exchange_chunked_bodies_in_all_splits)
 {
 	loopback_run_all(try_splits, NULL);
+}
+
+/* --- large answers, coded answers, HEAD --------------------------------- */
+
+static struct response ask(
+	struct client *client, const char *method, const char *path, const char *fields)
+{
+	char text[600];
+	int len = snprintf(
+		text, sizeof(text), "%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n", method, path, fields);
+
+	CHECK(len > 0 && (size_t)len < sizeof(text));
+	EXPECT(client_send(client, str_of(text, (size_t)len)));
+	return client_response(client, strcmp(method, "HEAD") == 0);
+}
+
+static void try_large(struct loopback *net, void *arg)
+{
+	static const char *const paths[] = { "/large", "/stream-large" };
+	struct client *client = client_open(net);
+
+	(void)arg;
+	for (size_t i = 0; i < LEN(paths); i++) {
+		struct response response = ask(client, "GET", paths[i], "");
+
+		EXPECT(!response.cut &&
+			str_eq(response.body, str_of(loopback_large, LOOPBACK_LARGE)));
+	}
+	client_close(client);
+}
+
+TEST(exchange_large_answers)
+{
+	loopback_run_all(try_large, NULL);
+}
+
+static void try_codings(struct loopback *net, void *arg)
+{
+	static const char *const paths[] = { "/text", "/text-stream/0", "/text-stream/1" };
+	static const struct {
+		const char *field, *name;
+		enum encoding encoding;
+	} rows[] = {
+		{ "Accept-Encoding: gzip\r\n", "gzip", ENCODING_GZIP },
+		{ "Accept-Encoding: br\r\n", "br", ENCODING_BR },
+		{ "Accept-Encoding: br;q=0.5\r\nAccept-Encoding: gzip\r\n", "gzip", ENCODING_GZIP },
+		{ "Accept-Encoding: deflate\r\n", NULL, ENCODING_IDENTITY },
+		{ "", NULL, ENCODING_IDENTITY },
+	};
+	struct client *client = client_open(net);
+
+	(void)arg;
+	for (size_t i = 0; i < LEN(paths) * LEN(rows); i++) {
+		const char *path = paths[i / LEN(rows)], *field = rows[i % LEN(rows)].field;
+		struct response response = ask(client, "GET", path, field);
+		struct str coding = response_header(&response, S("content-encoding"));
+		struct buf plain;
+
+		buf_init(&plain, MEGABYTE);
+		EXPECT_STR(coding, str_from_c(rows[i % LEN(rows)].name));
+		EXPECT_STR(response_header(&response, S("vary")), S("accept-encoding"));
+		if (coding.at)
+			decode(rows[i % LEN(rows)].encoding, response.body, &plain);
+		EXPECT(str_eq(coding.at ? buf_str(&plain) : response.body, loopback_text));
+		EXPECT(!coding.at || response.body.len < loopback_text.len / 2);
+		buf_done(&plain);
+	}
+	client_close(client);
+}
+
+TEST(exchange_codings)
+{
+	loopback_run_all(try_codings, NULL);
+}
+
+/* The lines of a head that do not differ from one answer to the next. */
+static size_t stable_lines(struct str head, char *at, size_t room)
+{
+	size_t len = 0;
+
+	while (head.at) {
+		struct str line = str_cut(&head, '\n');
+
+		if (str_starts(line, S("date:")) || str_starts(line, S("x-request-id:")))
+			continue;
+		CHECK(len + line.len < room);
+		memcpy(at + len, line.at, line.len);
+		len += line.len;
+	}
+	return len;
+}
+
+static void try_heads(struct loopback *net, void *arg)
+{
+	static const char *const paths[] = { "/ping", "/large", "/stream-large", "/stream",
+		"/stream-length", "/stream-nothing/0", "/stream-nothing/1", "/text",
+		"/text-stream/0", "/text-stream/1", "/empty", "/unchanged", "/moved", "/nowhere",
+		"/fail/CONFLICT", "/silent", "/params/a/x/b", "/sized/0", "/sized/20000" };
+	static const char *const fields[] = { "", "Accept-Encoding: gzip\r\n",
+		"Accept-Encoding: br\r\n" };
+	struct client *client = client_open(net);
+
+	(void)arg;
+	for (size_t i = 0; i < LEN(paths) * LEN(fields); i++) {
+		const char *path = paths[i / LEN(fields)], *field = fields[i % LEN(fields)];
+		char get[4096], head[4096];
+		struct response response = ask(client, "GET", path, field);
+		size_t get_len = stable_lines(response.head, get, sizeof(get)), head_len;
+
+		response = ask(client, "HEAD", path, field);
+		head_len = stable_lines(response.head, head, sizeof(head));
+		if (!EXPECT_STR(str_of(head, head_len), str_of(get, get_len)))
+			fprintf(stderr, "  for %s %s\n", path, field);
+	}
+	client_close(client);
+}
+
+TEST(exchange_head_is_get_without_a_body)
+{
+	loopback_run_all(try_heads, NULL);
+}
+
+/* --- errors ------------------------------------------------------------- */
+
+static void try_errors(struct loopback *net, void *arg)
+{
+	const bool *causes = arg;
+	struct client *client = client_open(net);
+
+	for (int code = 1; code < ERR_CODES; code++) {
+		const struct err_info *info = err_info(code);
+		char path[64], wanted[600], status[64];
+		struct response response;
+		struct str id;
+		bool own = info->status >= 500;
+
+		(void)snprintf(path, sizeof(path), "/fail/%s", info->name);
+		response = ask(client, "GET", path, "X-Request-Id: me\r\n");
+		id = response_header(&response, S("x-request-id"));
+		(void)snprintf(wanted, sizeof(wanted),
+			"{\"success\":false,\"statusCode\":%d,\"error\":{\"code\":\"%s\","
+			"\"message\":"
+			"\"%s\"%s},\"requestId\":\"me\"}",
+			info->status, info->wire.at, own ? info->text.at : "the outer intention",
+			own && *causes ? ",\"causes\":[\"the outer intention\",\"the inner cause\"]"
+				       : "");
+		(void)snprintf(status, sizeof(status), "HTTP/1.1 %d ", info->status);
+		EXPECT(str_starts(response.head, str_from_c(status)));
+		EXPECT_STR(response.body, str_from_c(wanted));
+		EXPECT_STR(id, S("me"));
+		EXPECT_STR(response_header(&response, S("retry-after")),
+			info->status == 429 || info->status == 503 ? S("1") : str_of(NULL, 0));
+	}
+	client_close(client);
+}
+
+TEST(exchange_errors_have_one_shape)
+{
+	for (int causes = 0; causes < 2; causes++)
+		for (enum loopback_way way = 0; way < LOOPBACK_WAYS; way++)
+			(void)loopback_run(
+				&(struct loopback_options){
+					.way = way, .seed = 3, .show_causes = causes },
+				try_errors, &(bool){ causes });
+}
+
+/* --- 100 Continue ------------------------------------------------------- */
+
+static void try_continue(struct loopback *net, void *arg)
+{
+	static const struct {
+		const char *path;
+		bool told;
+		int status;
+	} rows[] = {
+		{ "/echo", true, 200 },
+		{ "/pieces/2", true, 200 },
+		{ "/late/1", true, 200 },
+		{ "/ignore", false, 200 },
+		{ "/nowhere", false, 404 },
+		{ "/small", false, 413 },
+	};
+
+	(void)arg;
+	for (size_t i = 0; i < 2 * LEN(rows); i++) {
+		bool chunked = i % 2 && rows[i / 2].status != 413;
+		struct client *client = client_open(net);
+		struct response response = ask(client, "POST", rows[i / 2].path,
+			chunked ? "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"
+				: "Expect: 100-continue\r\nContent-Length: 11\r\n");
+
+		if (rows[i / 2].told) {
+			EXPECT_INT(response.status, 100);
+			EXPECT(client_send(client,
+				chunked ? S("b\r\nhello world\r\n0\r\n\r\n") : S("hello world")));
+			response = client_response(client, false);
+			EXPECT_STR(response.body, S("hello world"));
+			response = ask(client, "GET", "/ping", "");
+			EXPECT_STR(response.body, S("pong"));
+		} else {
+			EXPECT_INT(response.status, rows[i / 2].status);
+			EXPECT_STR(response_header(&response, S("connection")), S("close"));
+			EXPECT(client_is_closed(client));
+		}
+		client_close(client);
+	}
+}
+
+TEST(exchange_continue_is_said_to_who_is_read)
+{
+	loopback_run_all(try_continue, NULL);
+}
+
+/* --- bodies that nobody reads ------------------------------------------- */
+
+/* The client sends all before it reads; the answer must come through. */
+static void try_unread(struct loopback *net, void *arg)
+{
+	static char head[200];
+	struct client *client = client_open(net);
+	struct response response;
+
+	(void)arg;
+	(void)snprintf(head, sizeof(head),
+		"POST /ignore-large HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", 200 * 1024);
+	EXPECT(client_send(client, str_from_c(head)));
+	client_send_aside(client, str_of(loopback_large, 200 * 1024));
+	response = client_response(client, false);
+	EXPECT(!response.cut && str_eq(response.body, str_of(loopback_large, LOOPBACK_LARGE)));
+	EXPECT(client_is_closed(client));
+	client_close(client);
+}
+
+TEST(exchange_answer_does_not_wait_for_an_unread_body)
+{
+	loopback_run_all(try_unread, NULL);
+}
+
+static void try_measure(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+
+	(void)arg;
+	for (int i = 0; i < 2; i++) {
+		char head[200];
+
+		(void)snprintf(head, sizeof(head),
+			"POST /measure HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n",
+			LOOPBACK_LARGE);
+		EXPECT(client_send(client, str_from_c(head)));
+		client_send_aside(client, str_of(loopback_large, LOOPBACK_LARGE));
+		EXPECT_STR(client_response(client, false).body, S("1048576"));
+	}
+	client_close(client);
+}
+
+TEST(exchange_large_body_in_little_memory)
+{
+	loopback_run_all(try_measure, NULL);
+}
+
+/* --- upgrades ----------------------------------------------------------- */
+
+#define UPGRADE(path) GET_WITH(path, "Connection: upgrade\r\nUpgrade: other, Echo")
+
+static void expect_bytes(struct client *client, struct str wanted)
+{
+	while (client_unread(client).len < wanted.len && client_fill(client))
+		;
+	EXPECT_STR(str_first(client_unread(client), wanted.len), wanted);
+	client_use(client, MIN(wanted.len, client_unread(client).len));
+}
+
+static void try_upgrade(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+	struct response response;
+
+	/* bytes of the new protocol come right behind the head */
+	EXPECT(client_send(client, str_from_c(arg)));
+	EXPECT(client_send(client, S(UPGRADE("/upgrade") "early")));
+	response = client_response(client, false);
+	if (response.status == 200)
+		response = client_response(client, false);
+	EXPECT_INT(response.status, 101);
+	EXPECT_STR(response_header(&response, S("connection")), S("upgrade"));
+	EXPECT_STR(response_header(&response, S("upgrade")), S("echo"));
+	EXPECT_STR(response_header(&response, S("x-echo")), S("yes"));
+	expect_bytes(client, S("early"));
+	for (int i = 0; i < 3; i++) {
+		EXPECT(client_send(client, S("GET /ping HTTP/1.1\r\n\r\n")));
+		expect_bytes(client, S("GET /ping HTTP/1.1\r\n\r\n"));
+	}
+	EXPECT(client_send(client, S("q")));
+	expect_bytes(client, S("q"));
+	EXPECT(client_is_closed(client));
+	client_close(client);
+}
+
+/* The client says its last words and ends its half: the handler hears them, and the end. */
+static void try_upgrade_last_words(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+
+	(void)arg;
+	if (loopback_way(net) == LOOPBACK_TCP)
+		return; /* the handler waits for a second */
+	loopback_wait_result = 0;
+	EXPECT(client_send(client, S(UPGRADE("/upgrade-later"))));
+	EXPECT_INT(client_response(client, false).status, 101);
+	EXPECT(client_send(client, S("x")));
+	client_end(client);
+	EXPECT(client_is_closed(client));
+	EXPECT_INT(loopback_wait_result, 1);
+	client_close(client);
+}
+
+TEST(exchange_upgrade)
+{
+	loopback_run_all(try_upgrade, "");
+	loopback_run_all(try_upgrade, GET("/ping"));
+	loopback_run_all(try_upgrade_last_words, NULL);
+}
+
+/* --- clients that end their half ---------------------------------------- */
+
+/* All of the request is sent, so it is answered, although nothing more will come. */
+static void try_half_close(struct loopback *net, void *arg)
+{
+	static const struct {
+		const char *send, *answer;
+	} rows[] = {
+		{ GET("/ping"), "pong" },
+		{ POST("/echo", "5", "hello"), "hello" },
+		{ POST("/late/5", "5", "hello"), "hello" },
+		{ POST("/sip/1", "5", "hello"), "hello" },
+		{ CHUNKED("/sip/1", "5\r\nhello\r\n0\r\n\r\n"), "hello" },
+	};
+
+	size_t count =
+		loopback_way(net) == LOOPBACK_TCP ? 2 : LEN(rows); /* others need its clock */
+
+	(void)arg;
+	for (size_t i = 0; i < count; i++) {
+		struct client *client = client_open(net);
+		struct str text = str_from_c(rows[i].send);
+		size_t first = text.len > 60 ? text.len - 3 : text.len;
+
+		EXPECT(client_send(client, str_first(text, first)));
+		loopback_pause(net);
+		EXPECT(client_send(client, str_from(text, first)));
+		client_end(client);
+		EXPECT_STR(client_response(client, false).body, str_from_c(rows[i].answer));
+		EXPECT(client_is_closed(client));
+		client_close(client);
+	}
+}
+
+TEST(exchange_half_closed_requests_are_answered)
+{
+	loopback_run_all(try_half_close, NULL);
 }

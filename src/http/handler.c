@@ -246,6 +246,24 @@ static int call(struct req *req)
 	return r < 0 ? r : answer(req, out);
 }
 
+/* Waits for the handler's children; returns what the whole came to. An error of the handler's own
+ * counts more than that of a child, unless it only was cancelled because of it. */
+static int close_scope(struct req *req, int r)
+{
+	struct err own;
+	int child;
+
+	if (r == 0)
+		return scope_close(&req->scope);
+
+	own = *err_last();
+	child = scope_close(&req->scope);
+	if (r == -ERR_CANCELLED && child < 0)
+		return child;
+	fiber_current()->err = own;
+	return r;
+}
+
 int handler_run(struct req *req)
 {
 	const struct route *route = req->entry->route;
@@ -257,8 +275,7 @@ int handler_run(struct req *req)
 	scope_open(&req->scope, time == TIME_NEVER ? TIME_NEVER : sched_now() + time);
 	conn->scope = &req->scope;
 	r = call(req);
-	if (scope_close(&req->scope) < 0 && r == 0)
-		r = -(int)err_last()->code;
+	r = close_scope(req, r);
 	conn->scope = NULL; /* only now: children may have made it wait */
 	return r;
 }

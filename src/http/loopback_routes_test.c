@@ -508,8 +508,6 @@ static const struct route routes[] = {
 		.need = RIGHT_PUBLIC },
 	{ HTTP_GET, "/wait", "Waits too long", wait_here, ROUTE_PUBLIC, .need = RIGHT_PUBLIC,
 		.deadline_ns = 5 * SECOND },
-	{ HTTP_POST, "/wait", "Waits too long", wait_here, ROUTE_PUBLIC, .need = RIGHT_PUBLIC,
-		.deadline_ns = 5 * SECOND },
 	{ HTTP_GET, "/nap/{ms}", "Waits", nap, ROUTE_PUBLIC, .need = RIGHT_PUBLIC },
 	{ HTTP_GET, "/children", "Four children", children, ROUTE_PUBLIC, .need = RIGHT_PUBLIC },
 	{ HTTP_GET, "/child-fails", "After the answer", child_fails, ROUTE_PUBLIC,

@@ -45,6 +45,7 @@ static void append_line(struct buf *buf, struct str name, struct str value)
 int reply_header(struct req *req, struct str name, struct str value)
 {
 	struct buf *headers = &req->reply.headers;
+	size_t need = name.len + value.len + sizeof(": \r\n") - 1;
 
 	CHECK(name.len > 0 && !reserved(name) && !req->reply.streaming);
 	for (size_t i = 0; i < value.len; i++)
@@ -52,8 +53,15 @@ int reply_header(struct req *req, struct str name, struct str value)
 			return fail(ERR_INTERNAL, "the value of header %.*s has a control byte",
 				STR_ARG(name));
 
+	/* A line is added whole or not at all: half of one would swallow the next. */
+	if (need > headers->limit - headers->len)
+		return fail(ERR_INTERNAL, "more than %zu bytes of headers", headers->limit);
+	if (!buf_room(headers, need)) {
+		headers->failed = 0;
+		return -ERR_NO_MEMORY;
+	}
 	append_line(headers, name, value);
-	return headers->failed;
+	return 0;
 }
 
 /* --- the head ----------------------------------------------------------- */

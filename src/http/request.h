@@ -135,7 +135,8 @@ int req_read_all(struct req *req, struct str *ret);
 /* --- the reply ---------------------------------------------------------- */
 
 /* Adds a header line. Names are tokens in lower case, and not one of those the server writes itself
- * (CHECK). -ERR_INVALID for a value with CR, LF, NUL or another control byte; -ERR_TOO_LARGE. */
+ * (CHECK). -ERR_INTERNAL for a value with CR, LF, NUL or another control byte, and when all lines
+ * would be more than REPLY_HEADERS_MAX; -ERR_NO_MEMORY. */
 int reply_header(struct req *req, struct str name, struct str value);
 
 /* The whole answer at once. The body must live until the handler has returned. Returns 0. */
