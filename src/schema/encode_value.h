@@ -1,0 +1,19 @@
+/* Encoding single values. Private to this folder. */
+#ifndef SCHEMA_ENCODE_VALUE_H
+#define SCHEMA_ENCODE_VALUE_H
+
+#include "schema/plan.h"
+#include "json/writer.h"
+
+struct encoder {
+	struct json_writer *writer;
+	enum schema_mode mode;
+	bool log;
+};
+
+void encode_value(struct encoder *encoder, const struct node *node, const char *from);
+
+/* True when there is nothing to write of it. */
+bool value_missing(const struct node *node, const char *from);
+
+#endif
