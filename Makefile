@@ -56,13 +56,14 @@ MAIN_O  := $(call object,$(MAIN))
 TEST_O  := $(call object,$(TESTS) $(sort $(wildcard tests/*.c)))
 FUZZERS := $(patsubst fuzz/%.c,$(OUT)/fuzz-%,$(wildcard fuzz/*.c))
 BENCHES := $(patsubst benchmarks/%.c,$(OUT)/bench-%,$(wildcard benchmarks/*.c))
+SERVERS := $(patsubst benchmarks/servers/%.c,$(OUT)/server-%,$(wildcard benchmarks/servers/*.c))
 LIMITS  := $(patsubst benchmarks/limit/%.c,$(OUT)/limit-%,$(wildcard benchmarks/limit/*.c))
 
 BENCH_LIBS_json := $(shell pkg-config --libs jansson json-c 2>/dev/null)
 
 # --- products ----------------------------------------------------------------
 
-.PHONY: all tests fuzzers benches limits clean format deps dev hooks always
+.PHONY: all tests fuzzers benches servers limits clean format deps dev hooks always
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(OUT)/bulkhead
@@ -90,6 +91,12 @@ benches: $(BENCHES)
 $(OUT)/bench-%: $(OUT)/benchmarks/%.o $(LIB_O)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(BENCH_LIBS_$*)
+
+# Our library set up in a way that the program is not.
+servers: $(SERVERS)
+$(OUT)/server-%: $(OUT)/benchmarks/servers/%.o $(LIB_O)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What our figures are compared with: programs of their own, without our library.
 limits: $(LIMITS)

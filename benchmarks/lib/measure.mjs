@@ -30,9 +30,10 @@ export async function freePort() {
 	});
 }
 
-// Starts a server, waits until `url` answers 200. Its standard output goes to the file `output`. Only
+// Starts a server, waits until `url` answers with the status `wanted` (undefined: any). Its standard output goes to the file `output`. Only
 // the given environment and PATH, TMPDIR and the mark of this run reach it.
-export async function startServer({ name, command, url, output, env = {}, cwd }) {
+export async function startServer({ name, command, url, output, env = {}, cwd, ...options }) {
+	const wanted = 'wanted' in options ? options.wanted : 200;
 	const log = openSync(output, 'a');
 	const { PATH, TMPDIR, BULKHEAD_TEST_RUN } = process.env;
 	const child = spawn(command[0], command.slice(1), {
@@ -47,10 +48,10 @@ export async function startServer({ name, command, url, output, env = {}, cwd })
 	});
 
 	const deadline = Date.now() + START_LIMIT_MS;
-	while ((await answer(url)) !== 200) {
+	for (let status; (status = await answer(url)) !== wanted && (wanted || !status);) {
 		if (child.exitCode !== null || child.pid === undefined || Date.now() > deadline) {
 			child.kill('SIGKILL');
-			throw new Error(`${name} does not answer ${url} with 200; its output:\n` +
+			throw new Error(`${name} does not answer ${url} with ${wanted ?? 'anything'}; its output:\n` +
 				readFileSync(output, 'utf8').slice(-4000));
 		}
 		await sleep(20);
