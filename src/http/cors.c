@@ -141,14 +141,15 @@ void cors_done(struct cors *cors)
 
 /* --- a request ---------------------------------------------------------- */
 
-static bool may(const struct cors *cors, struct str origin)
+/* What to answer to an origin, in our own words; NULL: nothing. */
+static const struct str *grant(const struct cors *cors, struct str origin)
 {
 	if (cors->any)
-		return true;
-	for (size_t i = 0; origin.len && i < cors->origins.count; i++)
+		return &cors->origins.names[0];
+	for (size_t i = 0; i < cors->origins.count; i++)
 		if (str_eq(origin, cors->origins.names[i]))
-			return true;
-	return false;
+			return &cors->origins.names[i];
+	return NULL;
 }
 
 /* Appends the names of headers that are asked for; false when they are not all good. */
@@ -187,6 +188,7 @@ bool cors_apply(const struct cors *cors, const struct h1_head *head, struct buf 
 	struct str origin = h1_value(head, H1_ORIGIN);
 	bool preflight = head->method == HTTP_OPTIONS && origin.at &&
 			 h1_has(head, H1_ACCESS_CONTROL_REQUEST_METHOD);
+	const struct str *granted;
 
 	if (cors->origins.count == 0)
 		return false;
@@ -194,11 +196,12 @@ bool cors_apply(const struct cors *cors, const struct h1_head *head, struct buf 
 		buf_append(lines, S("vary: origin\r\n"));
 	if (preflight && cors->reflect)
 		buf_append(lines, S("vary: access-control-request-headers\r\n"));
-	if (!may(cors, origin))
+	granted = grant(cors, origin);
+	if (!granted)
 		return preflight;
 
 	buf_append(lines, S("access-control-allow-origin: "));
-	buf_append(lines, cors->any ? S("*") : origin);
+	buf_append(lines, *granted);
 	buf_append(lines, S("\r\n"));
 	buf_append(lines, buf_str(&cors->granted));
 	if (preflight)

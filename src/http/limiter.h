@@ -44,11 +44,10 @@ enum {
 	LIMITER_ADDRESS_KEY = 16, /* bytes of limiter_address_key */
 };
 
-#define LIMIT_QUOTA_MAX  ((uint64_t)UINT32_MAX) /* also of burst */
-#define LIMIT_WINDOW_MIN MILLISECOND            /* of window_ns */
-#define LIMIT_SPAN_MAX                                                                             \
-	((uint64_t)366 * 24 * HOUR) /* of window_ns, block_ns, a bucket's filling                  \
-				     */
+/* Of quota and burst; of window_ns; of window_ns, block_ns and the time a bucket takes to fill. */
+#define LIMIT_QUOTA_MAX  ((uint64_t)UINT32_MAX)
+#define LIMIT_WINDOW_MIN MILLISECOND
+#define LIMIT_SPAN_MAX   ((uint64_t)366 * 24 * HOUR)
 
 /* How much is allowed. Plain numbers: the same key may be held to another limit at each take. */
 struct limit {
