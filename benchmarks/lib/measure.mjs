@@ -104,7 +104,7 @@ export function cpuSeconds(pid) {
 // requests per second. Any answer but 2xx, and any broken connection, is an error.
 export async function load(server, { connections = 64, seconds = 3, script } = {}) {
 	const before = cpuSeconds(server.pid);
-	const report = await run('wrk', ['-t1', `-c${connections}`, `-d${seconds}`,
+	const report = await run('wrk', ['-t1', '--timeout', '20s', `-c${connections}`, `-d${seconds}`,
 		...(script ? ['-s', script] : []), server.url]);
 	const used = cpuSeconds(server.pid) - before;
 

@@ -61,19 +61,27 @@ static int answer(struct caller *ret, const struct token_claims *claims)
 
 static int identify_each_time(struct req *req, struct caller *ret)
 {
-	struct token_claims claims;
 	const struct token_keys *keys = token_view_keys(&views[worker_here()->index]);
-	int r = token_verify(keys, bearer(req), &rules, clock_wall_us(), &req->arena, &claims);
+	struct str token = bearer(req);
+	struct token_claims claims;
+	int r;
 
+	if (!token.at)
+		return 0;
+	r = token_verify(keys, token, &rules, clock_wall_us(), &req->arena, &claims);
 	return r < 0 ? r : answer(ret, &claims);
 }
 
 static int identify_by_cache(struct req *req, struct caller *ret)
 {
+	struct token_cache *cache = caches[worker_here()->index];
+	struct str token = bearer(req);
 	struct token_claims claims;
-	int r = token_check(
-		caches[worker_here()->index], bearer(req), clock_wall_us(), &req->arena, &claims);
+	int r;
 
+	if (!token.at)
+		return 0;
+	r = token_check(cache, token, clock_wall_us(), &req->arena, &claims);
 	return r < 0 ? r : answer(ret, &claims);
 }
 
