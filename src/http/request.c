@@ -16,6 +16,11 @@ struct buf *req_text(struct req *req)
 	return text;
 }
 
+const struct router *req_router(const struct req *req)
+{
+	return &req->conn->site->router;
+}
+
 bool req_from_operator(const struct req *req)
 {
 	return req->conn->site->place & ROUTE_OPS;

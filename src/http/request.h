@@ -116,6 +116,9 @@ const struct server *req_server(const struct req *req);
 /* A buffer for the text of a whole answer, empty, good until the answer is sent. */
 struct buf *req_text(struct req *req);
 
+/* The routes of the port it came to. */
+const struct router *req_router(const struct req *req);
+
 /* True on the operators' port, where details may be told. */
 bool req_from_operator(const struct req *req);
 

@@ -5,6 +5,7 @@
  */
 #include "base/mem.h"
 #include "base/version.h"
+#include "http/openapi.h"
 #include "http/request.h"
 #include "http/server.h"
 #include "modules/ops/ops.h"
@@ -117,6 +118,22 @@ static int metrics(struct req *req)
 	return r < 0 ? r : reply_send(req, 200, metric_content_type(format), text);
 }
 
+static int openapi(struct req *req)
+{
+	struct buf *text = req_text(req);
+	struct json_writer json;
+	int r;
+
+	json_writer_init(&json, text);
+	r = openapi_write(req_router(req), &req->arena, &json);
+	if (r < 0)
+		return r;
+	r = json_writer_done(&json);
+	if (r == 0)
+		r = reply_header(req, S("access-control-allow-origin"), S("*"));
+	return r < 0 ? r : reply_json(req, 200, buf_str(text));
+}
+
 #define PROBE(route_path, text, answer)                                                            \
 	{                                                                                          \
 		HTTP_GET, route_path, text, .run = answer, .place = ROUTE_ANYWHERE,                \
@@ -131,6 +148,8 @@ static const struct route routes[] = {
 	PROBE("/health/startup", "Whether it has started", ready),
 	PROBE("/live", "Short form of /health/live", live),
 	PROBE("/ready", "Short form of /health/ready", ready),
+	{ HTTP_GET, "/openapi.json", "This document", .run = openapi, .place = ROUTE_PUBLIC,
+		.need = RIGHT_PUBLIC },
 	{ HTTP_GET, "/metrics", "Metrics for Prometheus", .run = metrics, .place = ROUTE_OPS,
 		.need = RIGHT_PUBLIC, .limit = ROUTE_LIMIT_NONE, .quiet = true },
 };

@@ -1,0 +1,446 @@
+/* A document is written in one pass over the routes, which notes the schemas it refers to, and one
+ * over those. */
+#include "http/openapi.h"
+
+#include "base/version.h"
+#include "schema/decode.h"
+#include "schema/document.h"
+
+#include <stdio.h>
+
+struct seen_schemas {
+	const struct schema_plan **at; /* each once, in the order of their first use */
+	size_t count;
+};
+
+static void put_text(struct json_writer *json, struct str key, struct str value)
+{
+	json_write_key(json, key);
+	json_write_string(json, value);
+}
+
+static void open_object(struct json_writer *json, struct str key)
+{
+	json_write_key(json, key);
+	json_write_object(json);
+}
+
+/* --- schemas ------------------------------------------------------------ */
+
+static int note_schema(struct seen_schemas *seen, const struct schema_plan *plan)
+{
+	for (size_t i = 0; i < seen->count; i++)
+		if (schema_of(seen->at[i]) == schema_of(plan))
+			return 0;
+	if (seen->count == OPENAPI_SCHEMAS_MAX)
+		return fail(ERR_FULL, "more than %d schemas", OPENAPI_SCHEMAS_MAX);
+	seen->at[seen->count++] = plan;
+	return 0;
+}
+
+/* An input that has only parameters has no document of its own. */
+static bool has_document(const struct schema *schema)
+{
+	return schema_has(schema, FROM_BODY);
+}
+
+/* Writes the noted schemas; those they refer to are noted on the way, and so written, too. */
+static int write_schemas(struct seen_schemas *seen, struct json_writer *json)
+{
+	for (size_t i = 0; i < seen->count; i++) {
+		const struct schema_plan *nested;
+
+		for (size_t k = 0; (nested = schema_nested(seen->at[i], k)); k++) {
+			int r = note_schema(seen, nested);
+
+			if (r < 0)
+				return r;
+		}
+		schema_write_component(seen->at[i], json);
+	}
+	return 0;
+}
+
+/* --- responses ---------------------------------------------------------- */
+
+static void write_media(struct json_writer *json)
+{
+	open_object(json, S("content"));
+	open_object(json, S("application/json"));
+	open_object(json, S("schema"));
+}
+
+static void close_media(struct json_writer *json)
+{
+	json_write_object_end(json);
+	json_write_object_end(json);
+	json_write_object_end(json);
+}
+
+static void write_envelope(const struct schema *schema, int status, struct json_writer *json)
+{
+	put_text(json, S("type"), S("object"));
+	open_object(json, S("properties"));
+	open_object(json, S("success"));
+	json_write_key(json, S("const"));
+	json_write_bool(json, true);
+	json_write_object_end(json);
+	open_object(json, S("statusCode"));
+	json_write_key(json, S("const"));
+	json_write_i64(json, status);
+	json_write_object_end(json);
+	json_write_key(json, S("data"));
+	schema_write_ref(schema, json);
+	json_write_key(json, S("meta"));
+	json_write_raw(json, S("{\"$ref\":\"#/components/schemas/Meta\"}"));
+	open_object(json, S("requestId"));
+	put_text(json, S("type"), S("string"));
+	json_write_object_end(json);
+	json_write_object_end(json);
+	json_write_key(json, S("required"));
+	json_write_raw(json, S("[\"success\",\"statusCode\",\"data\",\"requestId\"]"));
+}
+
+static void write_success(const struct route *route, struct json_writer *json)
+{
+	int status = route->status ? route->status : route->handler && !route->out ? 204 : 200;
+	char code[4] = { (char)('0' + status / 100), (char)('0' + status / 10 % 10),
+		(char)('0' + status % 10) };
+
+	open_object(json, str_of(code, 3));
+	put_text(json, S("description"), str_from_c(route->summary));
+	if (route->out) {
+		write_media(json);
+		if (route->shape == ROUTE_BARE) {
+			json_write_key(json, S("allOf"));
+			json_write_array(json);
+			schema_write_ref(route->out, json);
+			json_write_array_end(json);
+		} else {
+			write_envelope(route->out, status, json);
+		}
+		close_media(json);
+	}
+	json_write_object_end(json);
+}
+
+/* What the pipeline itself answers for such a route, beside what the route declares. */
+static uint64_t failures_of(const struct route *route)
+{
+	uint64_t fails = route->may_fail | ROUTE_FAILS(INVALID) | ROUTE_FAILS(SLOW_REQUEST) |
+			 ROUTE_FAILS(TARGET_TOO_LONG) | ROUTE_FAILS(HEAD_TOO_LARGE) |
+			 ROUTE_FAILS(INTERNAL) | ROUTE_FAILS(UNAVAILABLE) | ROUTE_FAILS(TIMEOUT);
+
+	if (route->in && schema_has(route->in, FROM_BODY))
+		fails |= ROUTE_FAILS(TOO_LARGE) | ROUTE_FAILS(MEDIA_TYPE);
+	if (strcmp(route->need, RIGHT_PUBLIC) != 0)
+		fails |= ROUTE_FAILS(UNAUTHORIZED) | ROUTE_FAILS(FORBIDDEN);
+	if (route->limit != ROUTE_LIMIT_NONE)
+		fails |= ROUTE_FAILS(TOO_MANY);
+	if (route->idempotent)
+		fails |= ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(IDEMPOTENCY);
+	return fails;
+}
+
+static void write_ref_to_response(int status, struct json_writer *json)
+{
+	char text[40];
+	int len = snprintf(text, sizeof(text), "#/components/responses/Error%d", status);
+
+	json_write_object(json);
+	put_text(json, S("$ref"), str_of(text, (size_t)len));
+	json_write_object_end(json);
+}
+
+/* One entry for a status, though several codes may share it. */
+static void write_failures(uint64_t fails, struct json_writer *json,
+	void (*write)(int code, struct json_writer *json), const char *prefix)
+{
+	bool done[600] = { 0 };
+
+	for (int code = 1; code < ERR_CODES; code++) {
+		int status = err_info(code)->status;
+		char name[20];
+		int len = snprintf(name, sizeof(name), "%s%d", prefix, status);
+
+		if (!(fails >> code & 1) || done[status])
+			continue;
+		done[status] = true;
+		json_write_key(json, str_of(name, (size_t)len));
+		write(code, json);
+	}
+}
+
+static void write_failure_ref(int code, struct json_writer *json)
+{
+	write_ref_to_response(err_info(code)->status, json);
+}
+
+static void write_failure(int code, struct json_writer *json)
+{
+	json_write_object(json);
+	put_text(json, S("description"), err_info(code)->text);
+	write_media(json);
+	put_text(json, S("$ref"), S("#/components/schemas/Error"));
+	close_media(json);
+	json_write_object_end(json);
+}
+
+/* --- operations --------------------------------------------------------- */
+
+/* "getFlagsByKey": the method, then the segments behind /api/v1. */
+static void write_operation_id(const struct router_entry *entry, struct json_writer *json)
+{
+	struct str rest = str_from(entry->pattern, 1);
+	struct str method = http_method_text(entry->route->method);
+	char text[256];
+	size_t len = 0;
+
+	if (str_starts(rest, S("api/v1/")))
+		rest = str_from(rest, 7);
+	for (size_t i = 0; i < method.len; i++)
+		text[len++] = (char)(method.at[i] | 0x20);
+	for (bool upper = true; rest.len && len + 3 < sizeof(text); rest = str_from(rest, 1)) {
+		char byte = rest.at[0];
+		bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+
+		if (byte == '{') {
+			text[len++] = 'B';
+			text[len++] = 'y';
+		}
+		if (letter || (byte >= '0' && byte <= '9'))
+			text[len++] = (char)(upper && letter ? byte & ~0x20 : byte);
+		upper = !letter && !(byte >= '0' && byte <= '9');
+	}
+	put_text(json, S("operationId"), str_of(text, len));
+}
+
+/* The first segment behind /api/v1. */
+static void write_tag(const struct router_entry *entry, struct json_writer *json)
+{
+	struct str rest = str_from(entry->pattern, 1);
+
+	if (str_starts(rest, S("api/v1/")))
+		rest = str_from(rest, 7);
+	json_write_key(json, S("tags"));
+	json_write_array(json);
+	json_write_string(json, str_cut(&rest, '/'));
+	json_write_array_end(json);
+}
+
+static void write_security(const struct route *route, struct json_writer *json)
+{
+	json_write_key(json, S("security"));
+	if (strcmp(route->need, RIGHT_PUBLIC) == 0)
+		json_write_raw(json, S("[]"));
+	else
+		json_write_raw(json, S("[{\"bearer\":[]},{\"apiKey\":[]}]"));
+	put_text(json, S("x-right"), str_from_c(route->need));
+}
+
+static void write_params(const struct router_entry *entry, struct json_writer *json)
+{
+	static const struct str places[] = { [FROM_PATH] = S_INIT("path"),
+		[FROM_QUERY] = S_INIT("query"),
+		[FROM_HEADER] = S_INIT("header") };
+	const struct schema *schema = entry->route->in;
+	struct schema_param param;
+	size_t at = 0;
+
+	if (!schema)
+		return;
+	json_write_key(json, S("parameters"));
+	json_write_array(json);
+	while (schema_next_param(schema, &at, &param)) {
+		json_write_object(json);
+		put_text(json, S("name"), param.name);
+		put_text(json, S("in"), places[param.from]);
+		put_text(json, S("description"), str_from_c(param.text));
+		json_write_key(json, S("required"));
+		json_write_bool(json, param.required || param.from == FROM_PATH);
+		json_write_key(json, S("schema"));
+		schema_write_param(schema, &param, json);
+		json_write_object_end(json);
+	}
+	json_write_array_end(json);
+}
+
+static void write_body(const struct route *route, struct json_writer *json)
+{
+	if (!route->in || !has_document(route->in))
+		return;
+	open_object(json, S("requestBody"));
+	json_write_key(json, S("required"));
+	json_write_bool(json, true);
+	open_object(json, S("content"));
+	open_object(json, S("application/json"));
+	json_write_key(json, S("schema"));
+	schema_write_ref(route->in, json);
+	json_write_object_end(json);
+	json_write_object_end(json);
+	json_write_object_end(json);
+}
+
+static int write_operation(
+	const struct router_entry *entry, struct seen_schemas *seen, struct json_writer *json)
+{
+	const struct route *route = entry->route;
+	char method[8];
+	struct str text = http_method_text(route->method);
+	int r = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		method[i] = (char)(text.at[i] | 0x20);
+	open_object(json, str_of(method, text.len));
+	write_operation_id(entry, json);
+	put_text(json, S("summary"), str_from_c(route->summary));
+	write_tag(entry, json);
+	write_security(route, json);
+	write_params(entry, json);
+	write_body(route, json);
+	open_object(json, S("responses"));
+	write_success(route, json);
+	write_failures(failures_of(route), json, write_failure_ref, "");
+	json_write_object_end(json);
+	json_write_object_end(json);
+
+	if (route->in && has_document(route->in))
+		r = note_schema(seen, schema_plan(route->in));
+	if (r == 0 && route->out)
+		r = note_schema(seen, schema_plan(route->out));
+	return r;
+}
+
+/* --- the document ------------------------------------------------------- */
+
+static bool is_first_of_path(const struct router *router, const struct router_entry *entry)
+{
+	for (const struct router_entry *each = router->first; each != entry; each = each->next)
+		if (str_eq(each->pattern, entry->pattern))
+			return false;
+	return true;
+}
+
+static int write_paths(
+	const struct router *router, struct seen_schemas *seen, struct json_writer *json)
+{
+	open_object(json, S("paths"));
+	for (const struct router_entry *entry = router->first; entry; entry = entry->next) {
+		if (!is_first_of_path(router, entry))
+			continue;
+		open_object(json, entry->pattern);
+		for (const struct router_entry *each = entry; each; each = each->next)
+			if (str_eq(each->pattern, entry->pattern)) {
+				int r = write_operation(each, seen, json);
+
+				if (r < 0)
+					return r;
+			}
+		json_write_object_end(json);
+	}
+	json_write_object_end(json);
+	return 0;
+}
+
+static void write_info(struct json_writer *json)
+{
+	put_text(json, S("openapi"), S("3.1.0"));
+	open_object(json, S("info"));
+	put_text(json, S("title"), S("Bulkhead"));
+	put_text(json, S("version"), S(BULKHEAD_VERSION));
+	put_text(json, S("description"),
+		S("The API of this Bulkhead, from the tables that it runs on."));
+	json_write_key(json, S("license"));
+	json_write_raw(json, S("{\"name\":\"MIT\",\"identifier\":\"MIT\"}"));
+	json_write_object_end(json);
+	json_write_key(json, S("servers"));
+	json_write_raw(json, S("[{\"url\":\"/\"}]"));
+}
+
+/* The shapes of DESIGN's contract that no module owns. */
+static const char error_schema[] =
+	"{\"type\":\"object\",\"description\":\"What went wrong.\",\"properties\":{"
+	"\"success\":{\"const\":false},"
+	"\"statusCode\":{\"type\":\"integer\",\"minimum\":400,\"maximum\":599},"
+	"\"error\":{\"type\":\"object\",\"properties\":{"
+	"\"code\":{\"type\":\"string\",\"examples\":[\"VALIDATION_ERROR\"]},"
+	"\"message\":{\"type\":\"string\"},"
+	"\"details\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/Problem\"}},"
+	"\"causes\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},"
+	"\"required\":[\"code\",\"message\"]},"
+	"\"requestId\":{\"type\":\"string\"}},"
+	"\"required\":[\"success\",\"statusCode\",\"error\",\"requestId\"]}";
+static const char problem_schema[] =
+	"{\"type\":\"object\",\"description\":\"One thing that is wrong with the "
+	"input.\",\"properties\":{"
+	"\"field\":{\"type\":\"string\",\"examples\":[\"items.0.email\"]},"
+	"\"message\":{\"type\":\"string\",\"examples\":[\"must be an e-mail address\"]},"
+	"\"code\":{\"type\":\"string\",\"examples\":[\"invalid_email\"]}},"
+	"\"required\":[\"field\",\"message\",\"code\"]}";
+static const char meta_schema[] =
+	"{\"type\":\"object\",\"description\":\"About a list.\",\"properties\":{"
+	"\"nextCursor\":{\"type\":\"string\",\"description\":\"Where the next page begins.\"}}}";
+static const char security_schemes[] =
+	"{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\"},"
+	"\"apiKey\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"X-API-Key\"}}";
+
+static uint64_t all_failures(const struct router *router)
+{
+	uint64_t fails = 0;
+
+	for (const struct router_entry *entry = router->first; entry; entry = entry->next)
+		fails |= failures_of(entry->route);
+	return fails;
+}
+
+static bool has_envelopes(const struct router *router)
+{
+	for (const struct router_entry *entry = router->first; entry; entry = entry->next)
+		if (entry->route->out && entry->route->shape == ROUTE_ENVELOPE)
+			return true;
+	return false;
+}
+
+static int write_components(
+	const struct router *router, struct seen_schemas *seen, struct json_writer *json)
+{
+	int r;
+
+	open_object(json, S("components"));
+	open_object(json, S("schemas"));
+	json_write_key(json, S("Error"));
+	json_write_raw(json, str_of(error_schema, sizeof(error_schema) - 1));
+	json_write_key(json, S("Problem"));
+	json_write_raw(json, str_of(problem_schema, sizeof(problem_schema) - 1));
+	if (has_envelopes(router)) {
+		json_write_key(json, S("Meta"));
+		json_write_raw(json, str_of(meta_schema, sizeof(meta_schema) - 1));
+	}
+	r = write_schemas(seen, json);
+	json_write_object_end(json);
+	open_object(json, S("responses"));
+	write_failures(all_failures(router), json, write_failure, "Error");
+	json_write_object_end(json);
+	json_write_key(json, S("securitySchemes"));
+	json_write_raw(json, str_of(security_schemes, sizeof(security_schemes) - 1));
+	json_write_object_end(json);
+	return r;
+}
+
+int openapi_write(const struct router *router, struct arena *arena, struct json_writer *writer)
+{
+	struct seen_schemas seen = { .at = arena_alloc(
+					     arena, OPENAPI_SCHEMAS_MAX * sizeof(void *)) };
+	int r;
+
+	if (!seen.at)
+		return -(int)err_last()->code;
+	json_write_object(writer);
+	write_info(writer);
+	r = write_paths(router, &seen, writer);
+	if (r == 0)
+		r = write_components(router, &seen, writer);
+	if (r == 0)
+		json_write_object_end(writer);
+	return r;
+}

@@ -1,0 +1,16 @@
+/* The contract as an OpenAPI 3.1 document, from the tables that the server runs on: what is not in
+ * it is not served, and what is served is in it. */
+#ifndef HTTP_OPENAPI_H
+#define HTTP_OPENAPI_H
+
+#include "http/router.h"
+#include "json/writer.h"
+
+enum { OPENAPI_SCHEMAS_MAX = 2000 };
+
+/* Writes the document of a router's routes, in the order in which they were added. The arena takes
+ * what it must remember meanwhile. -ERR_FULL beyond OPENAPI_SCHEMAS_MAX schemas, or the arena's
+ * errors; the buffer's are json_writer_done's. */
+int openapi_write(const struct router *router, struct arena *arena, struct json_writer *writer);
+
+#endif
