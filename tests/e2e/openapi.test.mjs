@@ -1,0 +1,58 @@
+// The document that the server prints: lint-clean by Redocly's recommended rules, and the types made from it
+// compile and say what the contract says.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { copyFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startServer, temporaryFolder } from './server.mjs';
+
+const MODULES = fileURLToPath(new URL('../node_modules', import.meta.url));
+
+function run(program, args, cwd) {
+	const result = spawnSync(join(MODULES, '.bin', program), args, { cwd, encoding: 'utf8', env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' } });
+	assert.equal(result.status, 0, `${program} ${args.join(' ')}\n${result.stdout}${result.stderr}`);
+	return result.stdout + result.stderr;
+}
+
+async function documentOf(t) {
+	const server = await startServer(t);
+	const response = await fetch(`${server.url}/openapi.json`);
+	assert.equal(response.status, 200);
+	assert.equal(response.headers.get('content-type'), 'application/json');
+	return response.json();
+}
+
+test('every route is in the document, with its errors and its right', async (t) => {
+	const document = await documentOf(t);
+	assert.equal(document.openapi, '3.1.0');
+	assert.deepEqual(Object.keys(document.paths).sort(), [
+		'/api/v1/echo', '/health', '/health/live', '/health/ready', '/health/startup', '/hello', '/live',
+		'/metrics', '/openapi.json', '/ready',
+	]);
+	const ids = new Set();
+	for (const [path, item] of Object.entries(document.paths))
+		for (const operation of Object.values(item)) {
+			assert.ok(operation['x-right'], path);
+			assert.ok(operation.responses[500], path);
+			assert.ok(!ids.has(operation.operationId), operation.operationId);
+			ids.add(operation.operationId);
+		}
+	const echo = document.components.schemas.Echo;
+	assert.deepEqual(echo.required, ['name', 'email']);
+	assert.deepEqual(echo.properties.name, {
+		type: 'string', minLength: 1, maxLength: 50, description: 'Full name.', examples: ['Ada Lovelace'],
+	});
+	assert.equal(document.components.schemas.EchoAddress.properties.zip.pattern, '^(?:[0-9]{5})$');
+});
+
+test('lint-clean, and the TypeScript made from it compiles', async (t) => {
+	const folder = await temporaryFolder(t);
+	await writeFile(join(folder, 'openapi.json'), JSON.stringify(await documentOf(t)));
+	await symlink(MODULES, join(folder, 'node_modules'));
+	run('redocly', ['lint', '--extends', 'recommended', 'openapi.json'], folder);
+	run('openapi-typescript', ['openapi.json', '-o', 'api.ts'], folder);
+	await copyFile(new URL('openapi/use.ts', import.meta.url), join(folder, 'use.ts'));
+	run('tsc', ['--strict', '--noEmit', '--skipLibCheck', 'use.ts'], folder);
+});
