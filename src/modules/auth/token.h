@@ -67,8 +67,8 @@ struct token_claims {
  * beyond now + leeway.
  *
  * Whatever is wrong with the token is ERR_UNAUTHORIZED with one outermost text; the reason is the
- * cause in the error slot, for the log only. ERR_NO_MEMORY, also when the arena is TOKEN_ARENA
- * bytes or less from its limit. On failure the arena is as before. No heap but the arena's chunks
+ * cause in the error slot, for the log only. ERR_NO_MEMORY, also when the arena has less
+ * than TOKEN_ARENA bytes left. On failure the arena is as before. No heap but the arena's chunks
  * (and what OpenSSL takes for EdDSA); never parks.
  */
 int token_verify(const struct token_keys *keys, struct str token, const struct token_rules *rules,
