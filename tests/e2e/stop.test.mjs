@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startServer } from './server.mjs';
-import { ask, dial, get, parseResponses, pause, poll, requestText } from './wire.mjs';
+import { answersBackUp, ask, dial, get, parseResponses, pause, poll, requestText } from './wire.mjs';
 
 const status = async (server, target) => (await ask(server, get(target, { connection: 'close' }))).status;
 
@@ -113,7 +113,7 @@ test('who does not end in time is cut off', async (t) => {
 	const silent = dial(t, server);
 	await silent.send('GET /hello');
 	await poll('both are there', async () => JSON.parse((await ask(server, get('/health'))).body).connections >= 3);
-	await pause(300);
+	await answersBackUp(server);
 	server.signal('SIGTERM');
 	await poll('nobody is let in any more', async () => {
 		const late = dial(t, server);
