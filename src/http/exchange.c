@@ -10,7 +10,7 @@
 enum {
 	POOL_KEEP = 64, /* exchanges that a worker keeps for later */
 	ARENA_CHUNK = 8 * 1024,
-	OUT_KEEP = 64 * 1024, /* a larger output buffer is given back */
+	BUFFER_KEEP = 64 * 1024, /* larger buffers are given back */
 };
 
 /* --- the pool ----------------------------------------------------------- */
@@ -63,9 +63,12 @@ void exchange_give(struct server_worker *home, struct exchange *exchange)
 		exchange_free(exchange);
 		return;
 	}
-	if (exchange->out.cap > OUT_KEEP)
+	if (exchange->out.cap > BUFFER_KEEP)
 		buf_done(&exchange->out);
+	if (exchange->packed.cap > BUFFER_KEEP)
+		buf_done(&exchange->packed);
 	buf_reset(&exchange->out);
+	arena_reset(&exchange->req.arena);
 	exchange->next_free = home->free;
 	home->free = exchange;
 	home->free_count++;

@@ -261,8 +261,8 @@ static int many_headers(struct req *req)
 	memset(value, 'v', sizeof(value));
 	for (int i = 0; i < 10 && r == 0; i++)
 		r = reply_header(req, S("x-many"), str_of(value, sizeof(value)));
-	if (r == 0)
-		return fail(ERR_INTERNAL, "all were taken");
+	if (r != -ERR_INTERNAL)
+		return r < 0 ? r : fail(ERR_CONFLICT, "all were taken");
 	return number(req, S("fail")) ? r : reply_send(req, 200, TEXT, S("many"));
 }
 

@@ -1,10 +1,6 @@
 /* Writing replies: the head in one place, bodies whole or in pieces, errors in the one shape. */
 #include "http/conn.h"
 
-enum {
-	KEEP_PACKED = 64 * 1024,
-};
-
 /* What a current helmet sends, in the form that fits an API: nothing may be framed, sniffed or
  * embedded. */
 static const char security[] =
@@ -312,14 +308,9 @@ static int finish_stream(struct req *req)
 
 int reply_finish(struct req *req)
 {
-	struct buf *packed = &exchange_of(req)->packed;
-	int r = req->reply.upgraded    ? 0
-		: req->reply.streaming ? finish_stream(req)
-				       : finish_whole(req);
-
-	if (packed->cap > KEEP_PACKED) /* after it was sent or copied */
-		buf_done(packed);
-	return r;
+	if (req->reply.upgraded)
+		return 0;
+	return req->reply.streaming ? finish_stream(req) : finish_whole(req);
 }
 
 /* --- upgrade ------------------------------------------------------------ */
