@@ -155,7 +155,8 @@ static void compress_body(struct req *req)
 
 	buf_reset(packed);
 	packed->limit = reply->body.len;
-	if (compress_whole(&home->compress, encoding, reply->body, packed) < 0)
+	if (compress_whole(&home->compress, encoding, reply->body, packed) < 0 ||
+		packed->len >= reply->body.len) /* what it had already may be more than the limit */
 		return;
 	reply->body = buf_str(packed);
 	reply->encoding = encoding;
@@ -230,7 +231,8 @@ int reply_begin(struct req *req, int status, struct str content_type, uint64_t l
 	if (!reply->has_length && !reply->chunked) /* HTTP/1.0: the end of the connection ends it */
 		req->close = true;
 	reply->streaming = true;
-	return write_head(req);
+	reply->failed = write_head(req); /* so that nothing follows half a head */
+	return reply->failed;
 }
 
 /* Sends encoded bytes in the transfer coding. */
