@@ -310,7 +310,9 @@ static enum log_level level_of(const struct req *req, int status)
 	return req->entry->route && req->entry->route->quiet ? LOG_DEBUG : LOG_INFO;
 }
 
-static void log_access(const struct req *req, const struct conn *conn, uint64_t took_ns, int failed)
+/* `err` is why it failed, or NULL. */
+static void log_access(
+	const struct req *req, const struct conn *conn, uint64_t took_ns, const struct err *err)
 {
 	enum log_level level = level_of(req, req->reply.status);
 	struct str path = req->head.target.path.at ? req->head.target.path : req->head.target_text;
@@ -319,19 +321,19 @@ static void log_access(const struct req *req, const struct conn *conn, uint64_t 
 		LOG_STR("path", path), LOG_INT("status", req->reply.status), LOG_DURATION(took_ns),
 		LOG_U64("bytesIn", req->body.received), LOG_U64("bytesOut", req->reply.sent),
 		LOG_STR("client", str_of(conn->peer_text, conn->peer_len)),
-		LOG_ERR, /* last: only when it failed */
+		{ LOG_KEY("error"), LOG_KIND_ERR, .err = err }, /* last: only when it failed */
 	};
 
 	if (log_enabled(level))
-		log_write(level, S("request"), fields, LEN(fields) - (failed < 0 ? 0 : 1));
+		log_write(level, S("request"), fields, LEN(fields) - (err ? 0 : 1));
 }
 
-static void account(struct req *req, struct conn *conn, int failed)
+static void account(struct req *req, struct conn *conn, const struct err *err)
 {
 	uint64_t took = clock_now_ns() - req->began_ns;
 	int status = req->reply.status;
 
-	log_access(req, conn, took, failed);
+	log_access(req, conn, took, err);
 	metrics_request(req->entry, status, took);
 
 	req->span.name = req->entry->title;
@@ -370,6 +372,7 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 {
 	struct req *req = &exchange->req;
 	bool body_gone = false;
+	struct err err;
 	int r, sent;
 
 	exchange->complete = exchange->out.len;
@@ -386,6 +389,8 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 	}
 
 	r = settle(req, r);
+	if (r < 0)
+		err = *err_last(); /* before anything else goes wrong */
 	if (r == 0 || !req->reply.streaming) {
 		/* The head says whether the connection goes on, so the body must be out of the way
 		 * first; but a large answer must not wait for a client that waits for it. */
@@ -397,7 +402,7 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 		sent = r; /* it had begun: cutting it off is the only honest end */
 	}
 
-	account(req, conn, r < 0 ? r : sent);
+	account(req, conn, r < 0 ? &err : sent < 0 ? err_last() : NULL);
 	if (sent < 0)
 		cut_off(exchange, conn);
 	return sent == 0 && !req->close && (body_gone || body_finish(req));

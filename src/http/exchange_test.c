@@ -6,6 +6,8 @@
 #include "http/loopback_test.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct expected {
 	int status;
@@ -235,7 +237,9 @@ static void try_row(struct loopback *net, const struct row *row, bool faulty)
 
 	if (!client || !client_send(client, str_from_c(row->send))) {
 		EXPECT(faulty || row->closes);
-		if (!client)
+		if (client && faulty)
+			client_close(client);
+		if (faulty)
 			return;
 	}
 	for (size_t i = 0; i < LEN(row->want) && row->want[i].status; i++) {
@@ -245,6 +249,9 @@ static void try_row(struct loopback *net, const struct row *row, bool faulty)
 			response = client_response(client, row->bodyless);
 		if (faulty && !fits(&response, &row->want[i])) {
 			if (!EXPECT(honest_failure(&response, row) || plain_instead(&response)))
+				show(row, &response);
+			/* and it does not leave the client waiting */
+			if (!EXPECT(loopback_time(net) < 5))
 				show(row, &response);
 			client_close(client);
 			return;
@@ -427,6 +434,28 @@ static void try_codings(struct loopback *net, void *arg)
 TEST(exchange_codings)
 {
 	loopback_run_all(try_codings, NULL);
+}
+
+/* A body that does not shrink goes out as it is, also when an encoder's buffer is large already. */
+static void try_noise(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+
+	(void)arg;
+	for (int i = 0; i < 4; i++) {
+		const char *field = i < 2 ? "Accept-Encoding: gzip\r\n" : "Accept-Encoding: br\r\n";
+		struct response response = ask(client, "GET", "/noise", field);
+
+		EXPECT(!response_header(&response, S("content-encoding")).at);
+		EXPECT(str_eq(response.body, str_of(loopback_large, 1200)));
+		(void)ask(client, "GET", "/text", field);
+	}
+	client_close(client);
+}
+
+TEST(exchange_coding_that_does_not_pay)
+{
+	loopback_run_all(try_noise, NULL);
 }
 
 /* The lines of a head that do not differ from one answer to the next. */
@@ -816,10 +845,40 @@ TEST(exchange_recovers_from_short_memory)
 		&(struct loopback_options){ .way = LOOPBACK_WHOLE }, try_short_memory, NULL);
 }
 
+/* --- the log ------------------------------------------------------------ */
+
+/* What goes wrong after the answer was found does not hide why it is as it is. */
+static void try_log(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+
+	(void)arg;
+	EXPECT(client_send(client, S(POST("/nowhere", "9", "short"))));
+	EXPECT_INT(client_response(client, false).status, 404);
+	client_close(client);
+}
+
+TEST(exchange_logs_the_error_that_was_answered)
+{
+	char text[4096];
+	int log = memfd_create("log", 0);
+	ssize_t len;
+
+	REQUIRE(log > 0);
+	(void)loopback_run(&(struct loopback_options){ .log = log }, try_log, NULL);
+	len = pread(log, text, sizeof(text), 0);
+	REQUIRE(len > 0);
+	EXPECT(str_find(str_of(text, (size_t)len), S("\"code\":\"NOT_FOUND\"")) >= 0);
+	EXPECT(str_find(str_of(text, (size_t)len), S("TIMEOUT")) < 0);
+	(void)close(log);
+}
+
 /* --- torture ------------------------------------------------------------ */
 
 #ifdef BULKHEAD_FAULTS
 static const struct row torture_rows[] = {
+	{ GET("/begin-blindly"), { { 200, "one,two" } } },
+	{ GET("/ping") GET("/begin-blindly"), { { 200, "pong" }, { 200, "one,two" } } },
 	{ GET_WITH("/text", "Accept-Encoding: gzip"), { { 200, NULL, "content-encoding: gzip" } } },
 	{ GET_WITH("/text", "Accept-Encoding: br"), { { 200, NULL, "content-encoding: br" } } },
 	{ GET_WITH("/text-stream/0", "Accept-Encoding: gzip"), { { 200, NULL, "gzip" } } },
