@@ -467,6 +467,9 @@ static void conn_expired(struct timer *timer)
 
 void conn_drain(struct conn *conn)
 {
-	if (conn->state == CONN_WAITING && conn->stash.len == 0)
-		conn_close(conn);
+	if (conn->state != CONN_WAITING || conn->stash.len > 0)
+		return;
+	/* What has arrived, but was not told yet, came before the end: it is served, not reset. */
+	conn->stream->ready->readable = true;
+	read_head(conn);
 }

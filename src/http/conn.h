@@ -89,7 +89,8 @@ struct conn *conn_open_stream(struct server_worker *home, struct site *site, str
 /* Lets go of the connection at once. Not while it is busy. */
 void conn_close(struct conn *conn);
 
-/* Closes it if it is idle; otherwise its exchange will be the last one. */
+/* Closes it if it is idle and nothing has arrived; otherwise its next reply will be the last one.
+ */
 void conn_drain(struct conn *conn);
 
 /* Sends what has been collected. 0, or a negative code; then the connection is broken. Parks. */

@@ -204,14 +204,14 @@ static int parse(struct exchange *exchange, struct conn *conn)
 	return r;
 }
 
-/* Whether this is to be the last exchange of its connection. */
+/* Whether this is to be the last exchange of its connection. (When the server is coming to its end,
+ * it also is; that is known best when the reply begins: http/reply.c.) */
 static bool last_exchange(const struct req *req, const struct conn *conn)
 {
-	const struct server *server = conn->home->server;
+	const struct server_limits *limits = &conn->home->server->limits;
 
-	return !req->head.keep_alive || conn->requests >= server->limits.requests_per_connection ||
-	       sched_now() >= conn->expires_ns ||
-	       atomic_load_explicit(&server->draining, memory_order_relaxed);
+	return !req->head.keep_alive || conn->requests >= limits->requests_per_connection ||
+	       sched_now() >= conn->expires_ns;
 }
 
 /* --- the route ---------------------------------------------------------- */

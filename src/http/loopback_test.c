@@ -192,11 +192,11 @@ static void run_dry(struct loopback *net)
 	for (;;) {
 		uint64_t next = sched_run(sched, now);
 
-		if (next != 0 && net->options->way == LOOPBACK_POLLED && quiet++ < QUIET_POLLS) {
+		if (net->options->way == LOOPBACK_POLLED) {
 			CHECK(poller_poll(&net->home->worker.poller, 0) == 0);
-			if (!list_empty(&sched->ready))
-				quiet = 0;
-			continue;
+			quiet = list_empty(&sched->ready) ? quiet + 1 : 0;
+			if (quiet < QUIET_POLLS)
+				continue;
 		}
 		quiet = 0;
 		if (next == TIME_NEVER)

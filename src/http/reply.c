@@ -106,6 +106,9 @@ static int write_head(struct req *req)
 	struct reply *reply = &req->reply;
 	struct buf *out = &exchange_of(req)->out;
 
+	if (atomic_load_explicit(&req->conn->home->server->draining, memory_order_relaxed))
+		req->close = true;
+
 	buf_append(out, http_status_line(reply->status));
 	append_line(out, S("date"), worker_http_date(&req->conn->home->worker));
 	if (reply->content_type.len)
