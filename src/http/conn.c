@@ -152,6 +152,8 @@ void conn_open(struct server_worker *home, struct site *site, int fd, const stru
 	}
 	if (r < 0)
 		conn_close(conn);
+	else if (home->draining) /* it was on its way here when the end began */
+		conn_drain(conn);
 }
 
 /* --- output ------------------------------------------------------------- */

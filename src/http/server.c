@@ -6,6 +6,7 @@
 #include "http/metrics.h"
 #include "observe/clock.h"
 
+#include <errno.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -138,7 +139,8 @@ static void accepted(struct acceptor *acceptor, int fd, const struct address *pe
 		return;
 	}
 
-	to = least_loaded(here);
+	/* While workers are still being started, or come to their end, it stays here. */
+	to = server_ready(here->server) ? least_loaded(here) : here;
 	handover = to == here ? NULL : mem_alloc(sizeof(*handover));
 	if (!handover)
 		to = here; /* without memory for the hand-over it stays */
@@ -221,6 +223,7 @@ int server_start(struct server *server, size_t workers)
 		return -ERR_NO_MEMORY;
 
 	peers_init(&server->peers);
+	(void)sem_init(&server->quiet, 0, 0);
 	server->worker_count = workers;
 	for (size_t i = 0; i < workers; i++)
 		init_worker(server, i);
@@ -231,6 +234,7 @@ int server_start(struct server *server, size_t workers)
 			struct err err = *err_last();
 
 			stop_workers(server, i);
+			(void)sem_destroy(&server->quiet);
 			peers_done(&server->peers);
 			return fail(err.code, "worker %zu: %s", i, err.frames[0].text);
 		}
@@ -255,12 +259,14 @@ static void drain_here(struct message *message)
 	}
 	LIST_EACH (conn, &self->conns, struct conn, link)
 		conn_drain(conn);
+	(void)sem_post(&self->server->quiet);
 }
 
 void server_drain(struct server *server)
 {
 	atomic_store(&server->ready, false);
-	atomic_store(&server->draining, true);
+	if (atomic_exchange(&server->draining, true))
+		return;
 	for (size_t i = 0; i < server->worker_count; i++) {
 		server->workers[i].drain.deliver = drain_here;
 		worker_send(&server->workers[i].worker, &server->workers[i].drain);
@@ -284,11 +290,17 @@ size_t server_connections(const struct server *server)
 
 void server_stop(struct server *server)
 {
-	atomic_store(&server->ready, false);
-	atomic_store(&server->draining, true);
 	if (!server->workers)
 		return;
+
+	/* First nobody takes connections any more, or a worker could hand one over to another that
+	 * has ended. */
+	server_drain(server);
+	for (size_t i = 0; i < server->worker_count; i++)
+		while (sem_wait(&server->quiet) < 0 && errno == EINTR)
+			;
 	stop_workers(server, server->worker_count);
+	(void)sem_destroy(&server->quiet);
 	peers_done(&server->peers);
 }
 
