@@ -159,14 +159,24 @@ static int start_on_thread(struct worker *worker)
 {
 	struct server_worker *self = CONTAINER_OF(worker, struct server_worker, worker);
 	struct server *server = self->server;
+	size_t started = 0;
 	int r = 0;
 
 	if (log_thread_attach(0) < 0 || span_thread_attach(0) < 0)
 		r = -(int)err_last()->code;
-	for (size_t i = 0; i < server->site_count && r == 0; i++) {
-		self->acceptors[i].listener = &server->sites[i].listener;
-		self->acceptors[i].on_accept = accepted;
-		r = acceptor_start(&self->acceptors[i], &worker->poller, &worker->sched.timers);
+	while (r == 0 && started < server->site_count) {
+		struct acceptor *acceptor = &self->acceptors[started];
+
+		acceptor->listener = &server->sites[started].listener;
+		acceptor->on_accept = accepted;
+		r = acceptor_start(acceptor, &worker->poller, &worker->sched.timers);
+		started += r == 0;
+	}
+	if (r < 0) {
+		while (started > 0)
+			acceptor_stop(&self->acceptors[--started]);
+		span_thread_detach();
+		log_thread_detach();
 	}
 	return r;
 }

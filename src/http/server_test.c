@@ -252,6 +252,29 @@ TEST(server_says_which_port_is_taken)
 	end(); /* never started */
 }
 
+TEST(server_start_undoes_itself)
+{
+	size_t used = 0;
+
+	for (int round = 0; round < 3; round++) {
+		begin(NULL);
+		(void)close(server.sites[0].listener.fd); /* no worker can look at it */
+		EXPECT_INT(server_start(&server, 2), -ERR_IO);
+		EXPECT(!server_ready(&server) && !server.workers);
+		server.sites[0].listener.fd = -1;
+		end();
+		if (round > 0)
+			EXPECT_INT(mem_used(), used);
+		used = mem_used();
+	}
+
+	begin(NULL);
+	EXPECT_INT(log_close(clock_now_ns() + 10 * SECOND), 0);
+	EXPECT_INT(server_start(&server, 2), -ERR_CLOSED); /* nowhere to log to */
+	server_stop(&server);
+	server_done(&server);
+}
+
 TEST(server_places_routes)
 {
 	struct address address;
