@@ -48,8 +48,7 @@ struct conn {
 	struct tls tls;
 	bool over_tls, own_tcp;
 	enum conn_state state;
-	bool broken;        /* nothing can be written any more */
-	bool heard_nothing; /* since it was opened */
+	bool broken; /* nothing can be written any more */
 	struct server_worker *home;
 	struct site *site;
 	struct link link;   /* in home->conns */

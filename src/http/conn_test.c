@@ -176,6 +176,28 @@ static void clock_idle_starts_again(struct loopback *net, void *arg)
 	expect_silent_end(net, client, 210);
 }
 
+/* Something that is no byte of a request (in TLS: a new key) does not start the clock again. */
+static void clock_idle_stirs(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+	double begun = 0;
+
+	if (arg) {
+		EXPECT(client_send(client, S(GET("/ping"))));
+		expect_answer(client, 200, S("pong"));
+		begun = 50;
+	}
+	for (int i = 0; i < 3; i++) {
+		struct link *conns = &loopback_worker(net)->conns;
+		struct conn *conn = CONTAINER_OF(conns->next, struct conn, link);
+
+		loopback_sleep(begun ? 15 : 3);
+		REQUIRE(!list_empty(conns));
+		ready_changed(conn->stream->ready, true, false, false);
+	}
+	expect_silent_end(net, client, 10 + begun);
+}
+
 /* 10 s from the first byte, however many follow. */
 static void clock_partial_head(struct loopback *net, void *arg)
 {
@@ -357,6 +379,8 @@ TEST(conn_clocks)
 		{ clock_nothing_ever },
 		{ clock_nothing_more },
 		{ clock_idle_starts_again },
+		{ clock_idle_stirs },
+		{ clock_idle_stirs, "after an answer" },
 		{ clock_partial_head },
 		{ clock_partial_second_head },
 		{ clock_head_behind_another },
