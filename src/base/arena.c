@@ -89,7 +89,12 @@ void arena_reset(struct arena *arena)
 
 	while (arena->newest->older)
 		drop_newest(arena);
-	open_chunk(arena, arena->newest->bytes);
+	if (arena->newest->size > arena->chunk_size) {
+		drop_newest(arena);
+		arena->at = arena->end = NULL;
+	} else {
+		open_chunk(arena, arena->newest->bytes);
+	}
 }
 
 size_t arena_used(const struct arena *arena)

@@ -45,7 +45,8 @@ void arena_init(struct arena *arena, size_t chunk_size, size_t limit);
 /* Gives every chunk back. The arena can be used again. */
 void arena_done(struct arena *arena);
 
-/* Forgets all allocations but keeps the first chunk, so that the next round costs no malloc. */
+/* Forgets all allocations but keeps the first chunk, so that the next round costs no malloc; not
+ * when it was made for a large request. */
 void arena_reset(struct arena *arena);
 
 /*

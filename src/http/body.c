@@ -44,11 +44,13 @@ static uint64_t patience(const struct req *req)
 
 static int say_continue(struct req *req)
 {
+	struct buf *out = &exchange_of(req)->out;
+
 	if (!req->body.owes_continue)
 		return 0;
 	req->body.owes_continue = false;
-	buf_append(&exchange_of(req)->out, S("HTTP/1.1 100 Continue\r\n\r\n"));
-	return conn_flush(req->conn);
+	buf_append(out, S("HTTP/1.1 100 Continue\r\n\r\n"));
+	return out->failed;
 }
 
 /* Reads from the stream, at least 1 byte. */

@@ -51,7 +51,6 @@ static struct conn *conn_new(struct server_worker *home, struct site *site)
 
 	conn->home = home;
 	conn->site = site;
-	conn->heard_nothing = true;
 	/* A quarter of jitter, or connections that came together would all have to come again
 	 * together. */
 	conn->expires_ns = sched_now() + age - age / 4 * (sched_now() / 1024 % 256) / 256;
@@ -155,7 +154,7 @@ void conn_open(struct server_worker *home, struct site *site, int fd, const stru
 	}
 	if (r < 0)
 		conn_close(conn);
-	else if (home->draining) /* it came from the backlog */
+	else if (home->draining) /* it was on its way here when the end began */
 		conn_drain(conn);
 }
 
@@ -238,7 +237,6 @@ static enum seek seek_head(struct conn *conn, struct exchange *exchange)
 		if (got <= 0)
 			return SEEK_GONE;
 		in->end += (size_t)got;
-		conn->heard_nothing = false;
 		seek = scan_inbox(conn, exchange);
 	}
 	return seek;
@@ -266,24 +264,22 @@ static void unstash(struct conn *conn, struct exchange *exchange)
 	buf_done(&conn->stash);
 }
 
-/* Goes back to being a record. `had` is how much of a head there was before the last read. */
-static void rest(struct conn *conn, struct exchange *exchange, size_t had)
+/* Goes back to being a record. `time_ns`: until when it must get on; 0: what was said before holds.
+ */
+static void rest(struct conn *conn, struct exchange *exchange, uint64_t time_ns)
 {
-	const struct server_limits *limits = limits_of(conn);
-	size_t have = exchange->in.end - exchange->in.start;
-	int r = have ? stash(conn, exchange) : 0;
+	bool begun = exchange->in.end > exchange->in.start; /* a head */
+	int r = begun ? stash(conn, exchange) : 0;
 
 	conn->exchange = NULL;
 	conn->state = CONN_WAITING;
 	exchange_give(conn->home, exchange);
 
-	if (r == 0 && have && !had) /* the head has begun: its clock runs, and is not set again */
-		r = set_deadline(conn, sched_now() + limits->head_ns);
-	else if (r == 0 && !have && !conn->heard_nothing)
-		r = set_deadline(conn, sched_now() + limits->idle_ns);
-	else if (r == 0 && !have && conn->home->draining)
-		r = set_deadline(conn, sched_now() + FIRST_WORD_TIME);
-	if (r < 0 || (conn->home->draining && !have && !conn->heard_nothing))
+	if (conn->home->draining && !begun && conn->requests == 0)
+		time_ns = FIRST_WORD_TIME;
+	if (r == 0 && time_ns)
+		r = set_deadline(conn, sched_now() + time_ns);
+	if (r < 0 || (conn->home->draining && !begun && conn->requests > 0))
 		conn_close(conn);
 }
 
@@ -359,7 +355,7 @@ static int conn_run(void *arg)
 			return 0;
 		}
 		if (seek == SEEK_LATER) {
-			rest(conn, exchange, 0);
+			rest(conn, exchange, exchange->in.end ? limits->head_ns : limits->idle_ns);
 			return 0;
 		}
 		if (served % BURST == 0)
@@ -383,7 +379,7 @@ static void go(struct conn *conn, struct exchange *exchange)
 static void read_head(struct conn *conn)
 {
 	struct exchange *exchange = exchange_take(conn->home);
-	size_t had = conn->stash.len;
+	bool begun = conn->stash.len > 0;
 
 	if (!exchange) {
 		conn_close(conn);
@@ -393,7 +389,9 @@ static void read_head(struct conn *conn)
 	unstash(conn, exchange);
 	switch (seek_head(conn, exchange)) {
 	case SEEK_FOUND: go(conn, exchange); break;
-	case SEEK_LATER: rest(conn, exchange, had); break;
+	case SEEK_LATER: /* the clock of a head starts with its first byte and is not set again */
+		rest(conn, exchange, !begun && exchange->in.end ? limits_of(conn)->head_ns : 0);
+		break;
 	case SEEK_GONE:
 		exchange_give(conn->home, exchange);
 		conn_close(conn);
@@ -495,6 +493,7 @@ void conn_drain(struct conn *conn)
 {
 	if (conn->state != CONN_WAITING || conn->stash.len > 0)
 		return;
-	conn->stream->ready->readable = true; /* a request may be there that nobody was told of */
+	/* What has arrived, but was not told yet, came before the end: it is served, not reset. */
+	conn->stream->ready->readable = true;
 	read_head(conn);
 }

@@ -54,8 +54,7 @@ struct conn {
 	struct tls tls;
 	bool over_tls, own_tcp;
 	enum conn_state state;
-	bool broken;        /* nothing can be written any more */
-	bool heard_nothing; /* since it was opened */
+	bool broken; /* nothing can be written any more */
 	struct server_worker *home;
 	struct site *site;
 	struct link link;   /* in home->conns */
@@ -96,7 +95,7 @@ struct conn *conn_open_stream(struct server_worker *home, struct site *site, str
 /* Lets go of the connection at once. Not while it is busy. */
 void conn_close(struct conn *conn);
 
-/* Closes it if it is idle and no request has arrived; otherwise its exchange will be the last one.
+/* Closes it if it is idle and nothing has arrived; otherwise its next reply will be the last one.
  */
 void conn_drain(struct conn *conn);
 

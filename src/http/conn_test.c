@@ -176,6 +176,28 @@ static void clock_idle_starts_again(struct loopback *net, void *arg)
 	expect_silent_end(net, client, 210);
 }
 
+/* Something that is no byte of a request (in TLS: a new key) does not start the clock again. */
+static void clock_idle_stirs(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+	double begun = 0;
+
+	if (arg) {
+		EXPECT(client_send(client, S(GET("/ping"))));
+		expect_answer(client, 200, S("pong"));
+		begun = 50;
+	}
+	for (int i = 0; i < 3; i++) {
+		struct link *conns = &loopback_worker(net)->conns;
+		struct conn *conn = CONTAINER_OF(conns->next, struct conn, link);
+
+		loopback_sleep(begun ? 15 : 3);
+		REQUIRE(!list_empty(conns));
+		ready_changed(conn->stream->ready, true, false, false);
+	}
+	expect_silent_end(net, client, 10 + begun);
+}
+
 /* 10 s from the first byte, however many follow. */
 static void clock_partial_head(struct loopback *net, void *arg)
 {
@@ -357,6 +379,8 @@ TEST(conn_clocks)
 		{ clock_nothing_ever },
 		{ clock_nothing_more },
 		{ clock_idle_starts_again },
+		{ clock_idle_stirs },
+		{ clock_idle_stirs, "after an answer" },
 		{ clock_partial_head },
 		{ clock_partial_second_head },
 		{ clock_head_behind_another },
@@ -514,4 +538,115 @@ TEST(conn_client_goes)
 	run_virtual(NULL, gone_in_the_head, "GET /pi");
 	run_virtual(NULL, gone_in_the_head, POST("/echo", "3", "ab"));
 	run_virtual(NULL, gone_in_the_head, GET("/stream-large"));
+}
+
+/* --- fairness ----------------------------------------------------------- */
+
+/* One who has pipelined a thousand requests does not keep another waiting. */
+static void fairness(struct loopback *net, void *arg)
+{
+	static char text[1000 * 64];
+	struct client *greedy = client_open(net), *modest = client_open(net);
+	size_t len = 0;
+
+	(void)arg;
+	loopback_pings = 0;
+	for (size_t i = 0; i < 1000; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, GET("/ping"));
+	client_send_aside(greedy, str_of(text, len));
+	EXPECT(client_send(modest, S(GET("/ping"))));
+	expect_answer(modest, 200, S("pong"));
+	EXPECT(loopback_pings < 100);
+	for (size_t i = 0; i < 1000; i++)
+		expect_answer(greedy, 200, S("pong"));
+	client_close(greedy);
+	client_close(modest);
+}
+
+TEST(conn_pipelining_takes_turns)
+{
+	run_virtual(NULL, fairness, NULL);
+}
+
+/* --- the end of the server ---------------------------------------------- */
+
+static void drain(struct loopback *net)
+{
+	struct server_worker *home = loopback_worker(net);
+	struct conn *conn;
+
+	atomic_store(&loopback_server(net)->draining, true);
+	home->draining = true;
+	LIST_EACH (conn, &home->conns, struct conn, link)
+		conn_drain(conn);
+}
+
+static void drain_closes_who_is_idle(struct loopback *net, void *arg)
+{
+	struct client *fresh = client_open(net), *used = client_open(net);
+
+	(void)arg;
+	EXPECT(client_send(used, S(GET("/ping"))));
+	expect_answer(used, 200, S("pong"));
+	drain(net);
+	expect_silent_end(net, used, 0);
+	expect_silent_end(net, fresh, 1); /* it may still say what it came for */
+}
+
+/* A request in work, one that waits behind it, and half a head: the first is answered, and says
+ * that it was the last one. */
+static void drain_lets_finish(struct loopback *net, void *arg)
+{
+	struct client *busy = client_open(net), *late = client_open(net);
+	struct response response;
+
+	(void)arg;
+	EXPECT(client_send(busy, S(GET("/nap/2000") GET("/ping"))));
+	EXPECT(client_send(late, S("GET /ping")));
+	loopback_sleep(1);
+	drain(net);
+	loopback_sleep(0.5);
+	EXPECT_INT(server_connections(loopback_server(net)), 2);
+	EXPECT(client_send(late, S(LINES "\r\n")));
+	response = client_response(late, false);
+	EXPECT_STR(response.body, S("pong"));
+	EXPECT_STR(response_header(&response, S("connection")), S("close"));
+	EXPECT(client_is_closed(late));
+	response = client_response(busy, false);
+	EXPECT_STR(response.body, S("rested"));
+	EXPECT_STR(response_header(&response, S("connection")), S("close"));
+	EXPECT(client_is_closed(busy)); /* the other one is the client's to send again */
+	client_close(late);
+	client_close(busy);
+	loopback_sleep(0.01);
+	EXPECT_INT(server_connections(loopback_server(net)), 0);
+}
+
+/* The request was sent before the end began, but the server has not heard of it yet. */
+static void drain_hears_who_came_before(struct loopback *net, void *arg)
+{
+	struct client *fresh = client_open(net), *used = client_open(net);
+	struct client *all[] = { fresh, used };
+
+	(void)arg;
+	EXPECT(client_send(used, S(GET("/ping"))));
+	expect_answer(used, 200, S("pong"));
+	for (size_t i = 0; i < LEN(all); i++)
+		EXPECT(client_send(all[i], S(GET("/ping"))));
+	drain(net);
+	for (size_t i = 0; i < LEN(all); i++) {
+		struct response response = client_response(all[i], false);
+
+		EXPECT_STR(response.body, S("pong"));
+		EXPECT_STR(response_header(&response, S("connection")), S("close"));
+		EXPECT(client_is_closed(all[i]));
+	}
+}
+
+TEST(conn_drains)
+{
+	run_virtual(NULL, drain_closes_who_is_idle, NULL);
+	run_virtual(NULL, drain_lets_finish, NULL);
+	(void)loopback_run(&(struct loopback_options){ .way = LOOPBACK_POLLED },
+		drain_hears_who_came_before, NULL);
 }

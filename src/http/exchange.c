@@ -10,7 +10,7 @@
 enum {
 	POOL_KEEP = 64, /* exchanges that a worker keeps for later */
 	ARENA_CHUNK = 8 * 1024,
-	OUT_KEEP = 64 * 1024, /* a larger output buffer is given back */
+	BUFFER_KEEP = 64 * 1024, /* larger buffers are given back */
 };
 
 /* --- the pool ----------------------------------------------------------- */
@@ -65,11 +65,14 @@ void exchange_give(struct server_worker *home, struct exchange *exchange)
 		exchange_free(exchange);
 		return;
 	}
-	if (exchange->out.cap > OUT_KEEP)
+	if (exchange->out.cap > BUFFER_KEEP)
 		buf_done(&exchange->out);
-	if (exchange->text.cap > OUT_KEEP)
+	if (exchange->text.cap > BUFFER_KEEP)
 		buf_done(&exchange->text);
+	if (exchange->packed.cap > BUFFER_KEEP)
+		buf_done(&exchange->packed);
 	buf_reset(&exchange->out);
+	arena_reset(&exchange->req.arena);
 	exchange->next_free = home->free;
 	home->free = exchange;
 	home->free_count++;
@@ -230,14 +233,14 @@ static int parse(struct exchange *exchange, struct conn *conn)
 	return r;
 }
 
-/* Whether this is to be the last exchange of its connection. */
+/* Whether this is to be the last exchange of its connection. (When the server is coming to its end,
+ * it also is; that is known best when the reply begins: http/reply.c.) */
 static bool last_exchange(const struct req *req, const struct conn *conn)
 {
-	const struct server *server = conn->home->server;
+	const struct server_limits *limits = &conn->home->server->limits;
 
-	return !req->head.keep_alive || conn->requests >= server->limits.requests_per_connection ||
-	       sched_now() >= conn->expires_ns ||
-	       atomic_load_explicit(&server->draining, memory_order_relaxed);
+	return !req->head.keep_alive || conn->requests >= limits->requests_per_connection ||
+	       sched_now() >= conn->expires_ns;
 }
 
 /* --- the route ---------------------------------------------------------- */
@@ -331,7 +334,8 @@ static struct str logged_path(const struct h1_head *head)
 	return str_first(text, len);
 }
 
-static void log_access(const struct req *req, uint64_t took_ns, int failed)
+/* `err` is why it failed, or NULL. */
+static void log_access(const struct req *req, uint64_t took_ns, const struct err *err)
 {
 	enum log_level level = level_of(req, req->reply.status);
 	const struct log_field fields[] = {
@@ -339,19 +343,19 @@ static void log_access(const struct req *req, uint64_t took_ns, int failed)
 		LOG_STR("path", logged_path(&req->head)), LOG_INT("status", req->reply.status),
 		LOG_DURATION(took_ns), LOG_U64("bytesIn", req->body.received),
 		LOG_U64("bytesOut", req->reply.sent), LOG_STR("client", req->client_text),
-		LOG_ERR, /* last: only when it failed */
+		{ LOG_KEY("error"), LOG_KIND_ERR, .err = err }, /* last: only when it failed */
 	};
 
 	if (log_enabled(level))
-		log_write(level, S("request"), fields, LEN(fields) - (failed < 0 ? 0 : 1));
+		log_write(level, S("request"), fields, LEN(fields) - (err ? 0 : 1));
 }
 
-static void account(struct req *req, int failed)
+static void account(struct req *req, const struct err *err)
 {
 	uint64_t took = clock_now_ns() - req->began_ns;
 	int status = req->reply.status;
 
-	log_access(req, took, failed);
+	log_access(req, took, err);
 	metrics_request(req->entry, status, took);
 
 	req->span.name = req->entry->title;
@@ -390,6 +394,7 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 {
 	struct req *req = &exchange->req;
 	int r, sent, body = -ERR_CLOSED;
+	struct err err;
 
 	exchange->complete = exchange->out.len;
 	begin(req, conn);
@@ -408,6 +413,8 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 	}
 
 	r = settle(req, r);
+	if (r < 0)
+		err = *err_last(); /* before anything else goes wrong */
 	if (r == 0 || !req->reply.streaming) {
 		/* The head says whether the connection goes on, so the body must be out of the way
 		 * first; but a large answer must not wait for a client that waits for it. */
@@ -416,15 +423,17 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 			req->close = body < 0;
 		}
 		/* Nothing was done: that the message is malformed is the better reason. */
-		if (r < 0 && (body == -ERR_INVALID || body == -ERR_HEAD_TOO_LARGE))
+		if (r < 0 && (body == -ERR_INVALID || body == -ERR_HEAD_TOO_LARGE)) {
+			err = *err_last();
 			(void)reply_error(req, body);
+		}
 		sent = reply_finish(req);
 	} else {
 		compress_done(&req->reply.compressor);
 		sent = r; /* it had begun: cutting it off is the only honest end */
 	}
 
-	account(req, r < 0 ? r : sent);
+	account(req, r < 0 ? &err : sent < 0 ? err_last() : NULL);
 	if (sent < 0)
 		cut_off(exchange, conn);
 	return sent == 0 && !req->close && (body == 0 || body_finish(req) == 0);

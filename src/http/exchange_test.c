@@ -6,6 +6,8 @@
 #include "http/loopback_test.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct expected {
 	int status;
@@ -17,6 +19,7 @@ struct row {
 	const char *send;
 	struct expected want[4];
 	bool closes;   /* after the last answer */
+	bool open_end; /* the body ends with the connection, so that nobody can see it break off */
 	bool bodyless; /* answers to HEAD */
 };
 
@@ -68,9 +71,10 @@ static const struct row plain_rows[] = {
 	{ GET("/stream"), { { 200, "one,two", "transfer-encoding: chunked\r\n" } } },
 	{ HEAD("/stream"), { { 200, "", "transfer-encoding: chunked\r\n" } }, .bodyless = true },
 	{ GET_1_0("/stream"), { { 200, "one,two", "connection: close\r\n", "chunked" } },
-		.closes = true },
+		.closes = true, .open_end = true },
 	{ "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-		{ { 200, "one,two", "connection: close\r\n", "chunked" } }, .closes = true },
+		{ { 200, "one,two", "connection: close\r\n", "chunked" } }, .closes = true,
+		.open_end = true },
 	{ GET("/stream-length"), { { 201, "one,two", "content-length: 7\r\n", "chunked" } } },
 	{ HEAD("/stream-length"), { { 201, "", "content-length: 7\r\n" } }, .bodyless = true },
 	{ GET("/stream-nothing/0"), { { 200, "", "chunked" } } },
@@ -204,12 +208,20 @@ static bool fits(const struct response *response, const struct expected *want)
 }
 
 /* An answer that is no success: an error in the one shape, or a connection that broke. */
-static bool honest_failure(const struct response *response, bool bodyless)
+static bool honest_failure(const struct response *response, const struct row *row)
 {
 	if (response->status < 400)
-		return response->cut || response->status == 0;
-	return response->cut || bodyless || response->body.len == 0 ||
+		return response->cut || response->status == 0 || row->open_end;
+	return response->cut || row->bodyless || response->body.len == 0 ||
 	       str_starts(response->body, S("{\"success\":false,"));
+}
+
+/* Coded answers may come plain when there is no memory for an encoder. */
+static bool plain_instead(const struct response *response)
+{
+	return response->status == 200 && !response->cut &&
+	       !response_header(response, S("content-encoding")).at &&
+	       str_eq(response->body, loopback_text);
 }
 
 static void show(const struct row *row, const struct response *response)
@@ -225,7 +237,9 @@ static void try_row(struct loopback *net, const struct row *row, bool faulty)
 
 	if (!client || !client_send(client, str_from_c(row->send))) {
 		EXPECT(faulty || row->closes);
-		if (!client)
+		if (client && faulty)
+			client_close(client);
+		if (faulty)
 			return;
 	}
 	for (size_t i = 0; i < LEN(row->want) && row->want[i].status; i++) {
@@ -234,7 +248,10 @@ static void try_row(struct loopback *net, const struct row *row, bool faulty)
 		if (response.status == 100)
 			response = client_response(client, row->bodyless);
 		if (faulty && !fits(&response, &row->want[i])) {
-			if (!EXPECT(honest_failure(&response, row->bodyless)))
+			if (!EXPECT(honest_failure(&response, row) || plain_instead(&response)))
+				show(row, &response);
+			/* and it does not leave the client waiting */
+			if (!EXPECT(loopback_time(net) < 5))
 				show(row, &response);
 			client_close(client);
 			return;
@@ -417,6 +434,28 @@ static void try_codings(struct loopback *net, void *arg)
 TEST(exchange_codings)
 {
 	loopback_run_all(try_codings, NULL);
+}
+
+/* A body that does not shrink goes out as it is, also when an encoder's buffer is large already. */
+static void try_noise(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+
+	(void)arg;
+	for (int i = 0; i < 4; i++) {
+		const char *field = i < 2 ? "Accept-Encoding: gzip\r\n" : "Accept-Encoding: br\r\n";
+		struct response response = ask(client, "GET", "/noise", field);
+
+		EXPECT(!response_header(&response, S("content-encoding")).at);
+		EXPECT(str_eq(response.body, str_of(loopback_large, 1200)));
+		(void)ask(client, "GET", "/text", field);
+	}
+	client_close(client);
+}
+
+TEST(exchange_coding_that_does_not_pay)
+{
+	loopback_run_all(try_noise, NULL);
 }
 
 /* The lines of a head that do not differ from one answer to the next. */
@@ -706,3 +745,192 @@ TEST(exchange_half_closed_requests_are_answered)
 {
 	loopback_run_all(try_half_close, NULL);
 }
+
+/* --- memory ------------------------------------------------------------- */
+
+/* A request leaves nothing behind: not on its connection, and no more with the worker than it
+ * keeps for the next one. Each row is sent until its second and third time, which must be equal. */
+static void try_memory(struct loopback *net, void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < LEN(plain_rows); i++) {
+		const struct row *row = &plain_rows[i];
+		size_t before = 0;
+
+		for (int round = 0; round < 3; round++) {
+			if (round == 2)
+				before = mem_used();
+			try_row(net, row, false);
+			loopback_sleep(2); /* until the connection has lingered */
+		}
+		if (!EXPECT_INT(mem_used(), before))
+			fprintf(stderr, "  after \"%.300s\"\n", row->send);
+	}
+}
+
+TEST(exchange_leaves_no_memory_behind)
+{
+	static const enum loopback_way ways[] = { LOOPBACK_WHOLE, LOOPBACK_CHOPPED,
+		LOOPBACK_POLLED };
+
+	for (size_t i = 0; i < LEN(ways); i++)
+		(void)loopback_run(&(struct loopback_options){ .way = ways[i] }, try_memory, NULL);
+}
+
+/* The memory of a large request does not stay with the pool. */
+static void try_pool(struct loopback *net, void *arg)
+{
+	static char head[200];
+	struct client *client = client_open(net);
+	size_t before;
+
+	(void)arg;
+	EXPECT_STR(ask(client, "GET", "/ping", "").body, S("pong"));
+	before = mem_used();
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(head, sizeof(head),
+			"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", 200000);
+		EXPECT(client_send(client, str_from_c(head)));
+		client_send_aside(client, str_of(loopback_large, 200000));
+		EXPECT(str_eq(client_response(client, false).body, str_of(loopback_large, 200000)));
+	}
+	EXPECT(str_eq(ask(client, "GET", "/text-stream/0", "Accept-Encoding: br\r\n").body,
+		       S("")) == false);
+	loopback_pause(net);
+	EXPECT(mem_used() < before + 2 * MEGABYTE); /* an encoder is kept */
+	compress_pool_done(&loopback_worker(net)->compress);
+	compress_pool_init(&loopback_worker(net)->compress, 1, 4);
+	if (!EXPECT(mem_used() < before + 150 * KILOBYTE)) /* buffers of both sides of the pipe */
+		fprintf(stderr, "  %zu more\n", mem_used() - before);
+	client_close(client);
+}
+
+TEST(exchange_pool_keeps_little)
+{
+	(void)loopback_run(&(struct loopback_options){ .way = LOOPBACK_WHOLE }, try_pool, NULL);
+}
+
+/* When memory is short, requests are refused; when it is there again, they are not. */
+static void try_short_memory(struct loopback *net, void *arg)
+{
+	static char head[200];
+	size_t used;
+
+	(void)arg;
+	for (int round = 0; round < 3; round++) {
+		struct client *client = client_open(net);
+		struct response response;
+
+		(void)snprintf(head, sizeof(head),
+			"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", 200000);
+		used = mem_used();
+		mem_limit(used + 150 * KILOBYTE);
+		EXPECT(client_send(client, str_from_c(head)));
+		client_send_aside(client, str_of(loopback_large, 200000));
+		response = client_response(client, false);
+		EXPECT(response.status == 503 || response.status == 0);
+		client_close(client);
+		loopback_sleep(2);
+		mem_limit(0);
+		client = client_open(net);
+		EXPECT_STR(ask(client, "GET", "/ping", "").body, S("pong"));
+		client_close(client);
+		loopback_sleep(2);
+	}
+}
+
+TEST(exchange_recovers_from_short_memory)
+{
+	(void)loopback_run(
+		&(struct loopback_options){ .way = LOOPBACK_WHOLE }, try_short_memory, NULL);
+}
+
+/* --- the log ------------------------------------------------------------ */
+
+/* What goes wrong after the answer was found does not hide why it is as it is. */
+static void try_log(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+
+	(void)arg;
+	EXPECT(client_send(client, S(POST("/nowhere", "9", "short"))));
+	EXPECT_INT(client_response(client, false).status, 404);
+	client_close(client);
+}
+
+TEST(exchange_logs_the_error_that_was_answered)
+{
+	char text[4096];
+	int log = memfd_create("log", 0);
+	ssize_t len;
+
+	REQUIRE(log > 0);
+	(void)loopback_run(&(struct loopback_options){ .log = log }, try_log, NULL);
+	len = pread(log, text, sizeof(text), 0);
+	REQUIRE(len > 0);
+	EXPECT(str_find(str_of(text, (size_t)len), S("\"code\":\"NOT_FOUND\"")) >= 0);
+	EXPECT(str_find(str_of(text, (size_t)len), S("TIMEOUT")) < 0);
+	(void)close(log);
+}
+
+/* --- torture ------------------------------------------------------------ */
+
+#ifdef BULKHEAD_FAULTS
+static const struct row torture_rows[] = {
+	{ GET("/begin-blindly"), { { 200, "one,two" } } },
+	{ GET("/ping") GET("/begin-blindly"), { { 200, "pong" }, { 200, "one,two" } } },
+	{ GET_WITH("/text", "Accept-Encoding: gzip"), { { 200, NULL, "content-encoding: gzip" } } },
+	{ GET_WITH("/text", "Accept-Encoding: br"), { { 200, NULL, "content-encoding: br" } } },
+	{ GET_WITH("/text-stream/0", "Accept-Encoding: gzip"), { { 200, NULL, "gzip" } } },
+	{ GET_WITH("/text-stream/0", "Accept-Encoding: br"), { { 200, NULL, ": br" } } },
+	{ GET("/large"), { { 200 } } },
+	{ GET("/stream-large"), { { 200 } } },
+	{ UPGRADE("/upgrade") "q", { { 101 } } },
+	{ GET_CLOSE("/both-fail"), { ERROR(403, "FORBIDDEN") }, .closes = true },
+};
+
+static void try_with_fault(struct loopback *net, void *arg)
+{
+	try_row(net, arg, true);
+}
+
+static void torture(const struct row *row, enum loopback_way way, bool memory)
+{
+	static size_t base;
+	bool struck = true;
+
+	for (size_t nth = 0; struck || nth == 1; nth++) {
+		struct loopback_options options = { .way = way,
+			.fail_memory = memory ? nth : 0,
+			.fail_syscall = memory ? 0 : nth };
+
+		struck = loopback_run(&options, try_with_fault, (void *)row);
+		if (nth == 0)
+			base = mem_used();
+		if (!EXPECT_INT(mem_used(), base)) {
+			fprintf(stderr, "  leaked when fault %zu struck \"%.300s\"\n", nth,
+				row->send);
+			test_end();
+		}
+	}
+}
+
+static void torture_all(enum loopback_way way, bool memory)
+{
+	for (size_t i = 0; i < LEN(plain_rows); i++)
+		torture(&plain_rows[i], way, memory);
+	for (size_t i = 0; i < LEN(torture_rows); i++)
+		torture(&torture_rows[i], way, memory);
+}
+
+TEST_SLOW(exchange_torture_of_memory, 120)
+{
+	torture_all(LOOPBACK_WHOLE, true);
+	torture_all(LOOPBACK_POLLED, true);
+}
+
+TEST_SLOW(exchange_torture_of_system_calls, 120)
+{
+	torture_all(LOOPBACK_POLLED, false);
+}
+#endif

@@ -8,6 +8,7 @@
 char loopback_large[LOOPBACK_LARGE];
 struct str loopback_text;
 _Atomic int loopback_wait_result;
+_Atomic size_t loopback_pings;
 
 static const char text_type[] = "text/plain; charset=utf-8";
 static const char bytes_type[] = "application/octet-stream";
@@ -43,6 +44,7 @@ static uint64_t number(const struct req *req, struct str name)
 
 static int ping(struct req *req)
 {
+	loopback_pings++;
 	return reply_send(req, 200, TEXT, S("pong"));
 }
 
@@ -202,6 +204,20 @@ static int text_stream(struct req *req)
 	return r < 0 ? r : write_all(req, loopback_text, 999);
 }
 
+/* Says it is text, but nothing makes it smaller. */
+static int noise(struct req *req)
+{
+	return reply_send(req, 200, TEXT, str_of(loopback_large, 1200));
+}
+
+/* Does not look whether it could begin. */
+static int begin_blindly(struct req *req)
+{
+	(void)reply_begin(req, 200, BYTES, 7);
+	(void)reply_write(req, S("one,"));
+	return reply_write(req, S("two"));
+}
+
 static int empty(struct req *req)
 {
 	return reply_empty(req, 204);
@@ -261,8 +277,8 @@ static int many_headers(struct req *req)
 	memset(value, 'v', sizeof(value));
 	for (int i = 0; i < 10 && r == 0; i++)
 		r = reply_header(req, S("x-many"), str_of(value, sizeof(value)));
-	if (r == 0)
-		return fail(ERR_INTERNAL, "all were taken");
+	if (r != -ERR_INTERNAL)
+		return r < 0 ? r : fail(ERR_CONFLICT, "all were taken");
 	return number(req, S("fail")) ? r : reply_send(req, 200, TEXT, S("many"));
 }
 
@@ -486,6 +502,9 @@ static const struct route routes[] = {
 		.need = RIGHT_PUBLIC },
 	{ HTTP_GET, "/text", "JSON", text, ROUTE_PUBLIC, .need = RIGHT_PUBLIC },
 	{ HTTP_GET, "/text-stream/{known}", "JSON in pieces", text_stream, ROUTE_PUBLIC,
+		.need = RIGHT_PUBLIC },
+	{ HTTP_GET, "/noise", "Text that is none", noise, ROUTE_PUBLIC, .need = RIGHT_PUBLIC },
+	{ HTTP_GET, "/begin-blindly", "Without a look at errors", begin_blindly, ROUTE_PUBLIC,
 		.need = RIGHT_PUBLIC },
 	{ HTTP_GET, "/empty", "204", empty, ROUTE_PUBLIC, .need = RIGHT_PUBLIC },
 	{ HTTP_GET, "/unchanged", "304", unchanged, ROUTE_PUBLIC, .need = RIGHT_PUBLIC },

@@ -192,11 +192,11 @@ static void run_dry(struct loopback *net)
 	for (;;) {
 		uint64_t next = sched_run(sched, now);
 
-		if (next != 0 && net->options->way == LOOPBACK_POLLED && quiet++ < QUIET_POLLS) {
+		if (net->options->way == LOOPBACK_POLLED) {
 			CHECK(poller_poll(&net->home->worker.poller, 0) == 0);
-			if (!list_empty(&sched->ready))
-				quiet = 0;
-			continue;
+			quiet = list_empty(&sched->ready) ? quiet + 1 : 0;
+			if (quiet < QUIET_POLLS)
+				continue;
 		}
 		quiet = 0;
 		if (next == TIME_NEVER)
@@ -234,10 +234,24 @@ static int run_scenario(void *arg)
 	return 0;
 }
 
+static void open_log(int fd)
+{
+	struct log_options options = { .level = LOG_TRACE, .format = LOG_JSON, .fd = fd };
+
+	CHECK(log_open(&options) == 0);
+}
+
+static void close_log(void)
+{
+	EXPECT_INT(log_close(clock_now_ns() + TCP_TIME * SECOND), 0);
+}
+
 static bool run_virtual(struct loopback *net)
 {
 	bool struck = false;
 
+	if (net->options->log)
+		open_log(net->options->log);
 	open_worker(net);
 	CHECK(scope_spawn(&net->home->worker.sched.root, run_scenario, net) == 0);
 	run_dry(net);
@@ -251,6 +265,8 @@ static bool run_virtual(struct loopback *net)
 	REQUIRE(net->home->worker.sched.count == 0);
 	close_clients(net);
 	close_worker(net);
+	if (net->options->log)
+		close_log();
 	return struck;
 }
 
@@ -263,13 +279,13 @@ static void wait_until_idle(struct server *server)
 
 static void run_threads(struct loopback *net)
 {
-	struct log_options log = { .level = LOG_TRACE, .format = LOG_JSON };
 	struct server *server = &net->server;
 	struct address address;
+	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	prepare(net);
-	log.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	CHECK(log.fd >= 0 && log_open(&log) == 0);
+	CHECK(nowhere >= 0);
+	open_log(net->options->log ? net->options->log : nowhere);
 	CHECK(address_parse(S("127.0.0.1"), 0, &address) == 0);
 	REQUIRE(server_listen(server, &address, NULL, ROUTE_ANYWHERE) == 0);
 	REQUIRE(server_add(server, &loopback_module) == 0);
@@ -281,8 +297,8 @@ static void run_threads(struct loopback *net)
 	wait_until_idle(server);
 	server_stop(server);
 	server_done(server);
-	EXPECT_INT(log_close(clock_now_ns() + TCP_TIME * SECOND), 0);
-	(void)close(log.fd);
+	close_log();
+	(void)close(nowhere);
 }
 
 bool loopback_run(const struct loopback_options *options,

@@ -28,6 +28,7 @@ struct loopback_options {
 	uint64_t seed;                      /* LOOPBACK_SHUFFLED; not 0 */
 	const struct server_limits *limits; /* NULL: loopback_limits */
 	bool show_causes;
+	int log; /* descriptor of a log at LOG_TRACE; 0: none, or nowhere in LOOPBACK_TCP */
 	size_t fail_memory, fail_syscall; /* the Nth of them fails; 0: none */
 };
 
@@ -104,7 +105,7 @@ extern const struct module loopback_module;
 
 enum { LOOPBACK_LARGE = 1024 * 1024 };
 
-/* Body of /large: LOOPBACK_LARGE bytes. Made by loopback_fill_large. */
+/* Body of /large: noise. */
 extern char loopback_large[LOOPBACK_LARGE];
 /* Body of /text: JSON. */
 extern struct str loopback_text;
@@ -112,5 +113,8 @@ void loopback_make_bodies(void);
 
 /* What the last waiting handler got. */
 extern _Atomic int loopback_wait_result;
+
+/* Requests for /ping so far. */
+extern _Atomic size_t loopback_pings;
 
 #endif

@@ -5,7 +5,6 @@
 #include "observe/clock.h"
 
 enum {
-	KEEP_PACKED = 64 * 1024,
 	ERROR_MAX = 64 * 1024, /* bytes of an error with its details */
 };
 
@@ -105,6 +104,9 @@ static int write_head(struct req *req)
 	struct reply *reply = &req->reply;
 	struct buf *out = &exchange_of(req)->out;
 
+	if (atomic_load_explicit(&req->conn->home->server->draining, memory_order_relaxed))
+		req->close = true;
+
 	buf_append(out, http_status_line(reply->status));
 	append_line(out, S("date"), worker_http_date(&req->conn->home->worker));
 	if (reply->content_type.len)
@@ -153,7 +155,8 @@ static void compress_body(struct req *req)
 
 	buf_reset(packed);
 	packed->limit = reply->body.len;
-	if (compress_whole(&home->compress, encoding, reply->body, packed) < 0)
+	if (compress_whole(&home->compress, encoding, reply->body, packed) < 0 ||
+		packed->len >= reply->body.len) /* what it had already may be more than the limit */
 		return;
 	reply->body = buf_str(packed);
 	reply->encoding = encoding;
@@ -228,7 +231,8 @@ int reply_begin(struct req *req, int status, struct str content_type, uint64_t l
 	if (!reply->has_length && !reply->chunked) /* HTTP/1.0: the end of the connection ends it */
 		req->close = true;
 	reply->streaming = true;
-	return write_head(req);
+	reply->failed = write_head(req); /* so that nothing follows half a head */
+	return reply->failed;
 }
 
 /* Sends encoded bytes in the transfer coding. */
@@ -306,14 +310,9 @@ static int finish_stream(struct req *req)
 
 int reply_finish(struct req *req)
 {
-	struct buf *packed = &exchange_of(req)->packed;
-	int r = req->reply.upgraded    ? 0
-		: req->reply.streaming ? finish_stream(req)
-				       : finish_whole(req);
-
-	if (packed->cap > KEEP_PACKED) /* after it was sent or copied */
-		buf_done(packed);
-	return r;
+	if (req->reply.upgraded)
+		return 0;
+	return req->reply.streaming ? finish_stream(req) : finish_whole(req);
 }
 
 /* --- upgrade ------------------------------------------------------------ */

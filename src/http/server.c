@@ -7,6 +7,7 @@
 #include "http/metrics.h"
 #include "observe/clock.h"
 
+#include <errno.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -152,7 +153,8 @@ static void accepted(struct acceptor *acceptor, int fd, const struct address *pe
 		return;
 	}
 
-	to = least_loaded(here);
+	/* While workers are still being started, or come to their end, it stays here. */
+	to = server_ready(here->server) ? least_loaded(here) : here;
 	handover = to == here ? NULL : mem_alloc(sizeof(*handover));
 	if (!handover)
 		to = here; /* without memory for the hand-over it stays */
@@ -171,14 +173,24 @@ static int start_on_thread(struct worker *worker)
 {
 	struct server_worker *self = CONTAINER_OF(worker, struct server_worker, worker);
 	struct server *server = self->server;
+	size_t started = 0;
 	int r = 0;
 
 	if (log_thread_attach(0) < 0 || span_thread_attach(0) < 0)
 		r = -(int)err_last()->code;
-	for (size_t i = 0; i < server->site_count && r == 0; i++) {
-		self->acceptors[i].listener = &server->sites[i].listener;
-		self->acceptors[i].on_accept = accepted;
-		r = acceptor_start(&self->acceptors[i], &worker->poller, &worker->sched.timers);
+	while (r == 0 && started < server->site_count) {
+		struct acceptor *acceptor = &self->acceptors[started];
+
+		acceptor->listener = &server->sites[started].listener;
+		acceptor->on_accept = accepted;
+		r = acceptor_start(acceptor, &worker->poller, &worker->sched.timers);
+		started += r == 0;
+	}
+	if (r < 0) {
+		while (started > 0)
+			acceptor_stop(&self->acceptors[--started]);
+		span_thread_detach();
+		log_thread_detach();
 	}
 	return r;
 }
@@ -242,6 +254,7 @@ int server_start(struct server *server, size_t workers)
 	server->trust.trusted = is_proxy;
 	server->trust.arg = server;
 	peers_init(&server->peers);
+	(void)sem_init(&server->quiet, 0, 0);
 	server->worker_count = workers;
 	atomic_store(&server->accepting, workers);
 	for (size_t i = 0; i < workers; i++)
@@ -253,6 +266,7 @@ int server_start(struct server *server, size_t workers)
 			struct err err = *err_last();
 
 			stop_workers(server, i);
+			(void)sem_destroy(&server->quiet);
 			peers_done(&server->peers);
 			return fail(err.code, "worker %zu: %s", i, err.frames[0].text);
 		}
@@ -285,12 +299,14 @@ static void drain_here(struct message *message)
 		close_listeners(self->server);
 	LIST_EACH (conn, &self->conns, struct conn, link)
 		conn_drain(conn);
+	(void)sem_post(&self->server->quiet);
 }
 
 void server_drain(struct server *server)
 {
 	atomic_store(&server->ready, false);
-	atomic_store(&server->draining, true);
+	if (atomic_exchange(&server->draining, true))
+		return;
 	for (size_t i = 0; i < server->worker_count; i++) {
 		server->workers[i].drain.deliver = drain_here;
 		worker_send(&server->workers[i].worker, &server->workers[i].drain);
@@ -328,11 +344,17 @@ size_t server_connections(const struct server *server)
 
 void server_stop(struct server *server)
 {
-	atomic_store(&server->ready, false);
-	atomic_store(&server->draining, true);
 	if (!server->workers)
 		return;
+
+	/* First nobody takes connections any more, or a worker could hand one over to another that
+	 * has ended. */
+	server_drain(server);
+	for (size_t i = 0; i < server->worker_count; i++)
+		while (sem_wait(&server->quiet) < 0 && errno == EINTR)
+			;
 	stop_workers(server, server->worker_count);
+	(void)sem_destroy(&server->quiet);
 	peers_done(&server->peers);
 }
 

@@ -15,6 +15,7 @@
 #include "net/listener.h"
 #include "net/tls.h"
 
+#include <semaphore.h>
 #include <stdatomic.h>
 
 /* None is infinite. Sizes in bytes, times in nanoseconds. */
@@ -75,6 +76,7 @@ struct server {
 	uint64_t started_ns;
 	atomic_bool ready;
 	atomic_bool draining;
+	sem_t quiet; /* each worker posts it when it takes no connections any more */
 };
 
 /* Fills in what the process allows: connections = 0 becomes what RLIMIT_NOFILE leaves, after
