@@ -52,7 +52,7 @@ struct server {
 	struct peers peers;                     /* connections by address */
 	bool (*exempt)(const struct address *); /* from the limit by address; NULL: nobody */
 	_Atomic size_t connections;
-	_Atomic size_t accepting; /* workers that do */
+	_Atomic size_t accepting; /* workers that do, once all have started; 0 before */
 	uint64_t started_ns;
 	atomic_bool ready;
 	atomic_bool draining;
