@@ -106,13 +106,16 @@ static void arrive(struct message *message)
 	conn_open(copy.to, copy.site, copy.fd, &copy.peer);
 }
 
-/* The worker with the fewest connections; this one among equals. */
+/* The worker with the fewest connections; this one among equals, and as long as others may not have
+ * started. */
 static struct server_worker *least_loaded(struct server_worker *here)
 {
 	struct server *server = here->server;
 	struct server_worker *best = here;
 	size_t least = atomic_load_explicit(&here->load, memory_order_relaxed);
 
+	if (atomic_load(&server->accepting) == 0)
+		return here;
 	for (size_t i = 0; i < server->worker_count; i++) {
 		size_t load = atomic_load_explicit(&server->workers[i].load, memory_order_relaxed);
 
@@ -256,7 +259,6 @@ int server_start(struct server *server, size_t workers)
 	peers_init(&server->peers);
 	(void)sem_init(&server->quiet, 0, 0);
 	server->worker_count = workers;
-	atomic_store(&server->accepting, workers);
 	for (size_t i = 0; i < workers; i++)
 		init_worker(server, i);
 	for (size_t i = 0; i < workers; i++) {
@@ -272,6 +274,7 @@ int server_start(struct server *server, size_t workers)
 		}
 	}
 	server->started_ns = clock_now_ns();
+	atomic_store(&server->accepting, workers);
 	atomic_store(&server->ready, true);
 	return 0;
 }

@@ -72,7 +72,7 @@ struct server {
 	size_t proxy_count;
 	struct forwarded_trust trust; /* `family` is the caller's to set */
 	_Atomic size_t connections;
-	_Atomic size_t accepting; /* workers that do */
+	_Atomic size_t accepting; /* workers that do, once all have started; 0 before */
 	uint64_t started_ns;
 	atomic_bool ready;
 	atomic_bool draining;

@@ -5,8 +5,8 @@ import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import test from 'node:test';
-import { atEnd, runProgram, startServer, temporaryFolder } from './server.mjs';
-import { ask, get } from './wire.mjs';
+import { atEnd, launchServer, runProgram, startServer, temporaryFolder } from './server.mjs';
+import { ask, dial, freePort, get } from './wire.mjs';
 
 // Runs `serve`, which must not come up: one line of explanation, exit code 1.
 async function assertFails(t, env, explanation) {
@@ -46,6 +46,26 @@ test('a data folder that cannot be', async (t) => {
 });
 
 test('a log file that cannot be', (t) => assertFails(t, { LOG_FILE: '/proc/bulkhead/log' }, /^bulkhead: .*\/proc\/bulkhead/));
+
+test('whoever gets in while it starts is served', async (t) => {
+	for (let round = 0; round < 10; round++) {
+		const port = await freePort();
+		const server = await launchServer(t, { env: { PORT: String(port), WORKERS: '8' } });
+		const knock = async () => {
+			for (;;) {
+				const wire = dial(t, { port });
+				await wire.send(get('/hello', { connection: 'close' }));
+				const answer = await wire.over();
+				wire.destroy();
+				if (wire.ended !== 'ECONNREFUSED')
+					return answer.toString('latin1', 0, 15);
+			}
+		};
+		const answers = await Promise.all(Array.from({ length: 30 }, knock));
+		assert.deepEqual(new Set(answers), new Set(['HTTP/1.1 200 OK']), server.output());
+		assert.deepEqual(await server.stop(), { code: 0, signal: null });
+	}
+});
 
 test('settings that are wrong, all of them named', async (t) => {
 	const env = { PORT: '99999', LOG_LEVEL: 'loud', HTTP_MAX_HEAD: '3', HTTP_HEAD_TIMEOUT: 'soon', WORKERS: '-1' };
