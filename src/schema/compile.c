@@ -13,6 +13,7 @@
 
 enum { OWNER_MEMORY = 16 * 1024 * 1024, TABLE_SEEDS = 200, NAME_MAX_LEN = 200 };
 
+/* NOLINTBEGIN(misc-no-recursion): once for each table, whose number is the program's */
 static int compile_plan(
 	struct plan_owner *owner, const struct schema *schema, const struct schema_plan **ret);
 
@@ -435,7 +436,6 @@ static struct schema_plan *new_plan(struct plan_owner *owner, const struct schem
 	return plan->name.at ? plan : NULL;
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): once for each table, whose number is the program's */
 static int compile_plan(
 	struct plan_owner *owner, const struct schema *schema, const struct schema_plan **ret)
 {
@@ -466,6 +466,8 @@ static int compile_plan(
 	*ret = plan;
 	return r;
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 /* The plan of the table that was asked for, and all it needs. */
 static int compile_owner(

@@ -14,6 +14,9 @@ struct schema_input {
 	struct seen seen, over; /* over: lists that are full, and said so */
 };
 
+/* NOLINTBEGIN(misc-no-recursion): by the levels of the document, which the reader limits, and
+ * SCHEMA_LEVELS_MAX */
+
 /* --- objects ------------------------------------------------------------------- */
 
 /* Reads past the value behind a name and reports it. */
@@ -25,8 +28,7 @@ static int refuse_member(
 	return r < 0 ? r : report_at(&decoder->report, path, code, "%s", message);
 }
 
-/* The value behind the name that was just read. NOLINTNEXTLINE(misc-no-recursion): by the levels of
- * the document */
+/* The value behind the name that was just read. */
 static int decode_member(struct decoder *decoder, const struct schema_plan *plan,
 	const struct path *path, char *base, struct seen *seen)
 {
@@ -34,7 +36,7 @@ static int decode_member(struct decoder *decoder, const struct schema_plan *plan
 	struct path here = { .up = path, .name = decoder->reader->text };
 	int event;
 
-	if (UNLIKELY(!member || member->from != FROM_BODY))
+	if (UNLIKELY(!member || (member->from != FROM_BODY && decoder->mode == SCHEMA_INPUT)))
 		return refuse_member(decoder, &here, PROBLEM_UNKNOWN_MEMBER, "is not known here");
 
 	seen_add(seen, member_index(plan, member));
@@ -82,7 +84,7 @@ static int finish_object(struct decoder *decoder, const struct schema_plan *plan
 }
 
 /* The members up to the end of the object; `event` is the first one's. A member named `tag` has
- * been looked at before. NOLINTNEXTLINE(misc-no-recursion): by the levels of the document */
+ * been looked at before. */
 static int decode_members(struct decoder *decoder, const struct schema_plan *plan,
 	const struct path *path, char *base, struct seen *seen, int event, struct str tag)
 {
@@ -164,7 +166,7 @@ static int find_case(struct decoder *decoder, const struct schema_plan *plan,
 		"must be the name of one of the %zu cases", plan->count);
 }
 
-/* The object of a union. NOLINTNEXTLINE(misc-no-recursion): by the levels of the document */
+/* The object of a union. */
 static int decode_union(struct decoder *decoder, const struct schema_plan *plan,
 	const struct path *path, char *base)
 {
@@ -192,8 +194,7 @@ static int decode_union(struct decoder *decoder, const struct schema_plan *plan,
 	return finish_object(decoder, chosen->node.nested, path, inner, &seen);
 }
 
-/* The object whose beginning has been read. NOLINTNEXTLINE(misc-no-recursion): by the levels of the
- * document, and SCHEMA_LEVELS_MAX */
+/* The object whose beginning has been read. */
 static int decode_struct(struct decoder *decoder, const struct schema_plan *plan,
 	const struct path *path, char *base)
 {
@@ -218,7 +219,6 @@ static int decode_struct(struct decoder *decoder, const struct schema_plan *plan
 
 /* --- lists, maps, raw JSON ------------------------------------------------------ */
 
-/* NOLINTNEXTLINE(misc-no-recursion): by the levels of the document */
 static int decode_list(
 	struct decoder *decoder, const struct node *node, const struct path *path, void *to)
 {
@@ -251,7 +251,7 @@ static int decode_list(
 	return check_many(decoder, node, path, many, here.index);
 }
 
-/* One name of a map and its value. NOLINTNEXTLINE(misc-no-recursion): as decode_list */
+/* One name of a map and its value. */
 static int decode_entry(
 	struct decoder *decoder, const struct node *node, const struct path *path, char *entry)
 {
@@ -273,7 +273,6 @@ static int decode_entry(
 	return decode_value(decoder, node->item, &here, event, entry + node->many.value_offset);
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): by the levels of the document */
 static int decode_map(
 	struct decoder *decoder, const struct node *node, const struct path *path, void *to)
 {
@@ -320,7 +319,6 @@ static int decode_raw(
 		&decoder->report, path);
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): by the levels of the document */
 static int decode_pointer(
 	struct decoder *decoder, const struct node *node, const struct path *path, void *to)
 {
@@ -332,7 +330,6 @@ static int decode_pointer(
 	return decode_struct(decoder, node->nested, path, at);
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): by the levels of the document */
 int decode_value(struct decoder *decoder, const struct node *node, const struct path *path,
 	int event, void *to)
 {
@@ -363,6 +360,8 @@ int decode_value(struct decoder *decoder, const struct node *node, const struct 
 	r = json_skip(decoder->reader);
 	return r < 0 ? r : report_type(decoder, node, path);
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 /* --- the outermost struct ------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include "schema/decode_value.h"
 #include "schema/encode_value.h"
 
+/* NOLINTBEGIN(misc-no-recursion): by the writer's levels */
 static void encode_members(
 	struct encoder *encoder, const struct schema_plan *plan, const char *base);
 
@@ -55,7 +56,6 @@ static void encode_raw(const struct encoder *encoder, struct str json)
 		json_write_raw(encoder->writer, json);
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): bounded by the writer's levels */
 static void encode_struct(struct encoder *encoder, const struct schema_plan *plan, const char *base)
 {
 	struct json_writer *writer = encoder->writer;
@@ -76,7 +76,6 @@ static void encode_struct(struct encoder *encoder, const struct schema_plan *pla
 	json_write_object_end(writer);
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): bounded by the writer's levels */
 static void encode_pointer(struct encoder *encoder, const struct node *node, const char *from)
 {
 	const char *pointer;
@@ -88,7 +87,6 @@ static void encode_pointer(struct encoder *encoder, const struct node *node, con
 		json_write_null(encoder->writer);
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): bounded by the writer's levels */
 static void encode_many(struct encoder *encoder, const struct node *node, const char *from)
 {
 	struct json_writer *writer = encoder->writer;
@@ -115,7 +113,6 @@ static void encode_many(struct encoder *encoder, const struct node *node, const 
 		json_write_object_end(writer);
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): bounded by the writer's levels */
 void encode_value(struct encoder *encoder, const struct node *node, const char *from)
 {
 	struct json_writer *writer = encoder->writer;
@@ -140,7 +137,6 @@ void encode_value(struct encoder *encoder, const struct node *node, const char *
 	}
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): bounded by the writer's levels */
 static void encode_members(
 	struct encoder *encoder, const struct schema_plan *plan, const char *base)
 {
@@ -159,6 +155,8 @@ static void encode_members(
 			encode_value(encoder, &member->node, from);
 	}
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 void schema_encode(const struct schema *schema, enum schema_mode mode, const void *in,
 	struct json_writer *writer)

@@ -208,12 +208,18 @@ static int run(const struct pattern *pattern, struct str text, struct matcher *m
 	return r;
 }
 
+static int give_up(struct matcher *matcher)
+{
+	matcher->gave_up = true;
+	return PATTERN_TOO_COMPLEX;
+}
+
 int pattern_match(const struct pattern *pattern, struct str text, struct matcher *matcher)
 {
 	int r;
 
 	if (text.len > PATTERN_TEXT_MAX || matcher->exhausted)
-		return PATTERN_TOO_COMPLEX;
+		return give_up(matcher);
 	if (!matcher->data && prepare(matcher) < 0)
 		return -(int)err_last()->code;
 
@@ -226,7 +232,7 @@ int pattern_match(const struct pattern *pattern, struct str text, struct matcher
 	case PCRE2_ERROR_NOMEMORY: return -(int)err_last()->code;
 	case PCRE2_ERROR_MATCHLIMIT:
 	case PCRE2_ERROR_DEPTHLIMIT:
-	case PCRE2_ERROR_HEAPLIMIT: matcher->exhausted = true; return PATTERN_TOO_COMPLEX;
+	case PCRE2_ERROR_HEAPLIMIT: matcher->exhausted = true; return give_up(matcher);
 	default: return fail(ERR_INTERNAL, "matching a pattern failed with PCRE2's %d", r);
 	}
 }

@@ -39,6 +39,7 @@ struct matcher {
 	void *data, *context; /* PCRE2's; NULL before the first match */
 	size_t matches;       /* so far */
 	bool exhausted;       /* a match met its limit: no other is tried */
+	bool gave_up;         /* some answer was PATTERN_TOO_COMPLEX */
 };
 
 void matcher_init(struct matcher *matcher, struct arena *arena);
