@@ -4,12 +4,12 @@
 
 #include "base/version.h"
 #include "schema/decode.h"
-#include "schema/document.h"
+#include "schema/export.h"
 
 #include <stdio.h>
 
 struct seen_schemas {
-	const struct schema_plan **at; /* each once, in the order of their first use */
+	const struct schema **at; /* each once, in the order of their first use */
 	size_t count;
 };
 
@@ -27,15 +27,18 @@ static void open_object(struct json_writer *json, struct str key)
 
 /* --- schemas ------------------------------------------------------------ */
 
-static int note_schema(struct seen_schemas *seen, const struct schema_plan *plan)
+/* One of a route's, and those it refers to. Beyond the limit they are only counted, which
+ * openapi_write tells. */
+static void note_schema(const struct schema *schema, void *arg)
 {
-	for (size_t i = 0; i < seen->count; i++)
-		if (schema_of(seen->at[i]) == schema_of(plan))
-			return 0;
-	if (seen->count == OPENAPI_SCHEMAS_MAX)
-		return fail(ERR_FULL, "more than %d schemas", OPENAPI_SCHEMAS_MAX);
-	seen->at[seen->count++] = plan;
-	return 0;
+	struct seen_schemas *seen = arg;
+
+	for (size_t i = 0; i < MIN(seen->count, (size_t)OPENAPI_SCHEMAS_MAX); i++)
+		if (seen->at[i] == schema)
+			return;
+	if (seen->count < OPENAPI_SCHEMAS_MAX)
+		seen->at[seen->count] = schema;
+	seen->count++;
 }
 
 /* An input that has only parameters has no document of its own. */
@@ -44,21 +47,24 @@ static bool has_document(const struct schema *schema)
 	return schema_has(schema, FROM_BODY);
 }
 
-/* Writes the noted schemas; those they refer to are noted on the way, and so written, too. */
-static int write_schemas(struct seen_schemas *seen, struct json_writer *json)
+static void write_schemas(const struct seen_schemas *seen, struct json_writer *json)
 {
 	for (size_t i = 0; i < seen->count; i++) {
-		const struct schema_plan *nested;
-
-		for (size_t k = 0; (nested = schema_nested(seen->at[i], k)); k++) {
-			int r = note_schema(seen, nested);
-
-			if (r < 0)
-				return r;
-		}
-		schema_write_component(seen->at[i], json);
+		json_write_key(json, schema_name(seen->at[i]));
+		schema_write_component(seen->at[i], SCHEMA_ALL, json);
 	}
-	return 0;
+}
+
+static void write_schema_ref(const struct schema *schema, struct json_writer *json)
+{
+	struct str name = schema_name(schema);
+	char text[200];
+	int len = snprintf(text, sizeof(text), "#/components/schemas/%.*s", STR_ARG(name));
+
+	CHECK(len > 0 && (size_t)len < sizeof(text));
+	json_write_object(json);
+	put_text(json, S("$ref"), str_of(text, (size_t)len));
+	json_write_object_end(json);
 }
 
 /* --- responses ---------------------------------------------------------- */
@@ -90,7 +96,7 @@ static void write_envelope(const struct schema *schema, int status, struct json_
 	json_write_i64(json, status);
 	json_write_object_end(json);
 	json_write_key(json, S("data"));
-	schema_write_ref(schema, json);
+	write_schema_ref(schema, json);
 	json_write_key(json, S("meta"));
 	json_write_raw(json, S("{\"$ref\":\"#/components/schemas/Meta\"}"));
 	open_object(json, S("requestId"));
@@ -114,7 +120,7 @@ static void write_success(const struct route *route, struct json_writer *json)
 		if (route->shape == ROUTE_BARE) {
 			json_write_key(json, S("allOf"));
 			json_write_array(json);
-			schema_write_ref(route->out, json);
+			write_schema_ref(route->out, json);
 			json_write_array_end(json);
 		} else {
 			write_envelope(route->out, status, json);
@@ -238,30 +244,13 @@ static void write_security(const struct route *route, struct json_writer *json)
 	put_text(json, S("x-right"), str_from_c(route->need));
 }
 
-static void write_params(const struct router_entry *entry, struct json_writer *json)
+static void write_params(const struct route *route, struct json_writer *json)
 {
-	static const struct str places[] = { [FROM_PATH] = S_INIT("path"),
-		[FROM_QUERY] = S_INIT("query"),
-		[FROM_HEADER] = S_INIT("header") };
-	const struct schema *schema = entry->route->in;
-	struct schema_param param;
-	size_t at = 0;
-
-	if (!schema)
+	if (!route->in)
 		return;
 	json_write_key(json, S("parameters"));
 	json_write_array(json);
-	while (schema_next_param(schema, &at, &param)) {
-		json_write_object(json);
-		put_text(json, S("name"), param.name);
-		put_text(json, S("in"), places[param.from]);
-		put_text(json, S("description"), str_from_c(param.text));
-		json_write_key(json, S("required"));
-		json_write_bool(json, param.required || param.from == FROM_PATH);
-		json_write_key(json, S("schema"));
-		schema_write_param(schema, &param, json);
-		json_write_object_end(json);
-	}
+	schema_write_parameters(route->in, json);
 	json_write_array_end(json);
 }
 
@@ -275,19 +264,18 @@ static void write_body(const struct route *route, struct json_writer *json)
 	open_object(json, S("content"));
 	open_object(json, S("application/json"));
 	json_write_key(json, S("schema"));
-	schema_write_ref(route->in, json);
+	write_schema_ref(route->in, json);
 	json_write_object_end(json);
 	json_write_object_end(json);
 	json_write_object_end(json);
 }
 
-static int write_operation(
+static void write_operation(
 	const struct router_entry *entry, struct seen_schemas *seen, struct json_writer *json)
 {
 	const struct route *route = entry->route;
 	char method[8];
 	struct str text = http_method_text(route->method);
-	int r = 0;
 
 	for (size_t i = 0; i < text.len; i++)
 		method[i] = (char)(text.at[i] | 0x20);
@@ -296,7 +284,7 @@ static int write_operation(
 	put_text(json, S("summary"), str_from_c(route->summary));
 	write_tag(entry, json);
 	write_security(route, json);
-	write_params(entry, json);
+	write_params(route, json);
 	write_body(route, json);
 	open_object(json, S("responses"));
 	write_success(route, json);
@@ -305,10 +293,9 @@ static int write_operation(
 	json_write_object_end(json);
 
 	if (route->in && has_document(route->in))
-		r = note_schema(seen, schema_plan(route->in));
-	if (r == 0 && route->out)
-		r = note_schema(seen, schema_plan(route->out));
-	return r;
+		schema_each(route->in, note_schema, seen);
+	if (route->out)
+		schema_each(route->out, note_schema, seen);
 }
 
 /* --- the document ------------------------------------------------------- */
@@ -321,7 +308,7 @@ static bool is_first_of_path(const struct router *router, const struct router_en
 	return true;
 }
 
-static int write_paths(
+static void write_paths(
 	const struct router *router, struct seen_schemas *seen, struct json_writer *json)
 {
 	open_object(json, S("paths"));
@@ -330,16 +317,11 @@ static int write_paths(
 			continue;
 		open_object(json, entry->pattern);
 		for (const struct router_entry *each = entry; each; each = each->next)
-			if (str_eq(each->pattern, entry->pattern)) {
-				int r = write_operation(each, seen, json);
-
-				if (r < 0)
-					return r;
-			}
+			if (str_eq(each->pattern, entry->pattern))
+				write_operation(each, seen, json);
 		json_write_object_end(json);
 	}
 	json_write_object_end(json);
-	return 0;
 }
 
 static void write_info(struct json_writer *json)
@@ -401,11 +383,9 @@ static bool has_envelopes(const struct router *router)
 	return false;
 }
 
-static int write_components(
+static void write_components(
 	const struct router *router, struct seen_schemas *seen, struct json_writer *json)
 {
-	int r;
-
 	open_object(json, S("components"));
 	open_object(json, S("schemas"));
 	json_write_key(json, S("Error"));
@@ -416,7 +396,7 @@ static int write_components(
 		json_write_key(json, S("Meta"));
 		json_write_raw(json, str_of(meta_schema, sizeof(meta_schema) - 1));
 	}
-	r = write_schemas(seen, json);
+	write_schemas(seen, json);
 	json_write_object_end(json);
 	open_object(json, S("responses"));
 	write_failures(all_failures(router), json, write_failure, "Error");
@@ -424,23 +404,21 @@ static int write_components(
 	json_write_key(json, S("securitySchemes"));
 	json_write_raw(json, str_of(security_schemes, sizeof(security_schemes) - 1));
 	json_write_object_end(json);
-	return r;
 }
 
 int openapi_write(const struct router *router, struct arena *arena, struct json_writer *writer)
 {
 	struct seen_schemas seen = { .at = arena_alloc(
 					     arena, OPENAPI_SCHEMAS_MAX * sizeof(void *)) };
-	int r;
 
 	if (!seen.at)
 		return -(int)err_last()->code;
 	json_write_object(writer);
 	write_info(writer);
-	r = write_paths(router, &seen, writer);
-	if (r == 0)
-		r = write_components(router, &seen, writer);
-	if (r == 0)
-		json_write_object_end(writer);
-	return r;
+	write_paths(router, &seen, writer);
+	if (seen.count > OPENAPI_SCHEMAS_MAX)
+		return fail(ERR_FULL, "more than %d schemas", OPENAPI_SCHEMAS_MAX);
+	write_components(router, &seen, writer);
+	json_write_object_end(writer);
+	return 0;
 }
