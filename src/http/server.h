@@ -40,6 +40,7 @@ struct site {
 
 enum { SERVER_SITES_MAX = 2, SERVER_WORKERS_MAX = 256 };
 
+struct module;
 struct server_worker;
 
 struct server {

@@ -17,4 +17,9 @@ static const struct route routes[] = {
 	{ HTTP_GET, "/hello", "Say hello", .run = hello, .place = ROUTE_PUBLIC },
 };
 
-const struct module hello_module = { "hello", routes, LEN(routes) };
+const struct module hello_module = {
+	MODULE_HEAD,
+	.name = "hello",
+	.routes = routes,
+	.route_count = LEN(routes),
+};

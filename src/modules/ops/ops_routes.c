@@ -139,4 +139,9 @@ static const struct route routes[] = {
 		.quiet = true },
 };
 
-const struct module ops_module = { "ops", routes, LEN(routes) };
+const struct module ops_module = {
+	MODULE_HEAD,
+	.name = "ops",
+	.routes = routes,
+	.route_count = LEN(routes),
+};
