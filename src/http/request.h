@@ -26,6 +26,8 @@
 #include "observe/span.h"
 #include "json/writer.h"
 
+#pragma GCC visibility push(default)
+
 struct conn;
 struct server;
 
@@ -143,5 +145,7 @@ int reply_upgrade(
 /* Answers with an error: what the server does when a handler fails. `code` is negative, the text in
  * the error slot. */
 int reply_error(struct req *req, int code);
+
+#pragma GCC visibility pop
 
 #endif

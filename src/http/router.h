@@ -11,6 +11,8 @@
 #include "http/status.h"
 #include "observe/metric.h"
 
+#pragma GCC visibility push(default)
+
 enum {
 	ROUTE_PARAMS_MAX = 8,
 	ROUTER_ALLOW_MAX = 64, /* bytes of an Allow value */
@@ -61,5 +63,7 @@ int router_find(struct router *router, enum http_method method, struct str path,
 
 /* Writes the Allow value of a path that exists; returns its length, at most ROUTER_ALLOW_MAX. */
 size_t router_allow(const struct router_node *node, char *at);
+
+#pragma GCC visibility pop
 
 #endif
