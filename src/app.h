@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "http/server.h"
+#include "module_file.h"
 
 struct app {
 	const struct config *config; /* the caller's */
@@ -12,6 +13,7 @@ struct app {
 	bool over_tls;           /* tls is open */
 	struct network *proxies; /* trusted ones */
 	size_t proxy_count;
+	struct module_file *files; /* of config->modules, as many as were asked for */
 };
 
 /* Opens everything and serves. Undoes itself on failure; the error slot has a sentence for people.
