@@ -13,6 +13,10 @@ endif
 CLANG := $(findstring clang,$(CC))
 OUT   := build/$(FLAVOUR)$(if $(filter-out fuzz,$(FLAVOUR)),$(if $(CLANG),-clang))
 
+# Included before all else: gives what src/exports.list lists its ELF name, bh_x. (clang warns by
+# -Wpragmas of a static function or local variable of such a name, which keeps its own.)
+ELF_NAMES := $(OUT)/elf_names.h
+
 PACKAGES := openssl libargon2 libcrypt zlib libbrotlienc libpcre2-8
 
 # --- flags -------------------------------------------------------------------
@@ -21,7 +25,7 @@ CPPFLAGS := -D_GNU_SOURCE -Isrc -MMD -MP
 CFLAGS   := -std=gnu17 -g -fno-omit-frame-pointer -fvisibility=hidden -pthread \
             -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla \
             -Wpointer-arith -Wformat=2 -Wundef -Wno-missing-field-initializers -Wno-sign-compare \
-            $(if $(CLANG),-Wno-gnu-alignof-expression)
+            $(if $(CLANG),-Wno-gnu-alignof-expression -Wno-pragmas)
 HARDEN   := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE
 LDFLAGS  := -pthread -Wl,-z,now,-z,relro,-z,noexecstack
 LDLIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
@@ -33,14 +37,39 @@ FLAGS_asan     := -O1 -DBULKHEAD_DEBUG -DBULKHEAD_FAULTS -fsanitize=address,unde
 FLAGS_tsan     := -O1 -DBULKHEAD_DEBUG -DBULKHEAD_FAULTS -fsanitize=thread -fPIE
 FLAGS_fuzz     := -O1 -DBULKHEAD_DEBUG -DBULKHEAD_FUZZ -fsanitize=fuzzer-no-link,address,undefined \
                   -fno-sanitize-recover=undefined
-FLAGS_coverage := -O0 -DBULKHEAD_DEBUG -DBULKHEAD_FAULTS -DBULKHEAD_COVERAGE --coverage -fPIE
+FLAGS_coverage := -O0 -DBULKHEAD_DEBUG -DBULKHEAD_FAULTS -DBULKHEAD_COVERAGE --coverage -fPIE \
+                  -Wno-maybe-uninitialized # which guesses without optimisation
 
 ifeq ($(FLAGS_$(FLAVOUR)),)
 $(error FLAVOUR is one of release debug asan tsan fuzz coverage, not "$(FLAVOUR)")
 endif
-CFLAGS  += $(FLAGS_$(FLAVOUR))
+CFLAGS  += $(FLAGS_$(FLAVOUR)) -include $(ELF_NAMES)
 LDFLAGS += $(if $(filter fuzz,$(FLAVOUR)),,-pie)
 LDFLAGS += $(filter -fsanitize=address% -fsanitize=thread --coverage,$(FLAGS_$(FLAVOUR)))
+
+# --- what modules see --------------------------------------------------------
+
+# Their headers. What these declare is listed in src/exports.list and has ELF names of its own, bh_x.
+API_HEADERS := \
+	base/arena.h base/buf.h base/check.h base/err.h base/list.h base/mem.h base/num.h base/str.h \
+	base/time_text.h base/utf8.h base/version.h \
+	crypto/base64.h crypto/digest.h crypto/random.h crypto/uuid.h \
+	fiber/fiber.h fiber/scope.h fiber/stack.h fiber/sync.h fiber/timer.h \
+	http/accept.h http/caller.h http/compress.h http/h1_chunk.h http/h1_parse.h \
+	http/idempotency_key.h http/limiter.h http/module.h http/request.h http/route.h \
+	http/router.h http/status.h http/target.h \
+	json/names.h json/number.h json/reader.h json/writer.h \
+	loop/ready.h net/address.h net/stream.h \
+	observe/clock.h observe/log.h observe/metric.h observe/span.h observe/trace.h \
+	schema/format.h schema/problem.h schema/schema.h
+
+EXPORTS := '-Wl,--export-dynamic-symbol=bh_*'
+
+# What changes the layout of structs in those headers.
+API_FLAGS := $(filter -DBULKHEAD_DEBUG -fsanitize=address% -fsanitize=thread,$(FLAGS_$(FLAVOUR)))
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
 
 # --- sources, by wildcard ----------------------------------------------------
 
@@ -63,14 +92,14 @@ BENCH_LIBS_json := $(shell pkg-config --libs jansson json-c 2>/dev/null)
 
 # --- products ----------------------------------------------------------------
 
-.PHONY: all tests fuzzers benches servers limits clean format deps dev hooks always
+.PHONY: all tests fuzzers benches servers limits install clean format deps dev hooks always
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(OUT)/bulkhead
 
 $(OUT)/bulkhead: $(MAIN_O) $(LIB_O) $(OUT)/sources
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
+	@$(CC) $(LDFLAGS) $(EXPORTS) -o $@ $(filter %.o,$^) $(LDLIBS)
 
 tests: $(OUT)/unit
 $(OUT)/unit: $(TEST_O) $(LIB_O) $(OUT)/sources
@@ -104,7 +133,7 @@ $(OUT)/limit-%: $(OUT)/benchmarks/limit/%.o
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIMIT_LIBS_$*)
 
-$(OUT)/%.o: %.c Makefile
+$(OUT)/%.o: %.c Makefile $(ELF_NAMES)
 	@mkdir -p $(@D)
 	@echo "  CC   $@"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
@@ -113,6 +142,20 @@ $(OUT)/%.o: %.S Makefile
 	@mkdir -p $(@D)
 	@echo "  AS   $@"
 	@$(CC) $(CPPFLAGS) -g -c -o $@ $<
+
+$(ELF_NAMES): src/exports.list
+	@mkdir -p $(@D)
+	@sed 's/.*/#pragma redefine_extname & bh_&/' $< >$@
+
+# The program, the headers for modules, and how to compile against them.
+install: all
+	@echo "  INSTALL $(DESTDIR)$(PREFIX)"
+	@install -D $(OUT)/bulkhead $(DESTDIR)$(PREFIX)/bin/bulkhead
+	@tools/install-headers $(DESTDIR)$(PREFIX)/include/bulkhead $(API_HEADERS)
+	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@FLAGS@|$(API_FLAGS)|' \
+		-e "s|@VERSION@|$$(sed -n 's/.*BULKHEAD_VERSION "\(.*\)"/\1/p' src/base/version.h)|" \
+		tools/bulkhead.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/bulkhead.pc
 
 # The packages that are not there yet, by apt (through sudo when not root).
 deps:

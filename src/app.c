@@ -26,7 +26,7 @@
 /* How long the end of the log may take. */
 #define LOG_CLOSE_TIME (2 * SECOND)
 
-/* --- modules, in the order of their start ------------------------------- */
+/* --- modules, in the order of their start; those of MODULES come last ---- */
 
 static bool hello_enabled(const struct config *config)
 {
@@ -41,17 +41,65 @@ static const struct {
 	{ &hello_module, hello_enabled },
 };
 
-static int add_modules(struct app *app)
+static bool name_is_taken(const struct app *app, const char *name, size_t loaded)
 {
-	for (size_t i = 0; i < LEN(modules); i++) {
-		int r = 0;
+	for (size_t i = 0; i < LEN(modules); i++)
+		if (strcmp(modules[i].module->name, name) == 0)
+			return true;
+	for (size_t i = 0; i < loaded; i++)
+		if (strcmp(app->files[i].module->name, name) == 0)
+			return true;
+	return false;
+}
 
-		if (!modules[i].enabled || modules[i].enabled(app->config))
-			r = server_add(&app->server, modules[i].module);
+static int load_modules(struct app *app)
+{
+	const struct config_list *paths = &app->config->modules;
+
+	if (paths->count == 0)
+		return 0;
+	app->files = mem_zalloc(paths->count * sizeof(*app->files));
+	if (!app->files)
+		return -ERR_NO_MEMORY;
+
+	for (size_t i = 0; i < paths->count; i++) {
+		struct module_file *file = &app->files[i];
+		int r = module_open(paths->at[i], app->config->app_env == APP_PRODUCTION, file);
+
 		if (r < 0)
 			return r;
+		if (name_is_taken(app, file->module->name, i))
+			return fail(ERR_CONFLICT, "MODULES: %.*s: there is a module %s already",
+				STR_ARG(paths->at[i]), file->module->name);
+		log_info("module loaded", LOG_STR("module", str_from_c(file->module->name)),
+			LOG_STR("version", str_from_c(file->module->version)),
+			LOG_STR("path", paths->at[i]));
 	}
 	return 0;
+}
+
+/* Nothing may be left that refers to them: threads, the log, the error slot. */
+static void unload_modules(struct app *app)
+{
+	size_t count = app->files ? app->config->modules.count : 0;
+
+	for (size_t i = count; i-- > 0;)
+		module_close(&app->files[i]);
+	mem_free(app->files, count * sizeof(*app->files));
+	app->files = NULL;
+}
+
+static int add_modules(struct app *app)
+{
+	size_t count = app->files ? app->config->modules.count : 0;
+	int r = 0;
+
+	for (size_t i = 0; i < LEN(modules) && r == 0; i++)
+		if (!modules[i].enabled || modules[i].enabled(app->config))
+			r = server_add(&app->server, modules[i].module);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = server_add(&app->server, app->files[i].module);
+	return r;
 }
 
 /* --- parts of the start ------------------------------------------------- */
@@ -340,6 +388,16 @@ static int open_server(struct app *app)
 	return r;
 }
 
+/* Puts an error back into the slot after a clean-up that may have used it. */
+static int fail_again(const struct err *err)
+{
+	int r = fail(err->code, "%s", err->frames[0].text);
+
+	for (unsigned i = 1; i < err->depth; i++)
+		r = err_wrap("%s", err->frames[i].text);
+	return r;
+}
+
 int app_open(struct app *app, const struct config *config)
 {
 	int r;
@@ -359,12 +417,15 @@ int app_open(struct app *app, const struct config *config)
 
 	r = open_metrics();
 	if (r == 0)
+		r = load_modules(app);
+	if (r == 0)
 		r = open_server(app);
 	if (r < 0) {
 		struct err err = *err_last();
 
 		(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
-		return fail(err.code, "%s", err.frames[0].text);
+		unload_modules(app);
+		return fail_again(&err);
 	}
 	say_where(app);
 	return 0;
@@ -431,4 +492,5 @@ void app_close(struct app *app)
 	close_server(app);
 	log_info("stopped");
 	(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
+	unload_modules(app);
 }

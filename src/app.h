@@ -5,6 +5,7 @@
 #include "config.h"
 #include "gates.h"
 #include "http/server.h"
+#include "module_file.h"
 
 struct app {
 	const struct config *config; /* the caller's */
@@ -14,6 +15,7 @@ struct app {
 	struct network *proxies; /* trusted ones */
 	size_t proxy_count;
 	struct gates gates;
+	struct module_file *files; /* of config->modules, as many as were asked for */
 };
 
 /* Opens everything and serves. Undoes itself on failure; the error slot has a sentence for people.

@@ -56,6 +56,9 @@
 		"Worker threads. 0 is one for each core.")                                         \
 	X(hello_enabled, HELLO_ENABLED, BOOL, DEVELOPMENT_ELSE("true", "false"), 0, "Server",      \
 		"Serves GET /hello, an endpoint to try and to measure with.")                      \
+	X(modules, MODULES, LIST(64), ALWAYS(""), 0, "Server",                                     \
+		"Shared objects with further modules, loaded in this order. Their code may do "    \
+		"whatever the server may.")                                                        \
 	X(trusted_proxies, TRUSTED_PROXIES, CIDRS(64), ALWAYS(""), 0, "Server",                    \
 		"Networks of the proxies in front. Only from these are forwarding headers "        \
 		"believed; anybody else could invent an address.")                                 \

@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 struct arena_chunk;
 
 struct arena {
@@ -84,5 +86,7 @@ void arena_back(struct arena *arena, struct arena_mark mark);
  * as it was".
  */
 bool arena_check_level(const struct arena *arena, size_t level, char *at, size_t size);
+
+#pragma GCC visibility pop
 
 #endif

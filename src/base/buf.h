@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 struct buf {
 	char *at;
 	size_t len;
@@ -70,5 +72,7 @@ void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Removes the first `count` bytes and moves the rest to the front. */
 void buf_consume(struct buf *buf, size_t count);
+
+#pragma GCC visibility pop
 
 #endif

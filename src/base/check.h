@@ -9,6 +9,8 @@
 
 #include <stddef.h>
 
+#pragma GCC visibility push(default)
+
 /* Prints the broken condition with its place to standard error and aborts. */
 _Noreturn void check_failed(const char *condition, const char *file, int line);
 
@@ -70,5 +72,7 @@ _Noreturn void check_failed(const char *condition, const char *file, int line);
 #define BUILT_WITH_TSAN 0
 #endif
 #endif
+
+#pragma GCC visibility pop
 
 #endif

@@ -15,6 +15,8 @@
 
 #include <stdbool.h>
 
+#pragma GCC visibility push(default)
+
 /* X(name, HTTP status, code on the wire, may be retried, text for the caller) */
 #define ERR_TABLE(X)                                                                               \
 	X(INVALID, 400, "VALIDATION_ERROR", false, "The request is not valid.")                    \
@@ -109,5 +111,7 @@ struct err *err_slot_swap(struct err *next);
 
 /* Text for an errno value; thread-safe, unlike strerror. */
 const char *err_errno_text(int number);
+
+#pragma GCC visibility pop
 
 #endif

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#pragma GCC visibility push(default)
+
 /*
  * `size` bytes, uninitialised, aligned for any type; NULL with ERR_NO_MEMORY set when the system or
  * the limit refuses. Free with mem_free and the same size.
@@ -28,5 +30,7 @@ size_t mem_used(void);
 
 /* Sets the most bytes that may be in use; 0 (the start value) is no limit beyond the system's. */
 void mem_limit(size_t bytes);
+
+#pragma GCC visibility pop
 
 #endif

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum { NUM_TEXT_MAX = 20 }; /* longest decimal text of a 64-bit number, sign included */
 
 /* Decimal digits, no leading zero (except "0" itself). False and untouched when it is anything
@@ -40,5 +42,7 @@ bool num_parse_duration(struct str text, uint64_t *ret_ns);
 
 /* A size: an integer, alone (bytes) or with a unit of 1024 steps: "512b", "64kb", "10mb", "2gb". */
 bool num_parse_size(struct str text, uint64_t *ret_bytes);
+
+#pragma GCC visibility pop
 
 #endif

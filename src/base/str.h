@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#pragma GCC visibility push(default)
+
 struct str {
 	const char *at; /* may be NULL when len is 0 */
 	size_t len;
@@ -84,5 +86,7 @@ struct str str_trim(struct str s);
  * that `while (rest.at)` visits every part, empty ones included.
  */
 struct str str_cut(struct str *rest, char separator);
+
+#pragma GCC visibility pop
 
 #endif

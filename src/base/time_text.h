@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum {
 	TIME_RFC3339_LEN = 24, /* 2026-11-20T08:15:30.123Z */
 	TIME_HTTP_LEN = 29,    /* Fri, 20 Nov 2026 08:15:30 GMT */
@@ -23,5 +25,7 @@ void time_write_http(char *at, int64_t time_us);
 
 /* The calendar day. Writes TIME_DATE_LEN bytes, no NUL. */
 void time_write_date(char *at, int64_t time_us);
+
+#pragma GCC visibility pop
 
 #endif

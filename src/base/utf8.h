@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum { UTF8_MAX = 4 }; /* bytes of the longest character */
 
 /* True when all of it is well-formed. The empty text is. */
@@ -23,5 +25,7 @@ size_t utf8_write(char *at, uint32_t point);
 
 /* Number of code points. The text must be well-formed. */
 size_t utf8_length(struct str text);
+
+#pragma GCC visibility pop
 
 #endif

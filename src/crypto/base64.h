@@ -9,6 +9,8 @@
 
 #include "base/buf.h"
 
+#pragma GCC visibility push(default)
+
 enum base64_kind {
 	BASE64_PADDED,     /* + and /, with = */
 	BASE64_BARE,       /* + and /, without */
@@ -50,5 +52,7 @@ void hex_write(char *at, struct str bytes);
 
 /* Reads exactly 2 * len hex digits of either case. On false what `at` holds is undefined. */
 bool hex_read(struct str text, void *at, size_t len);
+
+#pragma GCC visibility pop
 
 #endif

@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum digest_kind {
 	DIGEST_SHA256,
 	DIGEST_SHA384,
@@ -74,5 +76,7 @@ bool crypto_equal(struct str a, struct str b);
 
 /* Overwrites a secret; never optimised away. NULL is allowed when `len` is 0. */
 void crypto_wipe(void *at, size_t len);
+
+#pragma GCC visibility pop
 
 #endif

@@ -10,10 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 /* Fills `at` with `len` random bytes, fit for keys. */
 void random_bytes(void *at, size_t len);
 
 /* 64 random bits. */
 uint64_t random_u64(void);
+
+#pragma GCC visibility pop
 
 #endif

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum { UUID_TEXT_LEN = 36 };
 
 /* In network order, as stored and as compared. */
@@ -42,5 +44,7 @@ static inline int uuid_cmp(const struct uuid *a, const struct uuid *b)
  * otherwise. False when it is of another version or variant.
  */
 bool uuid_time(const struct uuid *uuid, int64_t *ret_us);
+
+#pragma GCC visibility pop
 
 #endif

@@ -21,6 +21,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 struct fiber {
 	unsigned magic;
 	void *sp; /* where it goes on, while it does not run */
@@ -175,5 +177,7 @@ size_t fiber_census(struct fiber_census *ret, size_t capacity);
 
 /* Slices over the limit so far, in the process; 0 in release builds. */
 size_t fiber_long_slices(void);
+
+#pragma GCC visibility pop
 
 #endif

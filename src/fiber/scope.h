@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 struct fiber;
 struct sched;
 struct wait;
@@ -80,5 +82,7 @@ int scope_close(struct scope *scope);
 void scope_init_root(struct scope *scope, struct sched *sched);
 void scope_enter(struct scope *scope, struct fiber *fiber);
 void scope_child_ended(struct scope *scope, int result);
+
+#pragma GCC visibility pop
 
 #endif

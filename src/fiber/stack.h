@@ -15,6 +15,8 @@
 
 #include <stddef.h>
 
+#pragma GCC visibility push(default)
+
 enum {
 	STACK_SIZE =
 		256 * 1024, /* reserved, guard included; pages are committed as they are touched */
@@ -68,5 +70,7 @@ void stack_pool_trim(struct stack_pool *pool);
  * the pages back, so that the next count starts anew. */
 size_t stack_depth(const struct stack *stack);
 void stack_forget(struct stack *stack);
+
+#pragma GCC visibility pop
 
 #endif

@@ -8,6 +8,8 @@
 
 #include "fiber/fiber.h"
 
+#pragma GCC visibility push(default)
+
 /* Hands itself directly to the first waiter: fair, no barging. Not recursive. */
 struct mutex {
 	struct fiber *owner;
@@ -61,5 +63,7 @@ int channel_receive(struct channel *channel, void *ret);
 
 /* No more sends; what is inside can still be received. Wakes all waiters that cannot go on. */
 void channel_close(struct channel *channel);
+
+#pragma GCC visibility pop
 
 #endif

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 #define TIME_NEVER UINT64_MAX
 
 struct timer {
@@ -41,5 +43,7 @@ static inline uint64_t timers_next(const struct timers *timers)
 
 /* Fires all that are due at `now_ns`, earliest first. */
 void timers_fire(struct timers *timers, uint64_t now_ns);
+
+#pragma GCC visibility pop
 
 #endif

@@ -7,6 +7,8 @@
 
 #include "base/str.h"
 
+#pragma GCC visibility push(default)
+
 enum encoding { ENCODING_IDENTITY, ENCODING_GZIP, ENCODING_BR, ENCODINGS };
 
 /* The name for Content-Encoding: "gzip", "br"; "identity" is never sent. */
@@ -41,5 +43,7 @@ enum encoding accept_encoding(struct str value);
  * text/event-stream, whose events must not wait in an encoder.
  */
 bool content_compressible(struct str content_type);
+
+#pragma GCC visibility pop
 
 #endif

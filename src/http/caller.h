@@ -8,6 +8,8 @@
 
 #include "base/str.h"
 
+#pragma GCC visibility push(default)
+
 struct req;
 
 enum caller_kind {
@@ -44,5 +46,7 @@ struct hooks {
 	int (*repeat_begin)(struct req *, struct str key);
 	void (*repeat_finish)(struct req *, int result);
 };
+
+#pragma GCC visibility pop
 
 #endif

@@ -19,6 +19,8 @@
 #include "base/list.h"
 #include "http/accept.h"
 
+#pragma GCC visibility push(default)
+
 enum {
 	COMPRESS_GZIP_MEMORY = 160 * 1024,    /* bytes of one gzip state at most */
 	COMPRESS_BR_MEMORY = 4 * 1024 * 1024, /* bytes of one br state at most */
@@ -74,5 +76,7 @@ void compress_done(struct compressor *compressor);
  */
 int compress_whole(
 	struct compress_pool *pool, enum encoding encoding, struct str data, struct buf *out);
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,7 @@
 #include "crypto/random.h"
 #include "crypto/uuid.h"
 #include "http/metrics.h"
+#include "http/pipeline.h"
 #include "observe/clock.h"
 
 enum {
@@ -324,9 +325,10 @@ static int dispatch(struct req *req, struct conn *conn)
 
 /* --- the account -------------------------------------------------------- */
 
+/* Methods and versions that we do not speak are the client's doing, though their codes are 5xx. */
 static enum log_level level_of(const struct req *req, int status)
 {
-	if (status >= 500)
+	if (status >= 500 && status != 501 && status != 505)
 		return LOG_ERROR;
 	if (status >= 400)
 		return LOG_WARN;

@@ -10,6 +10,8 @@
 
 #include "http/h1_parse.h"
 
+#pragma GCC visibility push(default)
+
 enum {
 	H1_CHUNK_EXTENSION_MAX = 256,        /* bytes of the extensions of one chunk */
 	H1_CHUNK_EXTENSIONS_MAX = 16 * 1024, /* bytes of all extensions of one body */
@@ -55,5 +57,7 @@ size_t h1_chunk_head(char *at, size_t size);
 
 #define H1_CHUNK_TAIL S("\r\n")
 #define H1_CHUNK_LAST S("0\r\n\r\n")
+
+#pragma GCC visibility pop
 
 #endif

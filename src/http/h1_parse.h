@@ -17,6 +17,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum { H1_FIELDS_MAX = 100, H1_CONNECTION_OPTIONS_MAX = 16 };
 
 struct h1_limits {
@@ -209,5 +211,7 @@ struct str h1_find(const struct h1_head *head, struct str name);
  * empty members are skipped. True with a member, false at the end. Start with `*rest` = the value.
  */
 bool h1_list_next(struct str *rest, struct str *ret_member);
+
+#pragma GCC visibility pop
 
 #endif

@@ -3,6 +3,7 @@
  * told at once, and from a struct into an answer. Rows over pipes and sockets, whole and in pieces.
  */
 #include "http/handler.h"
+#include "http/module.h"
 
 #include "base/num.h"
 #include "base/test.h"
@@ -203,7 +204,12 @@ static const struct route routes[] = {
 	TYPED(GET, "/by-hand", by_hand, .out = &gadget_ref_schema),
 };
 
-static const struct module module = { "handler", routes, LEN(routes) };
+static const struct module module = {
+	MODULE_HEAD,
+	.name = "handler",
+	.routes = routes,
+	.route_count = LEN(routes),
+};
 
 /* --- rows --------------------------------------------------------------- */
 

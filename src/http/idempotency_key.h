@@ -8,6 +8,8 @@
 
 #include "crypto/digest.h"
 
+#pragma GCC visibility push(default)
+
 enum {
 	IDEMPOTENCY_KEY_MAX = 255,
 	IDEMPOTENCY_PARAMS_MAX = 8,
@@ -48,5 +50,7 @@ struct idempotent_request {
  * where one part ends. Fit for storage: the order of parts and the form are fixed.
  */
 void idempotency_fingerprint(const struct idempotent_request *request, uint8_t ret[SHA256_LEN]);
+
+#pragma GCC visibility pop
 
 #endif

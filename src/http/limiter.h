@@ -32,6 +32,8 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum limiter_algorithm { LIMITER_TOKEN_BUCKET, LIMITER_SLIDING_WINDOW };
 
 enum {
@@ -150,5 +152,7 @@ uint64_t limiter_evicted(struct limiter *limiter);
  * addresses of its /64. A site with a /48 still has 65,536 of them.
  */
 void limiter_address_key(const struct address *address, char key[LIMITER_ADDRESS_KEY]);
+
+#pragma GCC visibility pop
 
 #endif

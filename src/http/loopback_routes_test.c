@@ -2,6 +2,7 @@
 #include "base/num.h"
 #include "base/test.h"
 #include "http/loopback_test.h"
+#include "http/module.h"
 
 #include <stdio.h>
 
@@ -542,4 +543,9 @@ static const struct route routes[] = {
 		.need = RIGHT_PUBLIC },
 };
 
-const struct module loopback_module = { "loopback", routes, LEN(routes) };
+const struct module loopback_module = {
+	MODULE_HEAD,
+	.name = "loopback",
+	.routes = routes,
+	.route_count = LEN(routes),
+};

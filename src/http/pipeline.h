@@ -11,10 +11,7 @@
 #ifndef HTTP_PIPELINE_H
 #define HTTP_PIPELINE_H
 
-#include "http/limiter.h"
-#include "http/route.h"
-
-enum { STAGES_MAX = 10 };
+#include "http/router.h"
 
 /* A stage: 0 to go on, 1 when the request is answered, or a negative code. */
 struct stage {

@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "base/test.h"
 #include "http/loopback_test.h"
+#include "http/module.h"
 #include "observe/clock.h"
 #include "schema/schema.h"
 
@@ -148,7 +149,12 @@ static const struct route routes[] = {
 		.body_max = 10 },
 };
 
-static const struct module module = { "pipeline", routes, LEN(routes) };
+static const struct module module = {
+	MODULE_HEAD,
+	.name = "pipeline",
+	.routes = routes,
+	.route_count = LEN(routes),
+};
 
 /* --- worlds ------------------------------------------------------------- */
 

@@ -30,6 +30,8 @@
 #include "schema/problem.h"
 #include "json/writer.h"
 
+#pragma GCC visibility push(default)
+
 struct conn;
 struct server;
 
@@ -170,5 +172,7 @@ int reply_upgrade(
 /* Answers with an error: what the server does when a handler fails. `code` is negative, the text in
  * the error slot. */
 int reply_error(struct req *req, int code);
+
+#pragma GCC visibility pop
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The contract of a feature: a route is one line that says all a caller may rely on, a module is a
- * feature's lines. What the table says, the handler does not repeat.
+ * The contract of a feature (http/module.h): a route is one line that says all a caller may rely
+ * on. What the table says, the handler does not repeat.
  */
 #ifndef HTTP_ROUTE_H
 #define HTTP_ROUTE_H
@@ -85,11 +85,5 @@ struct nothing {
 	};
 
 #define ROUTE_FAILS(code) (UINT64_C(1) << ERR_##code)
-
-struct module {
-	const char *name;
-	const struct route *routes;
-	size_t route_count;
-};
 
 #endif

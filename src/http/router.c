@@ -2,6 +2,8 @@
  */
 #include "http/router.h"
 
+#include "http/pipeline.h"
+
 struct router_node {
 	struct str text;               /* of the segment; empty for a parameter */
 	struct router_node **children; /* fixed ones, sorted */

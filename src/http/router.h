@@ -7,14 +7,16 @@
 #define HTTP_ROUTER_H
 
 #include "base/arena.h"
-#include "http/pipeline.h"
 #include "http/route.h"
 #include "http/status.h"
 #include "observe/metric.h"
 
+#pragma GCC visibility push(default)
+
 enum {
 	ROUTE_PARAMS_MAX = 8,
 	ROUTER_ALLOW_MAX = 64, /* bytes of an Allow value */
+	STAGES_MAX = 10,       /* of the pipeline */
 };
 
 /* A route in its place, and what is counted about it. */
@@ -31,6 +33,7 @@ struct router_entry {
 };
 
 struct router_node;
+struct stage;
 
 struct router {
 	struct arena arena; /* everything below lives here */
@@ -66,5 +69,7 @@ int router_find(struct router *router, enum http_method method, struct str path,
 
 /* Writes the Allow value of a path that exists; returns its length, at most ROUTER_ALLOW_MAX. */
 size_t router_allow(const struct router_node *node, char *at);
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,7 @@
 #include "http/conn.h"
 #include "http/handler.h"
 #include "http/metrics.h"
+#include "http/module.h"
 #include "observe/clock.h"
 
 #include <errno.h>
@@ -78,10 +79,10 @@ int server_add(struct server *server, const struct module *module)
 			const struct route *route = &module->routes[k];
 			int r = 0;
 
-			if (route->place & server->sites[i].place)
+			if (!route->place || route->place & server->sites[i].place)
 				r = add_route(&server->sites[i].router, route);
 			if (r < 0)
-				return err_wrap("module %s: %s", module->name, err_text());
+				return err_wrap("module %s", module->name);
 		}
 	return 0;
 }

@@ -55,6 +55,7 @@ enum server_limiter {
 	SERVER_LIMITERS,
 };
 
+struct module;
 struct server_worker;
 
 struct server {

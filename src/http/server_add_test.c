@@ -2,6 +2,7 @@
  * and nothing is left of what was taken before. */
 #include "base/fault.h"
 #include "base/test.h"
+#include "http/module.h"
 #include "http/request.h"
 #include "http/server.h"
 #include "schema/schema.h"
@@ -152,7 +153,12 @@ static void expect_released(void)
 TEST(server_add_refusals)
 {
 	for (size_t i = 0; i < LEN(rows); i++) {
-		const struct module module = { "m", rows[i].routes, rows[i].count };
+		const struct module module = {
+			MODULE_HEAD,
+			.name = "m",
+			.routes = rows[i].routes,
+			.route_count = rows[i].count,
+		};
 		struct server server;
 		int r;
 
@@ -171,7 +177,12 @@ TEST(server_add_on_two_sites)
 {
 	static const struct route routes[] = { ROW_AT(ROUTE_ANYWHERE, PUT, "/a", COPY, FAILS),
 		ROW_AT(ROUTE_OPS, GET, "/b", .run = plain), ROW(GET, "/c", .run = plain) };
-	static const struct module module = { "m", routes, LEN(routes) };
+	static const struct module module = {
+		MODULE_HEAD,
+		.name = "m",
+		.routes = routes,
+		.route_count = LEN(routes),
+	};
 	struct server server;
 	size_t counts[2] = { 0 };
 
@@ -196,7 +207,12 @@ TEST(server_add_on_two_sites)
 
 TEST(server_add_torture)
 {
-	const struct module module = { "m", rows[1].routes, rows[1].count };
+	const struct module module = {
+		MODULE_HEAD,
+		.name = "m",
+		.routes = rows[1].routes,
+		.route_count = rows[1].count,
+	};
 	bool struck = true;
 
 	for (size_t nth = 1; struck; nth++) {

@@ -4,6 +4,8 @@
 
 #include "base/str.h"
 
+#pragma GCC visibility push(default)
+
 /* X(code, reason phrase) */
 #define HTTP_STATUSES(X)                                                                           \
 	X(101, "Switching Protocols")                                                              \
@@ -64,5 +66,7 @@ static inline bool http_status_bodyless(int code)
 {
 	return code < 200 || code == 204 || code == 304;
 }
+
+#pragma GCC visibility pop
 
 #endif

@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum {
 	TARGET_HOST_MAX = 255,  /* bytes of a host name */
 	QUERY_PAIRS_MAX = 100,  /* name=value pairs of a query */
@@ -97,5 +99,7 @@ void query_start(struct query_walk *walk, struct str query);
  * QUERY_PAIRS_MAX pairs. The same name may come again: what that means is the caller's business.
  */
 int query_next(struct query_walk *walk, struct arena *arena, struct query_pair *ret_pair);
+
+#pragma GCC visibility pop
 
 #endif

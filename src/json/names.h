@@ -15,6 +15,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 struct json_name_table;
 
 union json_name_slot {
@@ -50,5 +52,7 @@ void json_names_close(struct json_names *names);
  * has it already, or a negative code without memory.
  */
 int json_names_add(struct json_names *names, struct arena *arena, struct str name);
+
+#pragma GCC visibility pop
 
 #endif

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum { JSON_DOUBLE_MAX = 25 }; /* longest text of a double: -0.0000012345678901234567 */
 
 /*
@@ -42,5 +44,7 @@ struct json_power {
 };
 
 extern const struct json_power json_powers[JSON_POWER_MAX - JSON_POWER_MIN + 1];
+
+#pragma GCC visibility pop
 
 #endif

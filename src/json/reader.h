@@ -27,6 +27,8 @@
 #include "json/names.h"
 #include "json/number.h"
 
+#pragma GCC visibility push(default)
+
 enum { JSON_DEPTH_MAX = 512 }; /* most levels any limit can allow, here and in the writer */
 
 enum json_event {
@@ -103,5 +105,7 @@ struct json_place {
 
 /* The place of a byte, such as reader.offset. Takes time linear in `offset`. */
 struct json_place json_place(const struct json_reader *reader, size_t offset);
+
+#pragma GCC visibility pop
 
 #endif

@@ -19,6 +19,8 @@
 #include "base/buf.h"
 #include "json/reader.h"
 
+#pragma GCC visibility push(default)
+
 struct json_writer {
 	struct buf *buf;
 	uint8_t state; /* what may come next */
@@ -61,5 +63,7 @@ void json_write_raw(struct json_writer *writer, struct str json);
  * logged.
  */
 void json_escape(struct buf *buf, struct str text);
+
+#pragma GCC visibility pop
 
 #endif

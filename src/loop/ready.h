@@ -10,6 +10,8 @@
 
 #include "fiber/fiber.h"
 
+#pragma GCC visibility push(default)
+
 struct ready {
 	bool readable, writable;
 	bool ended;  /* the other side has closed, or the thing is broken */
@@ -33,5 +35,7 @@ void ready_changed(struct ready *ready, bool readable, bool writable, bool ended
 
 /* Wakes waiters with -ERR_CLOSED; later waits fail at once. */
 void ready_close(struct ready *ready);
+
+#pragma GCC visibility pop
 
 #endif

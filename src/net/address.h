@@ -10,6 +10,8 @@
 #include <netinet/in.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 /* An IPv4 address is kept as such; IPv4-mapped IPv6 addresses are turned into IPv4. */
 struct address {
 	union {
@@ -63,5 +65,7 @@ bool network_has(const struct network *network, const struct address *address);
  * (mapped, NAT64 64:ff9b::/96, 6to4 2002::/16) are judged by that one, too.
  */
 bool address_is_public(const struct address *address);
+
+#pragma GCC visibility pop
 
 #endif

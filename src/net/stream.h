@@ -12,6 +12,8 @@
 
 #include <sys/types.h>
 
+#pragma GCC visibility push(default)
+
 /* What a try answers when it could move nothing. A read may want to write, and the reverse (TLS).
  */
 enum {
@@ -94,5 +96,7 @@ int stream_write(struct stream *stream, const struct str *parts, size_t count,
 
 /* Tells the other side that nothing more will come. */
 int stream_end(struct stream *stream, uint64_t deadline_ns);
+
+#pragma GCC visibility pop
 
 #endif

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 /* Where the time comes from; both functions may be called by any thread. */
 struct clock_source {
 	uint64_t (*now_ns)(void *arg);
@@ -25,5 +27,7 @@ int64_t clock_wall_us(void);
  * caller's and must live as long as it is in place. For tests.
  */
 void clock_replace(const struct clock_source *source);
+
+#pragma GCC visibility pop
 
 #endif

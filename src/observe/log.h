@@ -22,6 +22,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum log_level {
 	LOG_TRACE,
 	LOG_DEBUG,
@@ -243,5 +245,7 @@ struct log_stats log_stats(void);
 /* Registers log_lines_total, log_lines_dropped_total, log_lines_lost_total and
  * log_written_bytes_total with observe/metric.h. Once per process. */
 int log_metrics_register(void);
+
+#pragma GCC visibility pop
 
 #endif

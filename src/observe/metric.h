@@ -21,6 +21,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum metric_kind {
 	METRIC_COUNTER,   /* only grows; the name ends in _total */
 	METRIC_GAUGE,     /* goes up and down */
@@ -179,5 +181,7 @@ struct str metric_content_type(enum metric_format format);
  * ERR_TOO_LARGE or ERR_NO_MEMORY as the buffer says.
  */
 int metric_write(struct buf *buf, enum metric_format format);
+
+#pragma GCC visibility pop
 
 #endif

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum {
 	SPAN_ATTRIBUTES_MAX = 8,
 	SPAN_TEXT_MAX = 256, /* bytes of all text attributes of a span together */
@@ -91,5 +93,7 @@ size_t span_read(struct span *ret, size_t max);
 
 /* Records that were overwritten before somebody read them, as far as the reader has noticed. */
 uint64_t span_dropped(void);
+
+#pragma GCC visibility pop
 
 #endif

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum {
 	TRACE_PARENT_LEN = 55, /* 00-<32 hex>-<16 hex>-<2 hex> */
 	TRACE_ID_LEN = 32,     /* hex digits of a trace id */
@@ -71,5 +73,7 @@ bool trace_state_valid(struct str state);
  * that size always stays.
  */
 size_t trace_state_write(char *at, size_t size, struct str state, struct str key, struct str value);
+
+#pragma GCC visibility pop
 
 #endif

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 /* X(constant, function, name in JSON Schema, code of the problem, what the text must be) */
 #define FORMAT_TABLE(X)                                                                            \
 	X(EMAIL, format_email, "email", PROBLEM_INVALID_EMAIL, "an e-mail address")                \
@@ -104,5 +106,7 @@ bool format_read_date_time(struct str text, int64_t *ret_us);
 /* The 16 bytes of a UUID, and its text in lower case (36 bytes, no NUL). */
 bool format_read_uuid(struct str text, uint8_t ret_bytes[static 16]);
 void format_write_uuid(char *at, const uint8_t bytes[static 16]);
+
+#pragma GCC visibility pop
 
 #endif

@@ -10,6 +10,8 @@
 #include "base/arena.h"
 #include "json/writer.h"
 
+#pragma GCC visibility push(default)
+
 /*
  * The codes. They are part of the API: programs branch on them, so none is renamed or removed. A
  * module may add codes of its own for what only it can know ("already_used").
@@ -79,5 +81,7 @@ int problems_add(struct problems *problems, struct str field, const char *code, 
 
 /* Writes them as an array; when some were only counted, a last element says how many. */
 void problems_write(const struct problems *problems, struct json_writer *writer);
+
+#pragma GCC visibility pop
 
 #endif

@@ -44,6 +44,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum {
 	SCHEMA_FIELDS_MAX = 128,
 	SCHEMA_CHOICES_MAX = 256,
@@ -314,5 +316,7 @@ void schema_release(const struct schema *schema);
 
 /* Compiles all; after a failure none is left compiled. */
 int schema_compile_all(const struct schema *const *schemas, size_t count) WARN_UNUSED;
+
+#pragma GCC visibility pop
 
 #endif

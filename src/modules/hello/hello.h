@@ -2,7 +2,7 @@
 #ifndef HELLO_H
 #define HELLO_H
 
-#include "http/route.h"
+#include "http/module.h"
 #include "schema/schema.h"
 
 struct greeting {

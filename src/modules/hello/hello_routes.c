@@ -28,4 +28,9 @@ static const struct route routes[] = {
 		.need = RIGHT_PUBLIC },
 };
 
-const struct module hello_module = { "hello", routes, LEN(routes) };
+const struct module hello_module = {
+	MODULE_HEAD,
+	.name = "hello",
+	.routes = routes,
+	.route_count = LEN(routes),
+};

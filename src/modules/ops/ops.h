@@ -3,7 +3,7 @@
 #ifndef OPS_H
 #define OPS_H
 
-#include "http/route.h"
+#include "http/module.h"
 
 extern const struct module ops_module;
 

@@ -154,4 +154,9 @@ static const struct route routes[] = {
 		.need = RIGHT_PUBLIC, .limit = ROUTE_LIMIT_NONE, .quiet = true },
 };
 
-const struct module ops_module = { "ops", routes, LEN(routes) };
+const struct module ops_module = {
+	MODULE_HEAD,
+	.name = "ops",
+	.routes = routes,
+	.route_count = LEN(routes),
+};
