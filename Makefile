@@ -89,6 +89,7 @@ SERVERS := $(patsubst benchmarks/servers/%.c,$(OUT)/server-%,$(wildcard benchmar
 LIMITS  := $(patsubst benchmarks/limit/%.c,$(OUT)/limit-%,$(wildcard benchmarks/limit/*.c))
 
 BENCH_LIBS_json := $(shell pkg-config --libs jansson json-c 2>/dev/null)
+BENCH_LIBS_schema_native := $(shell pkg-config --libs jansson 2>/dev/null)
 
 # --- products ----------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 #include "http/conn.h"
 #include "schema/decode.h"
 #include "schema/encode.h"
+#include "schema/export.h"
 
 /* What the server itself answers on behalf of any handler, whatever its line says. */
 #define IMPLIED                                                                                    \
@@ -34,6 +35,70 @@ static int check_typed(const struct route *route)
 	return 0;
 }
 
+/* Each table that a schema refers to is compiled for itself, too, since the OpenAPI document writes
+ * it on its own. */
+struct compiling {
+	size_t done;
+	int r;
+};
+
+static void compile_one(const struct schema *schema, void *arg)
+{
+	struct compiling *compiling = arg;
+
+	if (compiling->r == 0)
+		compiling->r = schema_compile(schema);
+	if (compiling->r == 0)
+		compiling->done++;
+}
+
+static void release_one(const struct schema *schema, void *arg)
+{
+	struct compiling *compiling = arg;
+
+	if (compiling->done == 0)
+		return;
+	compiling->done--;
+	schema_release(schema);
+}
+
+static int compile_tree(const struct schema *schema)
+{
+	struct compiling compiling = { 0 };
+	int r = schema_compile(schema);
+
+	if (r < 0)
+		return r;
+	schema_each(schema, compile_one, &compiling);
+	if (compiling.r < 0) {
+		schema_each(schema, release_one, &compiling);
+		schema_release(schema);
+	}
+	return compiling.r;
+}
+
+static void release_tree(const struct schema *schema)
+{
+	struct compiling all = { .done = SIZE_MAX };
+
+	schema_each(schema, release_one, &all);
+	schema_release(schema);
+}
+
+static int compile(const struct schema *const *schemas, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int r = compile_tree(schemas[i]);
+
+		if (r == 0)
+			continue;
+		while (i-- > 0)
+			release_tree(schemas[i]);
+		return r;
+	}
+	return 0;
+}
+
 int handler_check(const struct route *route)
 {
 	const struct schema *const schemas[] = { route->in, route->out };
@@ -49,15 +114,15 @@ int handler_check(const struct route *route)
 		return fail(ERR_INVALID, "only POST takes an Idempotency-Key");
 	if (route->handler && check_typed(route) < 0)
 		return -(int)err_last()->code;
-	return first < last ? schema_compile_all(schemas + first, last - first) : 0;
+	return compile(schemas + first, last > first ? last - first : 0);
 }
 
 void handler_release(const struct route *route)
 {
 	if (route->in)
-		schema_release(route->in);
+		release_tree(route->in);
 	if (route->out)
-		schema_release(route->out);
+		release_tree(route->out);
 }
 
 /* --- input -------------------------------------------------------------- */

@@ -169,7 +169,7 @@ static bool is_future_address(struct str text)
 {
 	ptrdiff_t dot = str_find_byte(text, '.');
 
-	if (dot < 2 || (text.at[0] | 0x20) != 'v' || (size_t)dot + 1 == text.len ||
+	if (!text.at || dot < 2 || (text.at[0] | 0x20) != 'v' || (size_t)dot + 1 == text.len ||
 		str_find_byte(text, '%') >= 0)
 		return false;
 
@@ -274,7 +274,6 @@ bool format_uri(struct str text)
 
 bool format_uri_reference(struct str text)
 {
-	struct str first = text;
 	size_t end = 0;
 
 	if (format_uri(text))
@@ -283,6 +282,5 @@ bool format_uri_reference(struct str text)
 	/* The first segment of a relative path must not look like a scheme. */
 	while (end < text.len && !memchr("/?#", text.at[end], 3))
 		end++;
-	first = str_first(text, end);
-	return str_find_byte(first, ':') < 0 && is_hierarchy(text);
+	return str_find_byte(str_first(text, end), ':') < 0 && is_hierarchy(text);
 }

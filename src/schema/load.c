@@ -57,7 +57,8 @@ static int read_schema(struct schema_loaded *loaded, struct tree *member, const 
 {
 	int r = load_rule(loaded, member);
 
-	*ret = member->rule;
+	if (r == 0)
+		*ret = member->rule;
 	return r;
 }
 
@@ -191,7 +192,7 @@ static int on_max_length(struct schema_loaded *loaded, struct rule *rule, struct
 
 static int on_pattern(struct schema_loaded *loaded, struct rule *rule, struct tree *member)
 {
-	struct pattern *pattern;
+	struct pattern *pattern = NULL;
 	int r;
 
 	if (member->kind != TREE_STRING)

@@ -92,6 +92,7 @@ int tree_read(
 			continue;
 		}
 		if (event == JSON_OBJECT_END || event == JSON_ARRAY_END) {
+			CHECK(open);
 			if (index_members(open, arena) < 0)
 				return -(int)err_last()->code;
 			open = open->parent;

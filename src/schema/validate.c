@@ -8,6 +8,8 @@
 #include "base/num.h"
 #include "schema/loaded_rule.h"
 
+#include <stdio.h>
+
 struct checker {
 	struct report report;
 	struct matcher *matcher; /* of the whole document */
@@ -58,7 +60,8 @@ static int check_type(struct checker *checker, const struct rule *rule, const st
 	static const char *const names[] = { "null", "true or false", "a number", "text",
 		"an array", "an object", "an integer" };
 	unsigned types = 1u << value->kind;
-	char text[100] = "";
+	char text[120]; /* longer than all names together */
+	size_t len = 0;
 
 	if (value->kind == TREE_NUMBER && decimal_is_integer(value->number))
 		types |= TYPE_INTEGER;
@@ -66,11 +69,9 @@ static int check_type(struct checker *checker, const struct rule *rule, const st
 		return 0;
 
 	for (size_t i = 0; i < LEN(names); i++)
-		if (rule->types >> i & 1) {
-			if (*text)
-				strcat(text, " or ");
-			strcat(text, names[i]);
-		}
+		if (rule->types >> i & 1)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+				len ? " or " : "", names[i]);
 	return report_at(&checker->report, path, PROBLEM_INVALID_TYPE, "must be %s", text);
 }
 
