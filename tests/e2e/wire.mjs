@@ -140,10 +140,6 @@ export class Wire {
 		socket.on('close', () => this.#over('closed'));
 	}
 
-	get localPort() {
-		return this.#socket.localPort;
-	}
-
 	#over(how) {
 		this.ended ??= how;
 		this.#wake();
@@ -170,11 +166,6 @@ export class Wire {
 
 	destroy() {
 		this.#socket.destroy();
-	}
-
-	// Closes with a reset instead of a farewell.
-	reset() {
-		this.#socket.resetAndDestroy?.() ?? this.#socket.destroy();
 	}
 
 	// Stops reading, so that the other side comes to feel it.
