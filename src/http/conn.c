@@ -170,7 +170,8 @@ int conn_send(struct conn *conn, const struct str *parts, size_t count)
 		return fail(ERR_CLOSED, "the connection is broken");
 
 	all[0] = buf_str(out);
-	memcpy(all + 1, parts, count * sizeof(*parts));
+	if (count)
+		memcpy(all + 1, parts, count * sizeof(*parts));
 	r = stream_write(conn->stream, all, count + 1, &pace);
 	buf_reset(out);
 	conn->exchange->complete = 0;
