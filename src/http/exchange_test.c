@@ -226,8 +226,12 @@ static bool plain_instead(const struct response *response)
 
 static void show(const struct row *row, const struct response *response)
 {
-	fprintf(stderr, "  for \"%.300s\"\n  came %.*s%.*s\n", row->send, STR_ARG(response->head),
-		STR_ARG(str_first(response->body, 300)));
+	fprintf(stderr, "  for \"%.300s\"\n  came ", row->send);
+	if (response->status)
+		fprintf(stderr, "%.*s%.*s\n", STR_ARG(response->head),
+			STR_ARG(str_first(response->body, 300)));
+	else
+		fprintf(stderr, "nothing\n");
 }
 
 /* Asks for what a row says; `faulty`: it may also fail, but never lie. */
