@@ -274,32 +274,49 @@ static int answer_asterisk(struct req *req)
 	return r < 0 ? r : reply_empty(req, 204);
 }
 
+/* What the path leads to; for "OPTIONS *", and for what is no path, to nothing. */
+static int find_route(struct req *req, struct conn *conn, struct router_match *ret)
+{
+	*ret = (struct router_match){ 0 };
+	if (req->head.target.form == TARGET_ASTERISK)
+		return 0;
+	return router_find(
+		&conn->site->router, req->head.method, req->head.target.path, &req->arena, ret);
+}
+
+static int answer_unmatched(struct req *req)
+{
+	if (req->head.target.form == TARGET_ASTERISK)
+		return answer_asterisk(req);
+	if (!req->node)
+		return fail(ERR_NOT_FOUND, "there is nothing at this address");
+	return req->head.method == HTTP_OPTIONS ? answer_options(req, req->node)
+						: refuse_method(req, req->node);
+}
+
 static int dispatch(struct req *req, struct conn *conn)
 {
 	struct router_match match;
-	int r;
+	int found = find_route(req, conn, &match), r;
+	struct err err;
 
-	if (req->head.target.form == TARGET_ASTERISK)
-		return answer_asterisk(req);
-
-	r = router_find(
-		&conn->site->router, req->head.method, req->head.target.path, &req->arena, &match);
-	if (r < 0)
-		return r;
-	if (match.entry) {
+	if (found < 0)
+		err = *err_last();
+	req->node = found < 0 ? NULL : match.node;
+	if (found == 0 && match.entry) {
 		req->entry = match.entry;
 		memcpy(req->params, match.params, sizeof(req->params));
 	}
-	req->node = match.node;
 	r = pipeline_run(req);
-	if (r < 0 || match.entry || req->reply.status)
+	if (r < 0 || req->entry->route || req->reply.status)
 		return r;
 
 	/* It went through what everybody goes through; only now is it told what is not there. */
-	if (!match.node)
-		return fail(ERR_NOT_FOUND, "there is nothing at this address");
-	return req->head.method == HTTP_OPTIONS ? answer_options(req, match.node)
-						: refuse_method(req, match.node);
+	if (found < 0) {
+		fiber_current()->err = err;
+		return found;
+	}
+	return answer_unmatched(req);
 }
 
 /* --- the account -------------------------------------------------------- */
@@ -366,16 +383,6 @@ static void account(struct req *req, int failed)
 
 /* --- all of it ---------------------------------------------------------- */
 
-/* Sees to it that there is an answer, whatever the handler did. */
-static int settle(struct req *req, int r)
-{
-	if (r == 0 && !req->reply.status)
-		r = fail(ERR_INTERNAL, "the handler gave no answer");
-	if (r < 0 && !req->reply.streaming && !req->reply.upgraded)
-		(void)reply_error(req, r);
-	return r;
-}
-
 /* The reply failed: the connection ends here, but not before the replies ahead of it are sent. */
 static void cut_off(struct exchange *exchange, struct conn *conn)
 {
@@ -407,7 +414,8 @@ bool exchange_run(struct exchange *exchange, struct conn *conn)
 			(void)allow_all(req);
 	}
 
-	r = settle(req, r);
+	if (r < 0 && !req->reply.streaming && !req->reply.upgraded)
+		(void)reply_error(req, r);
 	if (r == 0 || !req->reply.streaming) {
 		/* The head says whether the connection goes on, so the body must be out of the way
 		 * first; but a large answer must not wait for a client that waits for it. */

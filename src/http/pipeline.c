@@ -18,10 +18,16 @@ static int apply_cors(struct req *req)
 {
 	const struct cors *cors = server_of(req)->cors;
 	struct buf *headers = &req->reply.headers;
+	size_t before = headers->len;
 	bool preflight = cors && cors_apply(cors, &req->head, headers);
 
-	if (headers->failed)
-		return headers->failed;
+	if (headers->failed) { /* half a line would swallow the next */
+		int r = headers->failed;
+
+		headers->len = before;
+		headers->failed = 0;
+		return r;
+	}
 	return preflight ? (reply_empty(req, 204), 1) : 0;
 }
 
@@ -145,6 +151,17 @@ static int begin_repeat(struct req *req)
 	return r;
 }
 
+/* What has begun ends, whatever stage came to the result; which the hook's own errors leave as it
+ * is. */
+static void end_repeat(struct req *req, int result)
+{
+	struct err err = *err_last();
+
+	req->repeating = false;
+	server_of(req)->hooks.repeat_finish(req, MIN(result, 0));
+	fiber_current()->err = err;
+}
+
 /* --- the handler -------------------------------------------------------- */
 
 static bool is_routed(const struct route *route)
@@ -156,8 +173,6 @@ static int handle(struct req *req)
 {
 	int r = handler_run(req);
 
-	if (req->repeating)
-		server_of(req)->hooks.repeat_finish(req, r);
 	return r < 0 ? r : 1;
 }
 
@@ -189,12 +204,13 @@ size_t pipeline_of(const struct route *route, const struct stage *ret[STAGES_MAX
 int pipeline_run(struct req *req)
 {
 	const struct router_entry *entry = req->entry;
+	int r = 0;
 
-	for (size_t i = 0; i < entry->stage_count; i++) {
-		int r = entry->stages[i]->run(req);
-
-		if (r != 0)
-			return r < 0 ? r : 0;
-	}
-	return 0;
+	for (size_t i = 0; i < entry->stage_count && r == 0; i++)
+		r = entry->stages[i]->run(req);
+	if (r > 0 && !req->reply.status)
+		r = fail(ERR_INTERNAL, "the handler gave no answer");
+	if (req->repeating)
+		end_repeat(req, r);
+	return MIN(r, 0);
 }
