@@ -28,7 +28,9 @@ struct loopback_options {
 	uint64_t seed;                      /* LOOPBACK_SHUFFLED; not 0 */
 	const struct server_limits *limits; /* NULL: loopback_limits */
 	bool show_causes;
-	size_t fail_memory, fail_syscall; /* the Nth of them fails; 0: none */
+	size_t fail_memory, fail_syscall;                 /* the Nth of them fails; 0: none */
+	const struct module *module;                      /* besides loopback_module; NULL: none */
+	void (*set_up)(struct server *server, void *arg); /* before it starts; NULL: nothing */
 };
 
 /* Small ones, so that a test can reach them. */
@@ -39,7 +41,11 @@ extern const struct server_limits loopback_limits;
 bool loopback_run(const struct loopback_options *options,
 	void (*scenario)(struct loopback *, void *arg), void *arg);
 
-/* The same in all ways, without faults. */
+/* The same with these options (but way and seed) in all ways before `ways`. */
+void loopback_run_ways(const struct loopback_options *options, enum loopback_way ways,
+	void (*scenario)(struct loopback *, void *arg), void *arg);
+
+/* The same in all ways, with the options that are 0. */
 void loopback_run_all(void (*scenario)(struct loopback *, void *arg), void *arg);
 
 /* The server; in the ways with the virtual clock, its only worker. */
