@@ -67,20 +67,31 @@ bool handler_takes_input(const struct route *route)
 	return route && route->in;
 }
 
-/* application/json, or a type that is JSON by its suffix (RFC 6839). UTF-8 is the only charset of
- * JSON. */
+static bool is_utf8(struct str charset)
+{
+	return str_eq_nocase(charset, S("utf-8")) || str_eq_nocase(charset, S("\"utf-8\""));
+}
+
+/* application/json, or a type that is JSON by its suffix (RFC 6839). Of the parameters only a
+ * charset says something; UTF-8 is the only one of JSON (RFC 8259 8.1). */
 static bool is_json(struct str content_type)
 {
+	static const struct str prefix = S_INIT("application/"), suffix = S_INIT("+json");
 	struct str rest = content_type;
 	struct str type = str_trim(str_cut(&rest, ';'));
-	struct str charset = str_trim(rest);
 
-	if (charset.len && !str_eq_nocase(charset, S("charset=utf-8")) &&
-		!str_eq_nocase(charset, S("charset=\"utf-8\"")))
-		return false;
-	return str_eq_nocase(type, S("application/json")) ||
-	       (type.len > 12 && str_eq_nocase(str_first(type, 12), S("application/")) &&
-		       str_ends(type, S("+json")));
+	while (rest.at) {
+		struct str value = str_cut(&rest, ';');
+		struct str name = str_trim(str_cut(&value, '='));
+
+		if (str_eq_nocase(name, S("charset")) && !is_utf8(str_trim(value)))
+			return false;
+	}
+	if (str_eq_nocase(type, S("application/json")))
+		return true;
+	return type.len > prefix.len + suffix.len &&
+	       str_eq_nocase(str_first(type, prefix.len), prefix) &&
+	       str_eq_nocase(str_from(type, type.len - suffix.len), suffix);
 }
 
 static int take_params(struct req *req, struct schema_input *input)
