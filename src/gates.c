@@ -3,6 +3,13 @@
 
 static int open_limiters(struct gates *gates, const struct config *config)
 {
+	static const char *const settings[SERVER_LIMITERS] = {
+		[LIMITER_ADDRESS] = "RATE_LIMIT_ADDRESS",
+		[LIMITER_GLOBAL] = "RATE_LIMIT_GLOBAL",
+		[LIMITER_AUTH] = "RATE_LIMIT_AUTH",
+		[LIMITER_API] = "RATE_LIMIT_API",
+		[LIMITER_SERVER] = "RATE_LIMIT_SERVER",
+	};
 	const struct limiter_options options[SERVER_LIMITERS] = {
 		[LIMITER_ADDRESS] = { .name = S_INIT("address"),
 			.algorithm = LIMITER_TOKEN_BUCKET,
@@ -27,8 +34,7 @@ static int open_limiters(struct gates *gates, const struct config *config)
 		int r = limiter_init(&gates->limiters[i], &options[i]);
 
 		if (r < 0)
-			return err_wrap(
-				"rate limit %.*s: %s", STR_ARG(options[i].name), err_text());
+			return err_wrap("%s: %s", settings[i], err_text());
 	}
 	return 0;
 }
@@ -53,11 +59,11 @@ int gates_open(struct gates *gates, const struct config *config, struct server *
 	*gates = (struct gates){ 0 };
 	if (config->rate_limit_enabled) {
 		r = open_limiters(gates, config);
-		server->limiters = gates->limiters;
+		server->limiters = r == 0 ? gates->limiters : NULL;
 	}
 	if (r == 0 && config->cors_origins.count) {
 		r = open_cors(gates, config);
-		server->cors = &gates->cors;
+		server->cors = r == 0 ? &gates->cors : NULL;
 	}
 	return r;
 }
