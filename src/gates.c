@@ -34,7 +34,7 @@ static int open_limiters(struct gates *gates, const struct config *config)
 		int r = limiter_init(&gates->limiters[i], &options[i]);
 
 		if (r < 0)
-			return err_wrap("%s: %s", settings[i], err_text());
+			return err_wrap("%s", settings[i]);
 	}
 	return 0;
 }
@@ -49,7 +49,7 @@ static int open_cors(struct gates *gates, const struct config *config)
 	};
 	int r = cors_init(&gates->cors, &cors);
 
-	return r < 0 ? err_wrap("CORS_ORIGINS: %s", err_text()) : 0;
+	return r < 0 ? err_wrap("CORS_ORIGINS") : 0;
 }
 
 int gates_open(struct gates *gates, const struct config *config, struct server *server)

@@ -150,7 +150,7 @@ static ssize_t read_chunked(struct req *req, char *at, size_t size)
 	}
 }
 
-ssize_t req_read(struct req *req, char *at, size_t size)
+static ssize_t read_some(struct req *req, char *at, size_t size)
 {
 	struct req_body *body = &req->body;
 	ssize_t got;
@@ -172,6 +172,17 @@ ssize_t req_read(struct req *req, char *at, size_t size)
 		body->failed = true;
 	else
 		body->received += (uint64_t)got;
+	return got;
+}
+
+ssize_t req_read(struct req *req, char *at, size_t size)
+{
+	bool failed_before = req->body.failed;
+	ssize_t got = read_some(req, at, size);
+
+	/* Whoever left, it was not us: to whoever works with the body it is one that is wrong. */
+	if (!failed_before && (got == -ERR_CLOSED || got == -ERR_IO))
+		return fail(ERR_INVALID, "the connection ended in the middle of the body");
 	return got;
 }
 
@@ -265,7 +276,7 @@ static int drain(struct req *req)
 
 	scope_open(&scope, sched_now() + DRAIN_TIME);
 	do {
-		got = req_read(req, scrap, sizeof(scrap));
+		got = read_some(req, scrap, sizeof(scrap));
 		dropped += got > 0 ? (size_t)got : 0;
 	} while (got > 0 && dropped < DRAIN_BYTES);
 	(void)scope_close(&scope);

@@ -39,8 +39,9 @@ struct hooks {
 	int (*authorize)(struct req *, struct str right);
 
 	/*
-	 * A request with an Idempotency-Key. 0: go on, and `finish` will hear of the answer; 1: it
-	 * was answered with what was kept; -ERR_CONFLICT while the first is in work,
+	 * A request with an Idempotency-Key. 0: go on, and `finish` will hear once what came of it:
+	 * 0, or the negative code of the handler or of the validation before it; 1: it was answered
+	 * with what was kept; -ERR_CONFLICT while the first is in work,
 	 * -ERR_IDEMPOTENCY for another request under the same key.
 	 */
 	int (*repeat_begin)(struct req *, struct str key);

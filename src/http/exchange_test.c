@@ -938,3 +938,34 @@ TEST_SLOW(exchange_torture_of_system_calls, 120)
 	torture_all(LOOPBACK_POLLED, false);
 }
 #endif
+/* What is cut off in the middle is the client's fault, not ours. */
+static void try_cut_bodies(struct loopback *net, void *arg)
+{
+	static const char *const rows[] = {
+		POST("/echo", "5", "hel"),
+		POST("/pieces/2", "5", ""),
+		CHUNKED("/echo", "5\r\nhel"),
+		CHUNKED("/echo", "5\r\nhello\r\n0\r\n"),
+		CHUNKED("/pieces/2", "5\r\nhello\r\n"),
+		POST("/nowhere", "5", "hel"),
+	};
+
+	(void)arg;
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct client *client = client_open(net);
+		struct response response;
+
+		EXPECT(client_send(client, str_from_c(rows[i])));
+		client_end(client);
+		response = client_response(client, false);
+		EXPECT_INT(response.status, i == LEN(rows) - 1 ? 404 : 400);
+		EXPECT_STR(response_header(&response, S("connection")), S("close"));
+		EXPECT(client_is_closed(client));
+		client_close(client);
+	}
+}
+
+TEST(exchange_cut_bodies)
+{
+	loopback_run_all(try_cut_bodies, NULL);
+}

@@ -129,8 +129,8 @@ bool req_from_operator(const struct req *req);
 struct str req_param(const struct req *req, struct str name);
 
 /* Reads at least 1 byte of the body, or its end (0). -ERR_SLOW_REQUEST, -ERR_TOO_LARGE,
- * -ERR_INVALID (bad chunks), -ERR_CLOSED, or what park says. Sends "100 Continue" at the first call
- * if the client waits. */
+ * -ERR_INVALID (bad chunks, a connection that ends in the middle), after any of these -ERR_CLOSED,
+ * or what park says. Sends "100 Continue" at the first call if the client waits. */
 ssize_t req_read(struct req *req, char *at, size_t size);
 
 /* The whole body, in the arena or where it arrived. The route's body_max bounds it. Errors of

@@ -64,8 +64,8 @@ static int add_route(struct router *router, const struct route *route)
 	int r = handler_check(route);
 
 	if (r < 0)
-		return err_wrap("route %s %s: %s", http_method_text(route->method).at,
-			route->path ? route->path : "", err_text());
+		return err_wrap("route %s %s", http_method_text(route->method).at,
+			route->path ? route->path : "");
 	r = router_add(router, route);
 	if (r < 0)
 		handler_release(route);
