@@ -48,7 +48,7 @@ static int check_origins(const struct cors_config *config, bool *ret_any)
 	bool any = false;
 
 	if (config->origins.count > CORS_ORIGINS_MAX)
-		return fail(ERR_INVALID, "CORS: more than %d origins", CORS_ORIGINS_MAX);
+		return fail(ERR_INVALID, "more than %d origins", CORS_ORIGINS_MAX);
 	for (size_t i = 0; i < config->origins.count; i++) {
 		struct str origin = config->origins.names[i];
 
@@ -56,14 +56,14 @@ static int check_origins(const struct cors_config *config, bool *ret_any)
 			any = true;
 		else if (!origin_good(origin))
 			return fail(ERR_INVALID,
-				"CORS: \"%.*s\" is no origin; one looks like https://app.example, "
+				"\"%.*s\" is no origin; one looks like https://app.example, "
 				"without path, slash or default port, in lower case",
 				STR_ARG(str_first(origin, 80)));
 	}
 	if (any && config->origins.count > 1)
-		return fail(ERR_INVALID, "CORS: * stands for all origins, so it stands alone");
+		return fail(ERR_INVALID, "* stands for all origins, so it stands alone");
 	if (any && config->credentials)
-		return fail(ERR_INVALID, "CORS: * and credentials exclude each other");
+		return fail(ERR_INVALID, "* and credentials exclude each other");
 
 	*ret_any = any;
 	return 0;
@@ -72,11 +72,11 @@ static int check_origins(const struct cors_config *config, bool *ret_any)
 static int append_list(struct buf *lines, struct str title, struct cors_list list)
 {
 	if (list.count > CORS_NAMES_MAX)
-		return fail(ERR_INVALID, "CORS: more than %d names in a list", CORS_NAMES_MAX);
+		return fail(ERR_INVALID, "more than %d names in a list", CORS_NAMES_MAX);
 	buf_append(lines, title);
 	for (size_t i = 0; i < list.count; i++) {
 		if (!chars_token(list.names[i]))
-			return fail(ERR_INVALID, "CORS: \"%.*s\" is no name of a method or header",
+			return fail(ERR_INVALID, "\"%.*s\" is no name of a method or header",
 				STR_ARG(str_first(list.names[i], 80)));
 		buf_append(lines, i ? S(",") : S(": "));
 		buf_append(lines, list.names[i]);

@@ -66,6 +66,7 @@ ptrdiff_t h1_head_scan(struct h1_scan *scan, struct str input, const struct h1_l
 	X(PATCH)                                                                                   \
 	X(DELETE)                                                                                  \
 	X(OPTIONS)                                                                                 \
+	X(QUERY)                                                                                   \
 	X(CONNECT)                                                                                 \
 	X(TRACE)
 

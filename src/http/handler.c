@@ -335,6 +335,7 @@ static int close_scope(struct req *req, int r)
 		return scope_close(&req->scope);
 
 	own = *err_last();
+	scope_cancel(&req->scope); /* nobody wants what the children still do */
 	child = scope_close(&req->scope);
 	if (r == -ERR_CANCELLED && child < 0)
 		return child;

@@ -448,7 +448,8 @@ int schema_input_end(struct schema_input *input)
 		return r;
 	if (decoder->report.found == 0)
 		return 0;
-	return fail(ERR_INVALID, "%zu problems in the input", decoder->report.found);
+	return fail(ERR_INVALID, "%zu problem%s in the input", decoder->report.found,
+		decoder->report.found == 1 ? "" : "s");
 }
 
 int schema_decode(const struct schema *schema, enum schema_mode mode, struct str json,
