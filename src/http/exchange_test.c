@@ -265,7 +265,7 @@ static void try_row(struct loopback *net, const struct row *row, bool faulty)
 	}
 	if (row->closes) {
 		if (!EXPECT(client_is_closed(client)))
-			show(row, &(struct response){ 0 });
+			show(row, &(struct response){ .head = S("more\n"), .body = S("") });
 	} else if (!faulty) {
 		struct response response;
 
