@@ -13,10 +13,6 @@ endif
 CLANG := $(findstring clang,$(CC))
 OUT   := build/$(FLAVOUR)$(if $(filter-out fuzz,$(FLAVOUR)),$(if $(CLANG),-clang))
 
-# Included before all else: gives what src/exports.list lists its ELF name, bh_x. (clang warns by
-# -Wpragmas of a static function or local variable of such a name, which keeps its own.)
-ELF_NAMES := $(OUT)/elf_names.h
-
 PACKAGES := openssl libargon2 libcrypt zlib libbrotlienc libpcre2-8
 
 # --- flags -------------------------------------------------------------------
@@ -25,7 +21,7 @@ CPPFLAGS := -D_GNU_SOURCE -Isrc -MMD -MP
 CFLAGS   := -std=gnu17 -g -fno-omit-frame-pointer -fvisibility=hidden -pthread \
             -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla \
             -Wpointer-arith -Wformat=2 -Wundef -Wno-missing-field-initializers -Wno-sign-compare \
-            $(if $(CLANG),-Wno-gnu-alignof-expression -Wno-pragmas)
+            $(if $(CLANG),-Wno-gnu-alignof-expression)
 HARDEN   := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE
 LDFLAGS  := -pthread -Wl,-z,now,-z,relro,-z,noexecstack
 LDLIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
@@ -43,13 +39,13 @@ FLAGS_coverage := -O0 -DBULKHEAD_DEBUG -DBULKHEAD_FAULTS -DBULKHEAD_COVERAGE --c
 ifeq ($(FLAGS_$(FLAVOUR)),)
 $(error FLAVOUR is one of release debug asan tsan fuzz coverage, not "$(FLAVOUR)")
 endif
-CFLAGS  += $(FLAGS_$(FLAVOUR)) -include $(ELF_NAMES)
+CFLAGS  += $(FLAGS_$(FLAVOUR))
 LDFLAGS += $(if $(filter fuzz,$(FLAVOUR)),,-pie)
 LDFLAGS += $(filter -fsanitize=address% -fsanitize=thread --coverage,$(FLAGS_$(FLAVOUR)))
 
 # --- what modules see --------------------------------------------------------
 
-# Their headers. What these declare is listed in src/exports.list and has ELF names of its own, bh_x.
+# Their headers. What these declare is listed in src/exports.list.
 API_HEADERS := \
 	base/arena.h base/buf.h base/check.h base/err.h base/list.h base/mem.h base/num.h base/str.h \
 	base/time_text.h base/utf8.h base/version.h \
@@ -63,7 +59,9 @@ API_HEADERS := \
 	observe/clock.h observe/log.h observe/metric.h observe/span.h observe/trace.h \
 	schema/format.h schema/problem.h schema/schema.h
 
-EXPORTS := '-Wl,--export-dynamic-symbol=bh_*'
+# For the linker: no program exports those names, and the server has each of them as bh_x, too.
+HIDDEN   := $(OUT)/hidden.ld
+EXPORTED := $(OUT)/exported.ld
 
 # What changes the layout of structs in those headers.
 API_FLAGS := $(filter -DBULKHEAD_DEBUG -fsanitize=address% -fsanitize=thread,$(FLAGS_$(FLAVOUR)))
@@ -98,14 +96,14 @@ BENCH_LIBS_schema_native := $(shell pkg-config --libs jansson 2>/dev/null)
 .SECONDARY:
 all: $(OUT)/bulkhead
 
-$(OUT)/bulkhead: $(MAIN_O) $(LIB_O) $(OUT)/sources
+$(OUT)/bulkhead: $(MAIN_O) $(LIB_O) $(HIDDEN) $(EXPORTED) $(OUT)/sources
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $(EXPORTS) -o $@ $(filter %.o,$^) $(LDLIBS)
+	@$(CC) $(LDFLAGS) '-Wl,--export-dynamic-symbol=bh_*' -o $@ $(filter %.o %.ld,$^) $(LDLIBS)
 
 tests: $(OUT)/unit
-$(OUT)/unit: $(TEST_O) $(LIB_O) $(OUT)/sources
+$(OUT)/unit: $(TEST_O) $(LIB_O) $(HIDDEN) $(OUT)/sources
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o %.ld,$^) $(LDLIBS)
 
 # New when the list of sources changed, so that what is removed leaves the program, too.
 $(OUT)/sources: always
@@ -113,18 +111,18 @@ $(OUT)/sources: always
 	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' >$@
 
 fuzzers: $(FUZZERS)
-$(OUT)/fuzz-%: $(OUT)/fuzz/%.o $(LIB_O)
+$(OUT)/fuzz-%: $(OUT)/fuzz/%.o $(LIB_O) $(HIDDEN)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
 
 benches: $(BENCHES)
-$(OUT)/bench-%: $(OUT)/benchmarks/%.o $(LIB_O)
+$(OUT)/bench-%: $(OUT)/benchmarks/%.o $(LIB_O) $(HIDDEN)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(BENCH_LIBS_$*)
 
 # Our library set up in a way that the program is not.
 servers: $(SERVERS)
-$(OUT)/server-%: $(OUT)/benchmarks/servers/%.o $(LIB_O)
+$(OUT)/server-%: $(OUT)/benchmarks/servers/%.o $(LIB_O) $(HIDDEN)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -134,7 +132,7 @@ $(OUT)/limit-%: $(OUT)/benchmarks/limit/%.o
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIMIT_LIBS_$*)
 
-$(OUT)/%.o: %.c Makefile $(ELF_NAMES)
+$(OUT)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC   $@"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
@@ -144,9 +142,13 @@ $(OUT)/%.o: %.S Makefile
 	@echo "  AS   $@"
 	@$(CC) $(CPPFLAGS) -g -c -o $@ $<
 
-$(ELF_NAMES): src/exports.list
+$(HIDDEN): src/exports.list Makefile
 	@mkdir -p $(@D)
-	@sed 's/.*/#pragma redefine_extname & bh_&/' $< >$@
+	@{ echo 'VERSION { { local:'; sed 's/$$/;/' $<; echo '}; }'; } >$@
+
+$(EXPORTED): src/exports.list Makefile
+	@mkdir -p $(@D)
+	@sed 's/.*/bh_& = &;/' $< >$@
 
 # The program, the headers for modules, and how to compile against them.
 install: all

@@ -3,7 +3,8 @@
  * setting MODULES, doc/modules.md). Both have the same rights and are written the same way:
  *
  *     static const struct route routes[] = {
- *             { HTTP_GET, "/hello", "Say hello", .run = hello, .place = ROUTE_PUBLIC },
+ *             { HTTP_GET, "/hello", "Say hello", .run = hello, .place = ROUTE_PUBLIC,
+ *               .need = RIGHT_PUBLIC },
  *     };
  *
  *     const struct module hello_module = {
