@@ -162,7 +162,9 @@ int module_open(struct str path, bool strict, struct module_file *ret)
 
 void module_close(struct module_file *file)
 {
-	if (file->handle && !BUILT_WITH_ASAN && !BUILT_WITH_TSAN)
+	const unsigned watched = MODULE_BUILD_ASAN | MODULE_BUILD_TSAN;
+
+	if (file->handle && !(MODULE_BUILD & watched))
 		(void)dlclose(file->handle);
 	*file = (struct module_file){ 0 };
 }
