@@ -325,10 +325,9 @@ static int dispatch(struct req *req, struct conn *conn)
 
 /* --- the account -------------------------------------------------------- */
 
-/* Methods and versions that we do not speak are the client's doing, though their codes are 5xx. */
 static enum log_level level_of(const struct req *req, int status)
 {
-	if (status >= 500 && status != 501 && status != 505)
+	if (status >= 500)
 		return LOG_ERROR;
 	if (status >= 400)
 		return LOG_WARN;
