@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "http/conn.h"
 #include "http/metrics.h"
+#include "http/module.h"
 #include "modules/hello/hello.h"
 #include "net/pipe.h"
 #include "observe/clock.h"
@@ -55,7 +56,12 @@ static const struct route routes[] = {
 		.idempotent = true, .body_max = 1000, .limit = ROUTE_LIMIT_AUTH },
 };
 
-static const struct module module = { "fuzz", routes, LEN(routes) };
+static const struct module module = {
+	MODULE_HEAD,
+	.name = "fuzz",
+	.routes = routes,
+	.route_count = LEN(routes),
+};
 
 static size_t begun, ended;
 
