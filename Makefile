@@ -13,11 +13,11 @@ endif
 CLANG := $(findstring clang,$(CC))
 OUT   := build/$(FLAVOUR)$(if $(filter-out fuzz,$(FLAVOUR)),$(if $(CLANG),-clang))
 
-PACKAGES := openssl libargon2 libcrypt zlib libbrotlienc libpcre2-8
+PACKAGES := openssl libargon2 libcrypt zlib libbrotlienc libpcre2-8 sqlite3 libpq
 
 # --- flags -------------------------------------------------------------------
 
-CPPFLAGS := -D_GNU_SOURCE -Isrc -MMD -MP
+CPPFLAGS := -D_GNU_SOURCE -Isrc $(shell pkg-config --cflags-only-I $(PACKAGES) 2>/dev/null) -MMD -MP
 CFLAGS   := -std=gnu17 -g -fno-omit-frame-pointer -fvisibility=hidden -pthread \
             -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla \
             -Wpointer-arith -Wformat=2 -Wundef -Wno-missing-field-initializers -Wno-sign-compare \
@@ -136,6 +136,10 @@ $(OUT)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC   $@"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# Migrations are part of the object that embeds them (MIGRATION_FILE).
+$(foreach sql,$(shell find src -name '*.sql'),$(eval \
+	$(patsubst %,$(OUT)/%.o,$(basename $(wildcard $(dir $(sql))*.c))): $(sql)))
 
 $(OUT)/%.o: %.S Makefile
 	@mkdir -p $(@D)

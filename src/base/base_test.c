@@ -271,6 +271,19 @@ TEST(err_chain)
 	EXPECT_STR(str_from_c(err_text()), S("level 9"));
 }
 
+TEST(err_blames_a_field)
+{
+	EXPECT_INT(fail_field(ERR_CONFLICT, "slug", "unique", "is taken"), -ERR_CONFLICT);
+	EXPECT_STR(str_from_c(err_text()), S("is taken"));
+	EXPECT_STR(str_from_c(err_last()->field), S("slug"));
+	EXPECT_STR(str_from_c(err_last()->rule), S("unique"));
+	(void)err_wrap("while saving");
+	EXPECT_STR(str_from_c(err_last()->field), S("slug"));
+	(void)fail(ERR_INVALID, "another");
+	EXPECT_INT(err_last()->field[0], 0);
+	EXPECT_INT(err_last()->rule[0], 0);
+}
+
 TEST(err_table)
 {
 	EXPECT_INT(err_info(-ERR_CONFLICT)->status, 409);

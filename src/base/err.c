@@ -51,6 +51,8 @@ int err_set(enum err_code code, const char *file, int line, const char *format, 
 
 	err->code = code;
 	err->depth = 1;
+	err->field[0] = 0;
+	err->rule[0] = 0;
 	err->frames[0] = frame;
 	return -(int)code;
 }
@@ -70,6 +72,15 @@ int err_add(const char *file, int line, const char *format, ...)
 	if (err->depth < ERR_FRAMES)
 		err->depth++;
 	err->frames[err->depth - 1] = frame;
+	return -(int)err->code;
+}
+
+int err_blame(const char *field, const char *rule)
+{
+	struct err *err = current();
+
+	(void)snprintf(err->field, sizeof(err->field), "%s", field);
+	(void)snprintf(err->rule, sizeof(err->rule), "%s", rule);
 	return -(int)err->code;
 }
 

@@ -64,7 +64,7 @@ struct err_info {
  */
 const struct err_info *err_info(int code);
 
-enum { ERR_FRAMES = 4, ERR_TEXT_MAX = 240 };
+enum { ERR_FRAMES = 4, ERR_TEXT_MAX = 240, ERR_FIELD_MAX = 64, ERR_RULE_MAX = 32 };
 
 /* One line of the chain. */
 struct err_frame {
@@ -77,6 +77,8 @@ struct err_frame {
 struct err {
 	enum err_code code;
 	unsigned depth; /* frames in use; deeper wraps than ERR_FRAMES replace the last one */
+	char field[ERR_FIELD_MAX]; /* the member of the input that is to blame; empty: none */
+	char rule[ERR_RULE_MAX];   /* the rule it breaks, for programs: "unique" */
 	struct err_frame frames[ERR_FRAMES];
 };
 
@@ -86,6 +88,10 @@ struct err {
  */
 #define fail(code, ...) err_set(code, __FILE__, __LINE__, __VA_ARGS__)
 
+/* The same, and says which member of the input breaks which rule: fail_field(ERR_CONFLICT, "slug",
+ * "unique", "is taken"). The text goes after the field's name. */
+#define fail_field(code, field, rule, ...) (fail(code, __VA_ARGS__), err_blame(field, rule))
+
 /* Adds a frame to the slot's chain and returns the slot's negative code: `return err_wrap("while
  * ...");` */
 #define err_wrap(...) err_add(__FILE__, __LINE__, __VA_ARGS__)
@@ -94,6 +100,10 @@ int err_set(enum err_code code, const char *file, int line, const char *format, 
 	PRINTF_LIKE(4, 5) __attribute__((cold));
 int err_add(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4)
 	__attribute__((cold));
+
+/* Names the member and the rule in the slot; longer ones are cut. Returns the slot's negative code.
+ */
+int err_blame(const char *field, const char *rule) __attribute__((cold));
 
 /* The slot in use. Never NULL; code is ERR_OK when nothing has failed yet. */
 const struct err *err_last(void);

@@ -85,6 +85,8 @@ HANDLER(get, gadget_ref, gadget_ref, 0)
 static int drop(struct req *req, const struct gadget_ref *in, struct nothing *out)
 {
 	(void)req, (void)out;
+	if (str_eq(in->id, S("taken")))
+		return fail_field(ERR_NOT_FOUND, "id", "gone", "was \"taken\"");
 	return str_eq(in->id, S("gone")) ? fail(ERR_NOT_FOUND, "there is no such gadget") : 0;
 }
 HANDLER(drop, gadget_ref, nothing, ROUTE_FAILS(NOT_FOUND))
@@ -437,7 +439,11 @@ TEST(handler_answers)
 		{ PLAIN("HEAD", "/refs/a?limit=0"), 400, "", .head = "content-type: " },
 		{ PLAIN("DELETE", "/refs/a"), 204, "" },
 		{ PLAIN("PATCH", "/refs/a"), 202, "", .head = "content-length: 0\r\n" },
-		{ PLAIN("DELETE", "/refs/gone"), 404, "~there is no such gadget" },
+		{ PLAIN("DELETE", "/refs/gone"), 404, "~there is no such gadget",
+			.lacks = "details" },
+		{ PLAIN("DELETE", "/refs/taken"), 404,
+			"~\"message\":\"id was \\\"taken\\\"\",\"details\":[{\"field\":\"id\","
+			"\"message\":\"was \\\"taken\\\"\",\"code\":\"gone\"}]}" },
 		{ PLAIN("GET", "/letters?count=1"), 200, "~\"data\":{\"all\":[\"abc\"]},\"req",
 			.lacks = "meta" },
 		{ PLAIN("GET", "/letters?count=2"), 200,

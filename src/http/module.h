@@ -24,12 +24,15 @@
 
 #include <stdint.h>
 
+struct server;
+struct statement;
+
 /*
  * The agreement between the program and modules that were compiled at another time. Raised when a
  * header for modules (API_HEADERS in the Makefile) changes a struct, a constant, or what a function
  * takes, gives or promises; not when something is added that older modules do not see.
  */
-#define MODULE_ABI 1
+#define MODULE_ABI 2
 
 #define MODULE_MAGIC UINT32_C(0x42684d6f)
 
@@ -64,6 +67,19 @@ struct module {
 
 	const struct route *routes;
 	size_t route_count;
+
+	/* What it keeps in the store: the text of its migrations (store/migration.h), and its
+	 * statements (store/statement.h). NULL: nothing. */
+	const char *migrations;
+	const struct statement *const *statements;
+	size_t statement_count;
+
+	/* Called once the store is open and its statements are registered, before anything is
+	 * served: for caches, listeners and hooks. -code with a sentence stops the start; what it
+	 * has opened until then is its own to close. NULL: nothing to do. */
+	int (*open)(struct server *server);
+	/* Called when nothing is served any more, only after an open that succeeded. */
+	void (*close)(struct server *server);
 };
 
 enum { MODULE_NAME_MAX = 32 };

@@ -4,6 +4,8 @@
 #include "http/security.h"
 #include "observe/clock.h"
 
+#include <stdio.h>
+
 enum {
 	ERROR_MAX = 64 * 1024, /* bytes of an error with its details */
 };
@@ -364,15 +366,36 @@ int reply_upgrade(
 
 /* --- errors ------------------------------------------------------------- */
 
+/* The one detail of an error that names a member of the input (fail_field). */
+static void write_blame(struct json_writer *json, const struct err *err)
+{
+	json_write_array(json);
+	json_write_object(json);
+	json_write_key(json, S("field"));
+	json_write_string(json, str_from_c(err->field));
+	json_write_key(json, S("message"));
+	json_write_string(json, str_from_c(err->frames[0].text));
+	json_write_key(json, S("code"));
+	json_write_string(json, str_from_c(err->rule));
+	json_write_object_end(json);
+	json_write_array_end(json);
+}
+
 /* What the caller may read of an error: of ours (5xx) nothing but the table's sentence. */
 static void write_error(struct req *req, struct json_writer *json, const struct err *err,
 	const struct err_info *info)
 {
 	bool show_causes = req->conn->home->server->show_causes;
+	bool blames = info->status < 500 && err->depth > 0 && err->field[0];
 	struct str message = info->text;
+	char text[ERR_FIELD_MAX + 1 + ERR_TEXT_MAX];
 
-	if (info->status < 500 && err->depth > 0)
+	if (blames && err->depth == 1) {
+		(void)snprintf(text, sizeof(text), "%s %s", err->field, err->frames[0].text);
+		message = str_from_c(text);
+	} else if (info->status < 500 && err->depth > 0) {
 		message = str_from_c(err->frames[err->depth - 1].text);
+	}
 
 	json_write_key(json, S("error"));
 	json_write_object(json);
@@ -383,6 +406,9 @@ static void write_error(struct req *req, struct json_writer *json, const struct 
 	if (info->status < 500 && req->problems.count) {
 		json_write_key(json, S("details"));
 		problems_write(&req->problems, json);
+	} else if (blames) {
+		json_write_key(json, S("details"));
+		write_blame(json, err);
 	}
 	if (info->status >= 500 && show_causes) {
 		json_write_key(json, S("causes"));

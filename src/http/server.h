@@ -57,6 +57,7 @@ enum server_limiter {
 
 struct module;
 struct server_worker;
+struct store;
 
 struct server {
 	struct server_limits limits;
@@ -66,6 +67,7 @@ struct server {
 	struct server_worker *workers;
 	size_t worker_count;
 	struct hooks hooks;            /* filled in by modules, before server_start */
+	struct store *store;           /* of the rows behind it; NULL: none. Not used here */
 	struct limiter *limiters;      /* SERVER_LIMITERS of them, the caller's; NULL: none */
 	const struct cors *cors;       /* the caller's; NULL: no other origin is let in */
 	struct peers peers;            /* connections by address */

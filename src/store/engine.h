@@ -1,0 +1,105 @@
+/*
+ * What the two engines do for the front (db.c): each has one of these. Internal to this folder.
+ */
+#ifndef STORE_ENGINE_H
+#define STORE_ENGINE_H
+
+#include "fiber/fiber.h"
+#include "store/db.h"
+#include "store/sql.h"
+
+struct engine;
+struct tx_after;
+
+/* Where the rows of an answer go. */
+struct tx_rows {
+	/* Room for the next row, zeroed; -ERR_TOO_LARGE and so on end the statement. */
+	int (*place)(struct tx_rows *, void **ret);
+
+	/* The row is filled in. 0: go on; 1: no more are wanted; negative: the statement fails. */
+	int (*taken)(struct tx_rows *);
+};
+
+/*
+ * One transaction, on the stack of the fiber that wants it. The front fills in the first part and
+ * calls ops->run; the engine calls tx_run_once for each attempt and answers after the commit.
+ */
+struct tx {
+	/* the front's */
+	struct store *store;
+	struct engine *engine;
+	struct arena *arena;
+	struct uuid home; /* the handle's tenant */
+	bool system;      /* a system handle */
+	bool read_only;
+	struct tx_options options;
+	int (*fn)(struct tx *, void *arg);
+	void *arg;
+	const struct tx_single *single; /* not NULL: a transaction of this statement and no fn */
+	uint64_t deadline_ns;           /* of the caller's scope; TIME_NEVER without one */
+
+	/* of the attempt under way; tx_begin_attempt sets them */
+	unsigned attempt;   /* 0 is the first */
+	int64_t now_us;     /* stays the same in all attempts */
+	struct uuid tenant; /* who rows are read and written as */
+	bool entered;       /* by tx_enter */
+	int failed;         /* the first error; every later call gives it again */
+	struct arena_mark mark;
+	struct link after; /* struct tx_after, in the arena */
+	size_t after_count;
+
+	/* the engine's */
+	void *session; /* the connection it runs on */
+};
+
+/* A transaction of one statement: what is sent, and where the answer goes. */
+struct tx_single {
+	const struct statement *statement;
+	const void *in;
+	struct tx_rows *rows; /* NULL: none wanted */
+	size_t *changed;      /* NULL: not wanted */
+};
+
+/* Prepares the next attempt: rewinds the arena, forgets what was to be done after the commit. The
+ * engine calls it before each run of the function. */
+void tx_begin_attempt(struct tx *tx);
+
+/*
+ * Runs the function (or the single statement) with the caller's rules: parking forbidden where
+ * there is a scheduler, an error of any statement remembered even when the function ignored it.
+ * The result decides: 0 commit, negative roll back.
+ */
+int tx_call(struct tx *tx);
+
+struct engine_ops {
+	/* Prepares and checks a statement whose plan is made; fills in what only the database
+	 * knows (sql_plan.columns and types). -ERR_INVALID with a sentence. At the start, not on a
+	 * fiber. */
+	int (*check)(struct engine *, const struct statement *);
+
+	/* Runs a transaction on the caller's fiber and returns when it is committed, or negative
+	 * when it is not; the error is in the fiber's slot. Repeats it as its rules say. */
+	int (*run)(struct engine *, struct tx *);
+
+	/*
+	 * For tx_call: one statement. Rows go to `rows` (NULL: none are wanted); `changed` (NULL:
+	 * not wanted) gets the rows that a change has touched. With neither the engine need not
+	 * wait for the answer.
+	 */
+	int (*step)(struct tx *, const struct statement *, const void *in, struct tx_rows *rows,
+		size_t *changed);
+
+	/* Changes tx->tenant, which the front has set already, in the database's eyes. */
+	int (*enter)(struct tx *);
+
+	/* Ends what is under way, closes all connections. No transaction may be waiting. */
+	void (*close)(struct engine *);
+};
+
+struct engine {
+	enum engine_kind kind;
+	const struct engine_ops *ops;
+	struct store *store;
+};
+
+#endif

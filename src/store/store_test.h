@@ -1,0 +1,58 @@
+/*
+ * Tests that run on both engines from one source:
+ *
+ *     STORE_TEST(note_is_renamed)
+ *     {
+ *             struct db db = store_test_tenant(test, 1);
+ *             ...
+ *     }
+ *
+ * The body runs in a fiber of a worker, once with a new SQLite file and once with a new database of
+ * a real PostgreSQL; both are thrown away afterwards. A test that is for one engine only asks
+ * store_is_sqlite, and says so with test_skip.
+ */
+#ifndef STORE_STORE_TEST_H
+#define STORE_STORE_TEST_H
+
+#include "base/test.h"
+#include "loop/worker.h"
+#include "store/store.h"
+
+struct store_test {
+	struct store *store;
+	struct store_options options; /* what it was opened with */
+	struct arena arena;
+	struct worker *worker;
+};
+
+/* What is set up: migrations (texts of x.sql, by module name) and statements. Ends with a NULL
+ * name. */
+struct store_test_module {
+	const char *name;
+	const char *migrations;
+	const struct statement *const *statements;
+	size_t count;
+};
+
+void store_test_run(enum engine_kind engine, const struct store_test_module *modules,
+	const struct store_options *options, void (*body)(struct store_test *));
+
+#define STORE_TEST_WITH(name_, modules_, options_)                                                 \
+	static void store_test_##name_(struct store_test *test);                                   \
+	TEST(name_##_sqlite)                                                                       \
+	{                                                                                          \
+		store_test_run(ENGINE_SQLITE, modules_, options_, store_test_##name_);             \
+	}                                                                                          \
+	TEST(name_##_postgres)                                                                     \
+	{                                                                                          \
+		store_test_run(ENGINE_POSTGRES, modules_, options_, store_test_##name_);           \
+	}                                                                                          \
+	static void store_test_##name_(struct store_test *test)
+
+/* A handle of tenant 1, 2, ...: fixed ids. */
+struct db store_test_tenant(struct store_test *test, unsigned number);
+
+/* URL of a new database of the test server; the owner's when `owner`. Valid until the test ends. */
+struct str store_test_postgres(bool owner);
+
+#endif
