@@ -5,6 +5,7 @@
 #define STORE_ENGINE_H
 
 #include "fiber/fiber.h"
+#include "schema/row.h"
 #include "store/db.h"
 #include "store/sql.h"
 
@@ -92,9 +93,48 @@ struct engine_ops {
 	/* Changes tx->tenant, which the front has set already, in the database's eyes. */
 	int (*enter)(struct tx *);
 
+	/* The tables with a column tenant_id, by their plain names, those that refer to others
+	 * first: the order in which rows can be deleted. In the arena. */
+	int (*tenant_tables)(struct engine *, struct arena *, struct str **ret, size_t *ret_count);
+
+	/* Makes the engine run transactions; after all checks. */
+	int (*start)(struct engine *);
+
 	/* Ends what is under way, closes all connections. No transaction may be waiting. */
 	void (*close)(struct engine *);
 };
+
+/* --- what both need --------------------------------------------------------------- */
+
+enum constraint {
+	CONSTRAINT_UNIQUE,
+	CONSTRAINT_REFERENCE,
+	CONSTRAINT_REFERENCED,
+	CONSTRAINT_CHECK,
+	CONSTRAINT_REQUIRED
+};
+
+/*
+ * Fails as store/db.h promises for a violated constraint. `column` is the one to blame (of a unique
+ * index the last; the name of the member on the wire is found by the statement's tables), or the
+ * name of the constraint when the column is not known.
+ */
+int fail_constraint(enum constraint kind, const struct statement *statement, struct str column);
+
+/* The plan of a registered statement. */
+static inline const struct sql_plan *statement_plan(
+	const struct statement *statement, enum engine_kind engine)
+{
+	return statement->slot->plan[engine];
+}
+
+/* The highest number that a statement of this process has got so far. */
+size_t statement_numbers(void);
+
+/* The value of a parameter of the plan, by the rules of statement.h: the member of `in`, the tenant
+ * of the transaction or its time. JSON is made in the arena. */
+int tx_param(struct tx *tx, const struct statement *statement, const struct sql_plan *plan,
+	size_t param, const void *in, struct row_value *ret);
 
 struct engine {
 	enum engine_kind kind;
