@@ -140,6 +140,10 @@ static int place(struct router *router, struct router_entry *entry, struct route
 		if (name.at && entry->param_count == ROUTE_PARAMS_MAX)
 			return fail(ERR_INVALID, "route %.*s: more than %d parameters",
 				STR_ARG(entry->title), ROUTE_PARAMS_MAX);
+		for (size_t i = 0; name.at && i < entry->param_count; i++)
+			if (str_eq(entry->param_names[i], name))
+				return fail(ERR_INVALID, "route %.*s: {%.*s} is there twice",
+					STR_ARG(entry->title), STR_ARG(name));
 		if (name.at)
 			entry->param_names[entry->param_count++] = name;
 
