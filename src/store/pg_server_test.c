@@ -153,6 +153,7 @@ static unsigned long long birth_of(pid_t pid)
 static void start_shared(struct pg_server *server)
 {
 	const char *base = getenv("TMPDIR");
+	char ready_path[PG_FOLDER_MAX + 16], runner[16];
 	pid_t parent = getppid();
 	int lock, len;
 
