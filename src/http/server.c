@@ -269,6 +269,8 @@ int server_start(struct server *server, size_t workers)
 	if (!server->workers)
 		return -ERR_NO_MEMORY;
 
+	atomic_store(&server->ended, false);
+	atomic_store(&server->draining, false);
 	server->trust.trusted = is_proxy;
 	server->trust.arg = server;
 	peers_init(&server->peers);

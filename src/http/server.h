@@ -98,7 +98,8 @@ int server_adopt(struct server *server, int fd, struct tls_server *tls, enum rou
 /* Adds a module's routes to the ports they belong to. Errors of router_add. */
 int server_add(struct server *server, const struct module *module);
 
-/* Starts `workers` threads that serve all sites, and sets `ready`. Undoes itself on failure. */
+/* Starts `workers` threads that serve all sites, and sets `ready`. Undoes itself on failure. Also
+ * after server_pause and server_stop, which leave the listeners open. */
 int server_start(struct server *server, size_t workers);
 
 /* Takes what is in the backlog, closes the listeners and the idle connections, and lets every
