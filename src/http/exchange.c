@@ -167,6 +167,8 @@ static void begin(struct req *req, struct conn *conn)
 	req->verdict_count = 0;
 	req->problems.count = 0;
 	req->in = NULL;
+	req->out = NULL;
+	req->data = str_of(NULL, 0);
 	req->repeating = false;
 	req->next_cursor = str_of(NULL, 0);
 	req->close = false;
