@@ -169,7 +169,8 @@ static void begin(struct req *req, struct conn *conn)
 	req->in = NULL;
 	req->out = NULL;
 	req->data = str_of(NULL, 0);
-	req->repeating = false;
+	req->repeating = req->replayed = false;
+	req->repeat = NULL;
 	req->next_cursor = str_of(NULL, 0);
 	req->close = false;
 	conn->requests++;

@@ -361,27 +361,28 @@ int reply_data(struct req *req, int status, struct str data)
 	return data.len ? answer_with(req, status, data) : reply_empty(req, status);
 }
 
-static int answer_version(struct req *req)
+bool req_version(const struct req *req, int64_t *ret)
 {
 	const struct route *route = req->entry->route;
-	int64_t version;
 
-	if (!route->versioned || !route->out)
-		return 0;
-	memcpy(&version, (const char *)req->out + version_of(route->out)->offset, sizeof(version));
-	return reply_etag(req, version);
+	if (!route->versioned || !req->out)
+		return false;
+	memcpy(ret, (const char *)req->out + version_of(route->out)->offset, sizeof(*ret));
+	return true;
 }
 
 static int answer(struct req *req)
 {
-	int status = req_success(req), r;
+	int status = req_success(req), r = 0;
+	int64_t version;
 
 	if (req->reply.status) { /* the handler wanted to answer by itself */
 		if (req->entry->route->idempotent)
 			return fail(ERR_INTERNAL, "an idempotent route answers with its output");
 		return 0;
 	}
-	r = answer_version(req);
+	if (req_version(req, &version))
+		r = reply_etag(req, version);
 	if (r < 0 || req->reply.status)
 		return r;
 	return req->out ? answer_with(req, status, req->data) : reply_empty(req, status);
@@ -415,6 +416,8 @@ static int call(struct req *req)
 			return -(int)err_last()->code;
 	}
 	r = route->handler->call(req, req->in ? req->in : &none, req->out ? req->out : &none);
+	if (req->replayed)
+		return 0;
 	return r < 0 ? r : answer(req);
 }
 

@@ -104,6 +104,8 @@ struct req {
 	struct str data;  /* `out` as JSON, when it was made before the answer; .at is NULL else */
 	struct idempotency_key repeat_key;
 	bool repeating;         /* the hook wants to hear of the answer */
+	bool replayed;          /* answered with what was kept, whatever the handler says */
+	void *repeat;           /* what the hook keeps of this request */
 	struct str next_cursor; /* of a list: goes into meta */
 
 	/* what goes in and out: http/body.c and http/reply.c */
@@ -156,6 +158,9 @@ int reply_empty(struct req *req, int status);
 
 /* The status that the route's line promises for success. */
 int req_success(const struct req *req);
+
+/* The version of the handler's output, which is its ETag; false when the route has none. */
+bool req_version(const struct req *req, int64_t *ret);
 
 /* The JSON of the handler's output, as the caller will get it; made in the arena. For who keeps
  * answers. CHECK fails for a route without `out`. -ERR_INTERNAL when it is larger than an answer
