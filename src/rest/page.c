@@ -39,23 +39,49 @@ static int read_start(const char *text, enum row_kind kind, struct row_value *re
 	return 0;
 }
 
+static int start_values(const struct page_order *order, const enum row_kind *kinds, size_t count,
+	struct row_value *ret)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = read_start(order->start[i], kinds[i], &ret[i]);
+	return r;
+}
+
+/* No row has a key without a value, nor one that its column cannot hold. */
+static int store_values(struct req *req, const struct page_order *order,
+	const struct row_value *values, size_t count, void *query)
+{
+	const struct schema *in = order->list->in;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t column = column_of(in, order->after[i]);
+		int r = values[i].kind == ROW_NULL
+				? -ERR_INTERNAL
+				: row_set(in, column, &values[i], &req->arena, query);
+
+		if (r < 0)
+			return r == -ERR_INTERNAL ? cursor_invalid() : r;
+	}
+	return 0;
+}
+
 int page_begin(struct req *req, const struct page_order *order, struct str cursor, void *query)
 {
 	const struct schema *in = order->list->in;
 	struct row_value values[PAGE_KEYS_MAX];
 	enum row_kind kinds[PAGE_KEYS_MAX];
 	size_t count = key_count(order);
-	int r = 0;
+	int r;
 
 	for (size_t i = 0; i < count; i++)
 		kinds[i] = row_kind(in, column_of(in, order->after[i]));
 	if (cursor.len)
 		r = cursor_read_values(&req->arena, order->name, kinds, count, cursor, values);
-	for (size_t i = 0; i < count && !cursor.len && r == 0; i++)
-		r = read_start(order->start[i], kinds[i], &values[i]);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = row_set(in, column_of(in, order->after[i]), &values[i], &req->arena, query);
-	return r;
+	else
+		r = start_values(order, kinds, count, values);
+	return r < 0 ? r : store_values(req, order, values, count, query);
 }
 
 int page_end(struct req *req, const struct page_order *order, int64_t limit, const void *rows,
