@@ -101,8 +101,7 @@ static int check_if_match(const struct req *req, struct str tag)
 
 	if (listed < 0)
 		return listed;
-	return listed || !there ? 0
-				: fail(ERR_PRECONDITION, "it is at version %.*s", STR_ARG(tag));
+	return listed || !there ? 0 : fail(ERR_PRECONDITION, "it is at version %.*s", STR_ARG(tag));
 }
 
 int req_if_match(const struct req *req, int64_t version)

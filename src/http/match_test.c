@@ -36,7 +36,8 @@ TEST(etag_listed)
 		{ "\"8\",\"7\",W/\"9\"", 1, 1 },
 		{ ",, \"7\" ,,", 1, 1 },
 		{ "\"a,b\", \"7\"", 1, 1 },
-		{ "\"a,\\\"7\"", -ERR_INVALID, -ERR_INVALID }, /* a backslash escapes nothing here */
+		{ "\"a,\\\"7\"", -ERR_INVALID,
+			-ERR_INVALID }, /* a backslash escapes nothing here */
 		{ "\"\xc3\xa4\", W/\"7\"", 0, 1 },
 		{ "\"7\", x", -ERR_INVALID, -ERR_INVALID }, /* also behind one that fits */
 		{ "7", -ERR_INVALID, -ERR_INVALID },

@@ -9,8 +9,7 @@ struct db req_db(struct req *req)
 	struct store *store = req_server(req)->store;
 	struct uuid tenant;
 
-	if (!store || req->caller.kind == CALLER_NOBODY ||
-		!uuid_parse(req->caller.tenant, &tenant))
+	if (!store || req->caller.kind == CALLER_NOBODY || !uuid_parse(req->caller.tenant, &tenant))
 		return (struct db){ 0 };
 	return db_of(store, &tenant, &req->arena);
 }

@@ -89,8 +89,7 @@ static int answer_again(struct req *req, const struct kept *kept)
 int kept_replay(struct req *req, const struct repeat *repeat)
 {
 	struct kept kept = { .key_hash = str_of(repeat->key_text, sizeof(repeat->key_text)) };
-	struct str fingerprint =
-		str_of(repeat->fingerprint_text, sizeof(repeat->fingerprint_text));
+	struct str fingerprint = str_of(repeat->fingerprint_text, sizeof(repeat->fingerprint_text));
 	int r = db_one(&repeat->db, &kept_get, &kept, &kept);
 
 	if (r == -ERR_NOT_FOUND)

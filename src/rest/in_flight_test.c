@@ -53,7 +53,8 @@ TEST(in_flight_is_bounded)
 	EXPECT_INT(in_flight_enter(&one, key), 0);
 }
 
-/* Keys whose homes crowd around the end of the table, so that runs wrap and gaps close across it. */
+/* Keys whose homes crowd around the end of the table, so that runs wrap and gaps close across it.
+ */
 TEST(in_flight_agrees_with_a_model)
 {
 	enum { KEYS = 64, HOMES = 8, STEPS = 20000 };

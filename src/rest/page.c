@@ -32,8 +32,7 @@ static int read_start(const char *text, enum row_kind kind, struct row_value *re
 		*ret = (struct row_value){ ROW_TEXT, .text = str_from_c(text) };
 		return 0;
 	}
-	if ((kind != ROW_INTEGER && kind != ROW_TIME) ||
-		!num_parse_i64(str_from_c(text), &number))
+	if ((kind != ROW_INTEGER && kind != ROW_TIME) || !num_parse_i64(str_from_c(text), &number))
 		return fail(ERR_INTERNAL, "a page cannot start at \"%s\"", text);
 	*ret = (struct row_value){ kind, .integer = number };
 	return 0;
