@@ -105,8 +105,8 @@ static void make_table(struct table *table, struct str name, bool sqlite)
 			STR_ARG(name));
 	else
 		(void)snprintf(table->delete_text, sizeof(table->delete_text),
-			"DELETE FROM main.%.*s WHERE tenant_id = :tenant AND ctid IN (SELECT ctid "
-			"FROM %.*s WHERE tenant_id = :tenant LIMIT :room)",
+			"DELETE FROM main.%.*s WHERE tenant_id = :tenant AND ctid = ANY (ARRAY("
+			"SELECT ctid FROM %.*s WHERE tenant_id = :tenant LIMIT :room))",
 			STR_ARG(name), STR_ARG(name));
 
 	table->delete = made(table->delete_name, table->delete_text, &table->delete_slot);

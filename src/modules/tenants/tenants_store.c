@@ -63,7 +63,7 @@ const struct statement tenant_by_id = STATEMENT("tenant_by_id",
 
 const struct statement tenant_list = STATEMENT("tenant_list",
 	.sql = "SELECT " COLUMNS " FROM main.tenant WHERE tenant_id < :after_id "
-	       "AND (:status IS NULL OR status = :status) AND (:tier IS NULL OR tier = :tier) "
+	       "AND (status = :status OR :status IS NULL) AND (tier = :tier OR :tier IS NULL) "
 	       "ORDER BY tenant_id DESC LIMIT :limit + 1",
 	.in = &tenant_search_schema, .out = &tenant_schema, .flags = STATEMENT_SYSTEM);
 
