@@ -78,6 +78,7 @@ struct sql_plan {
 	enum sql_verb verb;
 	bool system;
 	struct str target; /* the table that is written, without main.; empty for SQL_READ */
+	struct str alias;  /* what the target's columns are called with; `target` without one */
 	/* all tables it names, the target included, without main., each once. A tenant statement
 	 * may run only when each of them is a table of tenants: the text cannot tell. */
 	struct str *tables;

@@ -840,22 +840,22 @@ static int parse_query(struct parser *p, size_t tenant_at) /* NOLINT(misc-no-rec
 
 /* --- changes ---------------------------------------------------------------------- */
 
-/* main.x [AS y]; what its columns are called with goes to `ret`. */
-static int parse_target(struct parser *p, struct str *ret)
+/* main.x [AS y] */
+static int parse_target(struct parser *p)
 {
-	struct str name;
+	struct sql_shape *shape = p->shape;
 	int r;
 
 	if (!sql_is_sign(peek(p, 1), '.') || (!p->text->system && p->at != p->main))
 		return REFUSE(p, "the table that is written must be named main.x, not %.*s",
 			STR_ARG(next_text(p)));
-	r = parse_main_table(p, &name);
+	r = parse_main_table(p, &shape->target);
 	if (r < 0)
 		return r;
-	p->shape->target = *ret = name;
+	shape->alias = shape->target;
 	if (accept_word(p, "AS"))
-		r = take_table_name(p, ret);
-	return r < 0 ? r : add_name(p, &p->declared, *ret);
+		r = take_table_name(p, &shape->alias);
+	return r < 0 ? r : add_name(p, &p->declared, shape->alias);
 }
 
 static bool is_tenant_id(struct str name)
@@ -904,9 +904,10 @@ static int parse_returning(struct parser *p)
 	return r;
 }
 
-/* The end of UPDATE and DELETE; `table` is what the target is called. */
-static int parse_where_returning(struct parser *p, struct str table)
+/* The end of UPDATE and DELETE. */
+static int parse_where_returning(struct parser *p)
 {
+	struct str table = p->shape->alias;
 	struct sql_span condition = { peek(p, 0), 0 };
 	int r = 0;
 
@@ -927,35 +928,33 @@ static int parse_where_returning(struct parser *p, struct str table)
 
 static int parse_update(struct parser *p)
 {
-	struct str table;
 	int r;
 
 	p->shape->verb = SQL_UPDATE;
 	if (at_word(p, "OR"))
 		return REFUSE(p, "UPDATE OR ... is not allowed");
-	r = parse_target(p, &table);
+	r = parse_target(p);
 	if (r == 0)
 		r = expect_word(p, "SET");
 	if (r == 0)
 		r = parse_assignments(p);
 	if (r == 0 && accept_word(p, "FROM"))
 		r = parse_from(p);
-	return r < 0 ? r : parse_where_returning(p, table);
+	return r < 0 ? r : parse_where_returning(p);
 }
 
 static int parse_delete(struct parser *p)
 {
-	struct str table;
 	int r;
 
 	p->shape->verb = SQL_DELETE;
 	r = expect_word(p, "FROM");
 	if (r == 0)
-		r = parse_target(p, &table);
+		r = parse_target(p);
 	if (r == 0 && is_postgres(p) && accept_word(p, "USING"))
 		r = parse_from(p);
 	if (r == 0)
-		r = parse_where_returning(p, table);
+		r = parse_where_returning(p);
 	if (r == 0 && !is_postgres(p) && accept_word(p, "LIMIT"))
 		r = parse_expression(p);
 	return r;
@@ -1039,7 +1038,6 @@ static int parse_conflict(struct parser *p)
 static int parse_insert(struct parser *p)
 {
 	size_t tenant_at = ANY_PLACE;
-	struct str table;
 	int r;
 
 	p->shape->verb = SQL_INSERT;
@@ -1047,7 +1045,7 @@ static int parse_insert(struct parser *p)
 		return REFUSE(p, "INSERT OR ... is not allowed; write INSERT ... ON CONFLICT");
 	r = expect_word(p, "INTO");
 	if (r == 0)
-		r = parse_target(p, &table);
+		r = parse_target(p);
 	if (r == 0)
 		r = parse_columns(p, &tenant_at);
 	if (r == 0)

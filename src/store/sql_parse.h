@@ -33,6 +33,7 @@ struct sql_text {
 struct sql_shape {
 	enum sql_verb verb;
 	struct str target;       /* empty for SQL_READ */
+	struct str alias;        /* of the target, or its name */
 	struct sql_names tables; /* all it names, without the schema; the target, too */
 };
 

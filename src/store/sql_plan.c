@@ -237,9 +237,10 @@ static int fill_plan(struct maker *maker)
 	plan->table_count = maker->shape.tables.count;
 	plan->param_count = maker->param_count;
 	plan->target = arena_str(&plan->arena, maker->shape.target);
+	plan->alias = arena_str(&plan->arena, maker->shape.alias);
 	plan->tables = arena_alloc(&plan->arena, tables);
 	plan->params = arena_alloc(&plan->arena, params);
-	if (!plan->target.at || !plan->tables || !plan->params)
+	if (!plan->target.at || !plan->alias.at || !plan->tables || !plan->params)
 		return -(int)err_last()->code;
 
 	memcpy(plan->params, maker->params, params);
