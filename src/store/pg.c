@@ -309,9 +309,9 @@ static void close_engine(struct engine *engine)
 
 static const struct engine_ops pg_ops = {
 	.check = check,
-	.run = pg_run,
-	.step = pg_step,
-	.enter = pg_enter,
+	.run = pg_tx_run,
+	.step = pg_tx_step,
+	.enter = pg_tx_enter,
 	.tenant_tables = tenant_tables,
 	.start = start,
 	.close = close_engine,

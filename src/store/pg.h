@@ -85,9 +85,9 @@ struct pg_engine {
 };
 
 /* engine_ops.run, step and enter (pg_tx.c). */
-int pg_run(struct engine *engine, struct tx *tx);
-int pg_step(struct tx *tx, const struct statement *statement, const void *in, struct tx_rows *rows,
-	size_t *changed);
-int pg_enter(struct tx *tx);
+int pg_tx_run(struct engine *engine, struct tx *tx);
+int pg_tx_step(struct tx *tx, const struct statement *statement, const void *in,
+	struct tx_rows *rows, size_t *changed);
+int pg_tx_enter(struct tx *tx);
 
 #endif

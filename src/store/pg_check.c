@@ -238,6 +238,22 @@ static int describe(
 	return r;
 }
 
+/* What the text could not tell: tables without a tenant are for system statements. */
+static int check_tables(const struct pg_catalog *catalog, const struct statement *statement,
+	const struct sql_plan *plan)
+{
+	for (size_t i = 0; i < plan->table_count && !plan->system; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < catalog->tenant_table_count && !known; k++)
+			known = str_eq(plan->tables[i], catalog->tenant_tables[k]);
+		if (!known)
+			return fail(ERR_INVALID, "%s: %.*s is no table of tenants", statement->name,
+				STR_ARG(plan->tables[i]));
+	}
+	return 0;
+}
+
 int pg_check_statement(
 	PGconn *pg, const struct pg_catalog *catalog, const struct statement *statement)
 {
@@ -245,7 +261,9 @@ int pg_check_statement(
 	PGresult *described = NULL;
 	int r;
 
-	(void)catalog;
+	r = check_tables(catalog, statement, plan);
+	if (r < 0)
+		return r;
 	if (PQpipelineStatus(pg) == PQ_PIPELINE_OFF && !PQenterPipelineMode(pg))
 		return fail(ERR_IO, "libpq refuses pipeline mode");
 	r = describe(pg, statement, plan, &described);

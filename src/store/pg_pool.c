@@ -347,6 +347,13 @@ static struct link *pop_locked(struct pg_pool *pool, struct link *list)
 	return link;
 }
 
+/* A place whose pool has gone goes when nothing refers to it any more. */
+static void free_place(struct pg_place *place)
+{
+	if (!place->kept && !place->rung)
+		mem_free(place, sizeof(*place));
+}
+
 /* On the worker: whatever concerns it. */
 static void look(struct message *message)
 {
@@ -385,13 +392,6 @@ static void clear_place(struct pg_place *place)
 			connection->home = NULL;
 		}
 	unlock(pool);
-}
-
-/* A place whose pool has gone goes when nothing refers to it any more. */
-static void free_place(struct pg_place *place)
-{
-	if (!place->kept && !place->rung)
-		mem_free(place, sizeof(*place));
 }
 
 static int keeper(void *arg)
@@ -714,7 +714,7 @@ static int take_any(struct pg_pool *pool, struct pg_place *place, struct pg_conn
 int pg_pool_take(struct pg_pool *pool, struct pg_connection **ret)
 {
 	struct pg_place *place = place_of(pool);
-	struct pg_connection *connection;
+	struct pg_connection *connection = NULL;
 
 	if (!place)
 		return -ERR_NO_MEMORY;

@@ -9,8 +9,9 @@
  */
 #include "store/pg.h"
 
+#include "base/num.h"
 #include "crypto/random.h"
-#include "observe/clock.h"
+#include "observe/log.h"
 
 /* How long a commit is waited for when its caller's time is over. */
 #define GRACE (10 * SECOND)
@@ -166,8 +167,9 @@ static int read_rows(
 static int read_count(const struct pg_expected *expected, const PGresult *result)
 {
 	const struct sql_plan *plan = statement_plan(expected->statement, ENGINE_POSTGRES);
-	size_t changed = (size_t)strtoull(PQcmdTuples((PGresult *)result), NULL, 10);
+	uint64_t changed = 0;
 
+	(void)num_parse_u64(str_from_c(PQcmdTuples((PGresult *)result)), &changed);
 	if (expected->changed)
 		*expected->changed = changed;
 	return plan->verb == SQL_READ ? 0 : statement_expects(expected->statement, changed);
@@ -383,8 +385,8 @@ static int make_room(struct pg_session *session)
 	return r < 0 ? r : receive(session);
 }
 
-int pg_step(struct tx *tx, const struct statement *statement, const void *in, struct tx_rows *rows,
-	size_t *changed)
+int pg_tx_step(struct tx *tx, const struct statement *statement, const void *in,
+	struct tx_rows *rows, size_t *changed)
 {
 	struct pg_session *session = tx->session;
 	bool whole = ends_itself(tx);
@@ -407,7 +409,7 @@ int pg_step(struct tx *tx, const struct statement *statement, const void *in, st
 	return whole || rows || changed ? receive(session) : 0;
 }
 
-int pg_enter(struct tx *tx)
+int pg_tx_enter(struct tx *tx)
 {
 	struct pg_session *session = tx->session;
 	const struct pg_engine *engine = session->engine;
@@ -571,7 +573,7 @@ static int judge(const struct pg_session *session, struct runs *runs, int r)
 	}
 }
 
-int pg_run(struct engine *engine, struct tx *tx)
+int pg_tx_run(struct engine *engine, struct tx *tx)
 {
 	struct pg_engine *pg = CONTAINER_OF(engine, struct pg_engine, engine);
 	struct runs runs = { 0 };

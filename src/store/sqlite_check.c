@@ -48,26 +48,26 @@ static int match_columns(
 	return r;
 }
 
-/* --- the query plan ------------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------------------- */
 
-/* The other name of the target: "UPDATE main.note AS n", "DELETE FROM main.note n". Empty: none. */
-static struct str alias_of(const struct sql_plan *plan)
+/* A tenant statement names tables of tenants only. The authorizer has seen to that as well; here is
+ * what the plan knows. */
+static int check_tables(struct sqlite_connection *connection, const struct statement *statement)
 {
-	struct sql_scan scan = { .rest = plan->text, .engine = ENGINE_SQLITE };
-	struct sql_token token = { 0 };
+	const struct sql_plan *plan = statement_plan(statement, ENGINE_SQLITE);
 
-	while (sql_next(&scan, &token) == 0 && token.kind != SQL_END)
-		if (sql_names(&token, "main"))
-			break;
-	if (token.kind == SQL_END || sql_next(&scan, &token) < 0 || sql_next(&scan, &token) < 0 ||
-		sql_next(&scan, &token) < 0)
-		return str_of(NULL, 0);
-	if (sql_is(&token, "AS") && sql_next(&scan, &token) < 0)
-		return str_of(NULL, 0);
-	if (token.kind != SQL_WORD && token.kind != SQL_QUOTED)
-		return str_of(NULL, 0);
-	return sql_is(&token, "SET") || sql_is(&token, "WHERE") ? str_of(NULL, 0) : token.body;
+	for (size_t i = 0; i < plan->table_count; i++) {
+		const struct sqlite_table *table =
+			sqlite_schema_find(&connection->database->schema, plan->tables[i]);
+
+		if (!table || (!plan->system && !table->tenant))
+			return fail(ERR_INVALID, "%s: %.*s is no table%s", statement->name,
+				STR_ARG(plan->tables[i]), plan->system ? "" : " of tenants");
+	}
+	return 0;
 }
+
+/* --- the query plan ------------------------------------------------------------------- */
 
 /*
  * A line of EXPLAIN QUERY PLAN: "SEARCH main.note USING INDEX x (tenant_id=? AND id=?)". Views are
@@ -92,7 +92,6 @@ static int check_query_plan(struct sqlite_connection *connection, const struct s
 {
 	static const char explain[] = "EXPLAIN QUERY PLAN ";
 	const struct sql_plan *plan = statement_plan(statement, ENGINE_SQLITE);
-	struct str alias = plan->target.len ? alias_of(plan) : str_of(NULL, 0);
 	sqlite3_stmt *stmt = NULL;
 	struct buf sql;
 	int code = SQLITE_NOMEM, r = 0;
@@ -109,7 +108,7 @@ static int check_query_plan(struct sqlite_connection *connection, const struct s
 	while (code == SQLITE_OK || code == SQLITE_ROW) {
 		code = sqlite3_step(stmt);
 		if (code == SQLITE_ROW)
-			r = check_line(statement, alias,
+			r = check_line(statement, plan->alias,
 				str_from_c((const char *)sqlite3_column_text(stmt, 3)));
 		if (r < 0)
 			break;
@@ -137,11 +136,10 @@ int sqlite_check(struct sqlite_connection *connection, const struct statement *s
 	if (plan->verb == SQL_READ && !sqlite3_stmt_readonly(stmt))
 		return fail(ERR_INVALID, "%s: it changes rows but does not begin like that",
 			statement->name);
-	if (plan->target.len && !sqlite_schema_find(&connection->database->schema, plan->target))
-		return fail(ERR_INVALID, "%s: there is no table %.*s", statement->name,
-			STR_ARG(plan->target));
 
-	r = match_columns(statement, plan, stmt);
+	r = check_tables(connection, statement);
+	if (r == 0)
+		r = match_columns(statement, plan, stmt);
 	if (r == 0 && !plan->system)
 		r = check_query_plan(connection, statement);
 	return r;
