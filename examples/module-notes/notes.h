@@ -1,6 +1,6 @@
 /*
- * Notes: a model of a module. Read it in this order: what goes in and out (notes_contract.c), what a
- * caller may do (notes_routes.c), what is right (notes_rules.c), what is stored (notes.sql,
+ * Notes: a model of a module. Read it in this order: what goes in and out (notes_contract.c), what
+ * a caller may do (notes_routes.c), what is right (notes_rules.c), what is stored (notes.sql,
  * notes_store.c), and that it works (notes_test.c).
  */
 #ifndef NOTES_H
@@ -74,8 +74,8 @@ int note_check_pinned(int64_t pinned);
 extern const struct statement note_list;
 extern const struct page_order notes_newest_first;
 
-/* Each is one transaction: the row, its event and, for a repeated request, the answer. Errors as the
- * routes declare them. */
+/* Each is one transaction: the row, its event and, for a repeated request, the answer. Errors as
+ * the routes declare them. */
 int note_store_create(struct req *req, const struct note_new *in, struct note *ret);
 int note_store_get(struct req *req, const struct note_ref *ref, struct note *ret);
 int note_store_change(struct req *req, const struct note_patch *patch, struct note *ret);

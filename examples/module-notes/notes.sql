@@ -12,8 +12,8 @@ CREATE TABLE main.note (
 	PRIMARY KEY (tenant_id, id)
 ) --sqlite: WITHOUT ROWID
 ;
-CREATE INDEX note_by_tag ON note (tenant_id, tag, id);
-CREATE INDEX note_pinned ON note (tenant_id) WHERE pinned;
+CREATE INDEX note_by_tag ON main.note (tenant_id, tag, id);
+CREATE INDEX note_pinned ON main.note (tenant_id) WHERE pinned;
 
 -- down 1
 DROP TABLE main.note; -- safe: going down

@@ -9,13 +9,13 @@ static int note_create(struct req *req, const struct note_new *in, struct note *
 {
 	return note_store_create(req, in, out);
 }
-HANDLER(note_create, note_new, note, ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(FORBIDDEN))
+HANDLER(note_create, note_new, note, ROUTE_FAILS(CONFLICT))
 
 static int note_get(struct req *req, const struct note_ref *in, struct note *out)
 {
 	return note_store_get(req, in, out);
 }
-HANDLER(note_get, note_ref, note, ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FORBIDDEN))
+HANDLER(note_get, note_ref, note, ROUTE_FAILS(NOT_FOUND))
 
 /* A page of the newest notes that fit the filter. */
 static int notes_get(struct req *req, const struct note_query *in, struct note_page *out)
@@ -34,7 +34,7 @@ static int notes_get(struct req *req, const struct note_query *in, struct note_p
 
 	return page_end(req, &notes_newest_first, in->limit, out->items.at, &out->items.count);
 }
-HANDLER(notes_get, note_query, note_page, ROUTE_FAILS(FORBIDDEN))
+HANDLER(notes_get, note_query, note_page, 0)
 
 /* Change the members that are there and keep the rest. With If-Match the change is refused when
  * somebody else was faster; without, the last one wins. */
@@ -42,15 +42,14 @@ static int note_change(struct req *req, const struct note_patch *in, struct note
 {
 	return note_store_change(req, in, out);
 }
-HANDLER(note_change, note_patch, note,
-	ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(FORBIDDEN))
+HANDLER(note_change, note_patch, note, ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(CONFLICT))
 
 static int note_delete(struct req *req, const struct note_ref *in, struct nothing *out)
 {
 	(void)out;
 	return note_store_delete(req, in);
 }
-HANDLER(note_delete, note_ref, nothing, ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FORBIDDEN))
+HANDLER(note_delete, note_ref, nothing, ROUTE_FAILS(NOT_FOUND))
 
 #define NOTES(text, handler_, right)                                                               \
 	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = right
@@ -59,19 +58,18 @@ HANDLER(note_delete, note_ref, nothing, ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FOR
 static const struct route routes[] = {
 	{ HTTP_POST, "/api/v1/notes", NOTES("Write a note", note_create_handler, "notes:write"),
 		.in = &note_new_schema, .out = &note_schema, .status = 201, .idempotent = true, .versioned = true,
-		.may_fail = ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(FORBIDDEN) },
+		.may_fail = ROUTE_FAILS(CONFLICT) },
 	{ HTTP_GET, "/api/v1/notes", NOTES("List notes", notes_get_handler, "notes:read"),
-		.in = &note_query_schema, .out = &note_page_schema,
-		.may_fail = ROUTE_FAILS(FORBIDDEN) },
+		.in = &note_query_schema, .out = &note_page_schema },
 	{ HTTP_GET, "/api/v1/notes/{id}", NOTES("Show a note", note_get_handler, "notes:read"),
 		.in = &note_ref_schema, .out = &note_schema, .versioned = true,
-		.may_fail = ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FORBIDDEN) },
+		.may_fail = ROUTE_FAILS(NOT_FOUND) },
 	{ HTTP_PATCH, "/api/v1/notes/{id}", NOTES("Change a note", note_change_handler, "notes:write"),
 		.in = &note_patch_schema, .out = &note_schema, .versioned = true,
-		.may_fail = ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(FORBIDDEN) },
+		.may_fail = ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(CONFLICT) },
 	{ HTTP_DELETE, "/api/v1/notes/{id}", NOTES("Delete a note", note_delete_handler, "notes:write"),
 		.in = &note_ref_schema, .versioned = true,
-		.may_fail = ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FORBIDDEN) },
+		.may_fail = ROUTE_FAILS(NOT_FOUND) },
 };
 /* clang-format on */
 

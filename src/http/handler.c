@@ -17,7 +17,10 @@
 /* The same for what the line of this route brings with it. */
 static uint64_t implied(const struct route *route)
 {
+	bool guarded = strcmp(route->need, RIGHT_PUBLIC) != 0;
+
 	return IMPLIED | (route->in ? ROUTE_FAILS(INVALID) : 0) |
+	       (guarded ? ROUTE_FAILS(FORBIDDEN) : 0) |
 	       (route->versioned ? ROUTE_FAILS(PRECONDITION) | ROUTE_FAILS(INVALID) : 0) |
 	       (route->idempotent ? ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(IDEMPOTENCY) : 0);
 }
@@ -371,24 +374,27 @@ int req_success(const struct req *req)
 	return route->status ? route->status : route->handler && !route->out ? 204 : 200;
 }
 
+/* Not in req_text, where the answer may be already. */
 int req_data(struct req *req, struct str *ret)
 {
-	struct buf *text = req_text(req);
 	struct json_writer json;
 	struct str data;
+	struct buf text;
 	int r;
 
 	CHECK(req->out);
-	json_writer_init(&json, text);
+	buf_init(&text, req_server(req)->limits.request_memory);
+	json_writer_init(&json, &text);
 	write_data(req, str_of(NULL, 0), &json);
-	r = check_text(&json, text);
-	if (r < 0)
-		return r;
-	data = arena_str(&req->arena, buf_str(text));
-	if (!data.at)
-		return -(int)err_last()->code;
-	*ret = data;
-	return 0;
+	r = check_text(&json, &text);
+	if (r == 0) {
+		data = arena_str(&req->arena, buf_str(&text));
+		r = data.at ? 0 : -(int)err_last()->code;
+	}
+	buf_done(&text);
+	if (r == 0)
+		*ret = data;
+	return r;
 }
 
 /* With `data`, or with what the handler has made. */

@@ -10,7 +10,7 @@ CREATE TABLE main.idempotency (
 	PRIMARY KEY (tenant_id, key_hash)
 ) --sqlite: WITHOUT ROWID
 ;
-CREATE INDEX idempotency_by_age ON idempotency (created_us);
+CREATE INDEX idempotency_by_age ON main.idempotency (created_us);
 
 -- down 1
 DROP TABLE main.idempotency; -- safe: a request that is repeated now is done again

@@ -53,8 +53,8 @@ static int authorize(struct req *req, struct str right)
 	bool operator= req->caller.id.at[0] == 'o';
 
 	if (capital || (str_starts(right, S("platform:")) && !operator))
-		return fail(ERR_FORBIDDEN, "%.*s lacks %.*s", STR_ARG(req->caller.id),
-			STR_ARG(right));
+		return fail(
+			ERR_FORBIDDEN, "%.*s lacks %.*s", STR_ARG(req->caller.id), STR_ARG(right));
 	return 0;
 }
 
@@ -82,8 +82,8 @@ static void migrate(struct world *world)
 	for (const struct module *const *module = world->modules; *module; module++)
 		if ((*module)->migrations) {
 			REQUIRE(count < SOURCES_MAX);
-			sources[count++] = (struct migration_source){ (*module)->name,
-				(*module)->migrations };
+			sources[count++] =
+				(struct migration_source){ (*module)->name, (*module)->migrations };
 		}
 	must(migrate_up(&how, sources, count), "migrate_up");
 }
@@ -164,12 +164,13 @@ static void remove_folder(const char *path)
 	(void)rmdir(path);
 }
 
-void world_run(enum engine_kind engine, const struct module *const *modules,
-	void (*body)(struct world *))
+void world_run(
+	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *))
 {
 	struct world world = { .modules = modules, .body = body };
-	struct loopback_options options = { .way = LOOPBACK_TCP, .module = &world.all,
-		.set_up = set_up, .show_causes = true };
+	struct loopback_options options = {
+		.way = LOOPBACK_TCP, .module = &world.all, .set_up = set_up, .show_causes = true
+	};
 	const char *base = getenv("TMPDIR");
 
 	(void)snprintf(world.folder, sizeof(world.folder), "%s/bulkhead-world-XXXXXX",
@@ -186,7 +187,8 @@ void world_run(enum engine_kind engine, const struct module *const *modules,
 	remove_folder(world.folder);
 }
 
-/* --- calls ------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------
+ */
 
 void world_send(struct client *client, const char *caller, const char *request, const char *headers,
 	const char *body)
@@ -272,7 +274,8 @@ size_t answer_count(const struct answer *answer, const char *text)
 	return count;
 }
 
-/* --- beside the server ------------------------------------------------------------------------------ */
+/* --- beside the server
+ * ------------------------------------------------------------------------------ */
 
 struct errand {
 	struct worker worker;

@@ -32,8 +32,8 @@ struct world {
 	struct module all; /* routes of all modules */
 };
 
-void world_run(enum engine_kind engine, const struct module *const *modules,
-	void (*body)(struct world *));
+void world_run(
+	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *));
 
 #define WORLD_TEST(name_, modules_)                                                                \
 	static void world_test_##name_(struct world *world);                                       \
@@ -84,7 +84,7 @@ struct uuid world_tenant(const char *caller);
 
 /* Runs fn(db, arg) in a fiber of a worker of its own, with a handle of that caller's tenant (of the
  * system for an operator); REQUIREs that it succeeds. */
-void world_do(struct world *world, const char *caller,
-	int (*fn)(const struct db *db, void *arg), void *arg);
+void world_do(struct world *world, const char *caller, int (*fn)(const struct db *db, void *arg),
+	void *arg);
 
 #endif

@@ -12,8 +12,8 @@ CREATE TABLE main.tenant (
 	updated_at bigint NOT NULL
 ) --sqlite: WITHOUT ROWID
 ;
-CREATE UNIQUE INDEX tenant_by_slug ON tenant (slug); -- safe: a slug is one of its kind in the installation
-CREATE INDEX tenant_by_status ON tenant (status, tenant_id);
+CREATE UNIQUE INDEX tenant_by_slug ON main.tenant (slug); -- safe: a slug is one of its kind in the installation
+CREATE INDEX tenant_by_status ON main.tenant (status, tenant_id);
 
 -- The tenant of the installation itself (tenant_system).
 INSERT INTO main.tenant (tenant_id, slug, name, tier, status, settings, limits, version, created_at, updated_at)

@@ -9,7 +9,7 @@
 
 EMBED_TEXT(tenants_sql, "src/modules/tenants/tenants.sql");
 
-#define READ_FAILS   ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FORBIDDEN)
+#define READ_FAILS   ROUTE_FAILS(NOT_FOUND)
 #define CHANGE_FAILS READ_FAILS | ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(INVALID)
 
 /* --- for operators -------------------------------------------------------------------- */
@@ -20,7 +20,7 @@ static int tenant_create(struct req *req, const struct tenant_new *in, struct te
 
 	return req_system_write(req, tenant_create_in_tx, &create);
 }
-HANDLER(tenant_create, tenant_new, tenant, ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(FORBIDDEN))
+HANDLER(tenant_create, tenant_new, tenant, ROUTE_FAILS(CONFLICT))
 
 static const struct page_order newest_first = {
 	.name = S_INIT("tenants, newest first"),
@@ -44,7 +44,7 @@ static int tenants_list(struct req *req, const struct tenant_query *in, struct t
 		return r;
 	return page_end(req, &newest_first, in->limit, out->items.at, &out->items.count);
 }
-HANDLER(tenants_list, tenant_query, tenant_page, ROUTE_FAILS(FORBIDDEN))
+HANDLER(tenants_list, tenant_query, tenant_page, 0)
 
 static int tenant_get(struct req *req, const struct tenant_ref *in, struct tenant *out)
 {
@@ -123,9 +123,9 @@ HANDLER(tenant_self_update, tenant_self_patch, tenant, CHANGE_FAILS)
 static const struct route routes[] = {
 	{ HTTP_POST, "/api/v1/tenants", OPERATORS("Make a tenant", tenant_create_handler),
 		.in = &tenant_new_schema, .out = &tenant_schema, .status = 201, .idempotent = true,
-		.versioned = true, .may_fail = ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(FORBIDDEN) },
+		.versioned = true, .may_fail = ROUTE_FAILS(CONFLICT) },
 	{ HTTP_GET, "/api/v1/tenants", OPERATORS("List tenants", tenants_list_handler),
-		.in = &tenant_query_schema, .out = &tenant_page_schema, .may_fail = ROUTE_FAILS(FORBIDDEN) },
+		.in = &tenant_query_schema, .out = &tenant_page_schema },
 	{ HTTP_GET, "/api/v1/tenants/{id}", OPERATORS("Show a tenant", tenant_get_handler),
 		.in = &tenant_ref_schema, .out = &tenant_schema, .versioned = true, .may_fail = READ_FAILS },
 	{ HTTP_PATCH, "/api/v1/tenants/{id}", OPERATORS("Change a tenant", tenant_update_handler),
