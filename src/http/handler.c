@@ -5,6 +5,7 @@
 #include "schema/decode.h"
 #include "schema/encode.h"
 #include "schema/export.h"
+#include "schema/row.h"
 
 /* What the server itself answers on behalf of any handler, whatever its line says. */
 #define IMPLIED                                                                                    \
@@ -99,6 +100,50 @@ static int compile(const struct schema *const *schemas, size_t count)
 	return 0;
 }
 
+/* True when the path has that parameter. */
+static bool path_has(const char *path, struct str name)
+{
+	struct str rest = str_from_c(path);
+
+	while (rest.at) {
+		struct str segment = str_cut(&rest, '/');
+
+		if (segment.len == name.len + 2 && segment.at[0] == '{' &&
+			str_eq(str_of(segment.at + 1, name.len), name))
+			return true;
+	}
+	return false;
+}
+
+static bool takes_from_path(const struct schema *schema, struct str name)
+{
+	for (size_t i = 0; !schema->tag && i < schema->count; i++)
+		if (schema->fields[i].from == FROM_PATH && str_eq(row_wire_name(schema, i), name))
+			return true;
+	return false;
+}
+
+/* The parameters of the path and the members that come from it are the same ones. */
+static int check_path(const struct route *route)
+{
+	const struct schema *in = route->in;
+	struct str rest = str_from_c(route->path);
+
+	while (rest.at) {
+		struct str segment = str_cut(&rest, '/');
+		struct str name = str_of(segment.at + 1, segment.len < 2 ? 0 : segment.len - 2);
+
+		if (segment.len && segment.at[0] == '{' && !takes_from_path(in, name))
+			return fail(ERR_INVALID, "no member of %s comes from {%.*s}", in->type,
+				STR_ARG(name));
+	}
+	for (size_t i = 0; !in->tag && i < in->count; i++)
+		if (in->fields[i].from == FROM_PATH && !path_has(route->path, row_wire_name(in, i)))
+			return fail(ERR_INVALID, "%s.%s comes from a path without {%.*s}", in->type,
+				in->fields[i].member, STR_ARG(row_wire_name(in, i)));
+	return 0;
+}
+
 int handler_check(const struct route *route)
 {
 	const struct schema *const schemas[] = { route->in, route->out };
@@ -114,7 +159,13 @@ int handler_check(const struct route *route)
 		return fail(ERR_INVALID, "only POST takes an Idempotency-Key");
 	if (route->handler && check_typed(route) < 0)
 		return -(int)err_last()->code;
-	return compile(schemas + first, last > first ? last - first : 0);
+	if (compile(schemas + first, last > first ? last - first : 0) < 0)
+		return -(int)err_last()->code;
+	if (route->in && check_path(route) < 0) {
+		handler_release(route);
+		return -(int)err_last()->code;
+	}
+	return 0;
 }
 
 void handler_release(const struct route *route)

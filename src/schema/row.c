@@ -29,6 +29,11 @@ struct str row_name(const struct schema *schema, size_t column)
 	return str_from_c(column_of(schema, column)->field->member);
 }
 
+struct str row_wire_name(const struct schema *schema, size_t column)
+{
+	return column_of(schema, column)->name;
+}
+
 ptrdiff_t row_find(const struct schema *schema, struct str name)
 {
 	for (size_t i = 0; i < schema->count; i++)

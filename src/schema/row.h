@@ -28,6 +28,9 @@ size_t row_count(const struct schema *schema);
 struct str row_name(const struct schema *schema, size_t column);
 ptrdiff_t row_find(const struct schema *schema, struct str name);
 
+/* The member's name on the wire: in JSON, in details of errors. */
+struct str row_wire_name(const struct schema *schema, size_t column);
+
 /* What a column holds when it is not NULL. */
 enum row_kind row_kind(const struct schema *schema, size_t column);
 

@@ -10,7 +10,7 @@
 #include "store/sql.h"
 
 struct engine;
-struct tx_after;
+struct store_options;
 
 /* Where the rows of an answer go. */
 struct tx_rows {
@@ -19,6 +19,9 @@ struct tx_rows {
 
 	/* The row is filled in. 0: go on; 1: no more are wanted; negative: the statement fails. */
 	int (*taken)(struct tx_rows *);
+
+	/* Forgets what came so far: the statement runs again. */
+	void (*again)(struct tx_rows *);
 };
 
 /*
@@ -39,14 +42,17 @@ struct tx {
 	const struct tx_single *single; /* not NULL: a transaction of this statement and no fn */
 	uint64_t deadline_ns;           /* of the caller's scope; TIME_NEVER without one */
 
+	struct str trace; /* id of the trace it belongs to; may be empty */
+	int64_t now_us;   /* the same in all attempts */
+	struct arena_mark mark;
+
 	/* of the attempt under way; tx_begin_attempt sets them */
-	unsigned attempt;   /* 0 is the first */
-	int64_t now_us;     /* stays the same in all attempts */
+	unsigned attempts;  /* begun so far */
 	struct uuid tenant; /* who rows are read and written as */
 	bool entered;       /* by tx_enter */
-	int failed;         /* the first error; every later call gives it again */
-	struct arena_mark mark;
-	struct link after; /* struct tx_after, in the arena */
+	bool stepping;      /* a statement is giving its rows */
+	struct err *failed; /* the first error, in the arena; every later call gives it again */
+	struct link after;  /* struct tx_after, in the arena */
 	size_t after_count;
 
 	/* the engine's */
@@ -121,6 +127,10 @@ enum constraint {
  */
 int fail_constraint(enum constraint kind, const struct statement *statement, struct str column);
 
+/* What EXPECT_ONE says about the number of rows that a change has touched: 0, -ERR_NOT_FOUND or
+ * -ERR_INTERNAL. For step, wherever the number becomes known. */
+int statement_expects(const struct statement *statement, size_t changed);
+
 /* The plan of a registered statement. */
 static inline const struct sql_plan *statement_plan(
 	const struct statement *statement, enum engine_kind engine)
@@ -135,6 +145,11 @@ size_t statement_numbers(void);
  * of the transaction or its time. JSON is made in the arena. */
 int tx_param(struct tx *tx, const struct statement *statement, const struct sql_plan *plan,
 	size_t param, const void *in, struct row_value *ret);
+
+/* Open the database; what store_open promises. The options are the store's. */
+int sqlite_engine_open(
+	const struct store_options *options, struct store *store, struct engine **ret);
+int pg_engine_open(const struct store_options *options, struct store *store, struct engine **ret);
 
 struct engine {
 	enum engine_kind kind;

@@ -91,6 +91,9 @@ int migrate_status(const struct migration_options *options, const struct migrati
  * their number. */
 int migration_lint(const struct migration_source *source, struct buf *out);
 
+/* The store's own tables; module "store". */
+extern const char store_migrations[];
+
 /* The text of a file as a constant of the compilation: `symbol` is a const char[], NUL at its end.
  * `path` is as the compiler's working folder sees it. */
 #define MIGRATION_FILE(symbol, path)                                                               \

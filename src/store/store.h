@@ -29,7 +29,7 @@ struct store_options {
 	bool production;            /* refuses fsync=off and a login that owns tables */
 };
 
-/* Opens the database; makes the SQLite file when there is none. Does not migrate. -ERR_UNAVAILABLE,
+/* Opens the database, which migrate_up has brought up to date. -ERR_UNAVAILABLE,
  * -ERR_IO, -ERR_INVALID (a corrupt file, a login with too many rights) with sentences for people.
  */
 int store_open(const struct store_options *options, struct store **ret);

@@ -16,6 +16,7 @@
 
 #include "base/test.h"
 #include "loop/worker.h"
+#include "store/sql.h"
 #include "store/store.h"
 
 struct store_test {
