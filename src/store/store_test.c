@@ -77,9 +77,12 @@ static void open_store(struct store_test *test, const struct store_test_module *
 {
 	if (store_open(&test->options, &test->store) < 0)
 		fail_test("store_open");
-	for (; modules && modules->name; modules++)
+	for (; modules && modules->name; modules++) {
 		if (store_register(test->store, modules->statements, modules->count) < 0)
 			fail_test(modules->name);
+		if (modules->more)
+			modules->more(test->store);
+	}
 	if (store_start(test->store) < 0)
 		fail_test("store_start");
 }

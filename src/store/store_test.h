@@ -33,6 +33,7 @@ struct store_test_module {
 	const char *migrations;
 	const struct statement *const *statements;
 	size_t count;
+	void (*more)(struct store *); /* registers more, before the start; NULL: nothing */
 };
 
 void store_test_run(enum engine_kind engine, const struct store_test_module *modules,
