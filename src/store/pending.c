@@ -16,18 +16,6 @@ __attribute__((weak)) int pg_engine_open(
 	return fail(ERR_UNAVAILABLE, "no PostgreSQL engine yet");
 }
 
-__attribute__((weak)) int sql_plan_make(
-	const struct statement *statement, enum engine_kind engine, struct sql_plan *ret)
-{
-	(void)statement, (void)engine, (void)ret;
-	return fail(ERR_UNAVAILABLE, "no plans yet");
-}
-
-__attribute__((weak)) void sql_plan_done(struct sql_plan *plan)
-{
-	(void)plan;
-}
-
 __attribute__((weak)) const char store_migrations[] = "";
 
 __attribute__((weak)) int migrate_up(const struct migration_options *options,
