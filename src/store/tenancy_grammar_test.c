@@ -10,6 +10,7 @@ enum {
 	DEPTH_MAX = 3, /* of selects in each other */
 	NAMES_MAX = 16,
 	MEAN_PERCENT = 3,  /* of the choices at which something mean is possible */
+	ODD_PERCENT = 25,  /* of the statements have names in quotes and mixed case */
 	BROKEN_PERCENT = 4 /* of the statements get a token that does not belong there */
 };
 
@@ -19,6 +20,7 @@ struct grammar {
 	struct buf *sql;
 	unsigned depth;
 	bool loose, mean;
+	size_t odd_percent;             /* of the names are written oddly */
 	const char *aliases[NAMES_MAX]; /* whose columns can be named here */
 	size_t alias_count;
 	size_t own;                    /* from this one on they are of the innermost select */
@@ -62,7 +64,7 @@ static void say_name(struct grammar *grammar, const char *name)
 	static const char *const quotes[] = { "\"\"", "\"\"", "``", "[]", "''" };
 	const char *quote = quotes[pick(grammar, grammar->engine == ENGINE_SQLITE ? 5 : 2)];
 
-	if (percent(grammar, 85)) {
+	if (!percent(grammar, grammar->odd_percent)) {
 		say(grammar, name);
 	} else if (percent(grammar, 30)) {
 		for (; *name; name++)
@@ -435,7 +437,7 @@ static void say_or(struct grammar *grammar)
 	static const char *const ways[] = { "OR REPLACE ", "OR IGNORE ", "OR FAIL ", "OR ROLLBACK ",
 		"OR ABORT " };
 
-	if (grammar->engine == ENGINE_SQLITE && percent(grammar, 12))
+	if (grammar->engine == ENGINE_SQLITE && percent(grammar, 5))
 		say(grammar, CHOOSE(grammar, ways));
 }
 
@@ -456,6 +458,7 @@ static bool say_returning(struct grammar *grammar)
 		return false;
 	say(grammar, " RETURNING ");
 	grammar->alias_count = grammar->own = 0; /* SQLite knows no alias here */
+	grammar->depth = percent(grammar, 80) ? DEPTH_MAX : 0;
 	say_columns(grammar, SHAPE_ANSWER);
 	return true;
 }
@@ -584,6 +587,8 @@ void grammar_next(
 {
 	struct grammar grammar = { .random = random, .engine = engine, .sql = buf };
 	bool rows = true;
+
+	grammar.odd_percent = percent(&grammar, ODD_PERCENT) ? 15 : 0;
 
 	buf_reset(buf);
 	say_with(&grammar);
