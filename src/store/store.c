@@ -102,16 +102,19 @@ int store_start(struct store *store)
 	return r;
 }
 
-static void unregister(struct store *store, const struct statement *statement);
+static void unregister(const struct statement *statement, enum engine_kind kind);
 
 void store_close(struct store *store)
 {
+	enum engine_kind kind;
+
 	if (!store)
 		return;
+	kind = store->engine ? store->engine->kind : ENGINE_SQLITE;
 	if (store->engine)
 		store->engine->ops->close(store->engine);
 	while (store->statement_count > 0)
-		unregister(store, store->statements[--store->statement_count]);
+		unregister(store->statements[--store->statement_count], kind);
 	mem_free(store->statements, store->statement_room * sizeof(*store->statements));
 	mem_free(store, sizeof(*store));
 }
@@ -191,10 +194,8 @@ static int prepare(struct store *store, const struct statement *statement)
 	return 0;
 }
 
-static void unregister(struct store *store, const struct statement *statement)
+static void unregister(const struct statement *statement, enum engine_kind kind)
 {
-	enum engine_kind kind = store->engine->kind;
-
 	if (--statement->slot->uses[kind] == 0)
 		drop_plan(statement, kind);
 	release(statement);
@@ -239,7 +240,8 @@ int store_register(struct store *store, const struct statement *const *statement
 		struct err err = *err_last();
 
 		while (store->statement_count > before)
-			unregister(store, store->statements[--store->statement_count]);
+			unregister(
+				store->statements[--store->statement_count], store->engine->kind);
 		return fail(err.code, "%s", err.frames[err.depth - 1].text);
 	}
 	return 0;
