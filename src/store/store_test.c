@@ -59,6 +59,7 @@ static void migrate(const struct store_options *options, const struct store_test
 {
 	struct migration_source sources[MODULES_MAX] = { { "store", store_migrations } };
 	struct migration_options how = { .store = *options };
+	const struct store_test_module *first = modules;
 	size_t count = 1;
 
 	if (options->url.len)
@@ -71,6 +72,9 @@ static void migrate(const struct store_options *options, const struct store_test
 		}
 	if (migrate_up(&how, sources, count) < 0)
 		fail_test("migrate_up");
+	for (modules = first; modules && modules->name; modules++)
+		if (modules->migrated)
+			modules->migrated(options);
 }
 
 static void open_store(struct store_test *test, const struct store_test_module *modules)
@@ -80,8 +84,8 @@ static void open_store(struct store_test *test, const struct store_test_module *
 	for (; modules && modules->name; modules++) {
 		if (store_register(test->store, modules->statements, modules->count) < 0)
 			fail_test(modules->name);
-		if (modules->more)
-			modules->more(test->store);
+		if (modules->registered)
+			modules->registered(test->store);
 	}
 	if (store_start(test->store) < 0)
 		fail_test("store_start");

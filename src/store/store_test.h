@@ -33,7 +33,10 @@ struct store_test_module {
 	const char *migrations;
 	const struct statement *const *statements;
 	size_t count;
-	void (*more)(struct store *); /* registers more, before the start; NULL: nothing */
+	/* When the database is migrated, and when the statements are registered; before the store
+	 * is opened, and started. NULL: nothing. */
+	void (*migrated)(const struct store_options *);
+	void (*registered)(struct store *);
 };
 
 void store_test_run(enum engine_kind engine, const struct store_test_module *modules,

@@ -566,6 +566,31 @@ static const struct attack_case badges[] = {
 		false, SQLITE, NULL, true },
 };
 
+static const struct attack_case parts[] = {
+	EXEC(EITHER, "DELETE FROM main.badge WHERE tenant_id = :tenant"),
+	EXEC(EITHER, "DELETE FROM main.badge WHERE tenant_id = :tenant AND id = 1"),
+	EXEC(EITHER, "UPDATE main.badge SET body = 'y' WHERE tenant_id = :tenant AND id = 1"),
+	EXEC(EITHER,
+		"INSERT INTO main.badge (tenant_id, id, body, amount) VALUES (:tenant, 1, 'y', 1) "
+		"ON CONFLICT (tenant_id, id) DO UPDATE SET body = excluded.body"),
+	EXEC(EITHER, "INSERT INTO main.part (tenant_id, id, body, amount) VALUES (:tenant, 9, "
+		     "'taken', 1)"),
+};
+
+static const struct attack_case triggers[] = {
+	EXEC(EITHER,
+		"INSERT INTO main.spied (tenant_id, id, body, amount) VALUES (:tenant, 1, 'x', 1)"),
+	EXEC(EITHER,
+		"INSERT INTO main.spied (tenant_id, id, body, amount) VALUES (:tenant, 2, 'x', 1) "
+		"ON CONFLICT (tenant_id, id) DO NOTHING"),
+	EXEC(EITHER, "INSERT INTO main.copied (tenant_id, id, body, amount) VALUES (:tenant, 1, "
+		     "'x', 1)"),
+	ROWS(EITHER,
+		"INSERT INTO main.copied (tenant_id, id, body, amount) VALUES (:tenant, 1, 'x', 1) "
+		"RETURNING body AS a, id AS n"),
+	ROWS(EITHER, "SELECT c.body AS a, c.id AS n FROM copied c"),
+};
+
 /* --- running them -------------------------------------------------------------------------------
  */
 
@@ -581,6 +606,8 @@ static const struct {
 	{ texts, LEN(texts) },
 	{ changes, LEN(changes) },
 	{ badges, LEN(badges) },
+	{ parts, LEN(parts) },
+	{ triggers, LEN(triggers) },
 };
 
 enum { CASES_MAX = 512 };

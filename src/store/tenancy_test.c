@@ -2,8 +2,10 @@
 #include "store/tenancy_test.h"
 
 #include "base/buf.h"
+#include "store/pg_server_test.h"
 #include "store/store_internal.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 
 /* --- tables -------------------------------------------------------------------------- */
@@ -18,8 +20,53 @@ static const char tables[] =
 	"CREATE INDEX folder_amount ON main.folder (amount); -- safe: as an attack wants it\n"
 	"CREATE TABLE main.link (" COLUMNS ", PRIMARY KEY (tenant_id, id));\n"
 	"CREATE TABLE main.badge (" COLUMNS ", PRIMARY KEY (tenant_id, id));\n"
-	"CREATE UNIQUE INDEX badge_body ON main.badge (body); -- safe: as an attack wants it\n"
+	"CREATE TABLE main.part (" COLUMNS ", PRIMARY KEY (tenant_id, id));\n"
+	"CREATE TABLE main.spied (" COLUMNS ", PRIMARY KEY (tenant_id, id));\n"
+	"CREATE TABLE main.copied (" COLUMNS ", PRIMARY KEY (tenant_id, id));\n"
 	"CREATE TABLE main.shared (id bigint NOT NULL PRIMARY KEY, body text NOT NULL);\n";
+
+/* What migrations refuse, or would be asked about: done behind their back. */
+
+static const char sqlite_faults[] =
+	"CREATE UNIQUE INDEX badge_body ON badge (body);"
+	"DROP TABLE part;"
+	"CREATE TABLE part (tenant_id uuid NOT NULL, id bigint NOT NULL, body text NOT NULL "
+	"REFERENCES badge (body) ON DELETE CASCADE ON UPDATE CASCADE, amount bigint NOT NULL, "
+	"PRIMARY KEY (tenant_id, id));"
+	"CREATE TRIGGER spy AFTER INSERT ON spied BEGIN "
+	"UPDATE note SET body = 'spied' WHERE id = NEW.id; END;"
+	"CREATE TRIGGER copy AFTER INSERT ON copied BEGIN "
+	"INSERT INTO copied SELECT NEW.tenant_id, id + 1000, body, amount FROM note "
+	"WHERE tenant_id <> NEW.tenant_id; END;";
+
+/* Without the reference: what its cascade does PostgreSQL does as the owner of the table, past all
+ * policies. Only migration_lint stands there. */
+static const char postgres_faults[] =
+	"CREATE UNIQUE INDEX badge_body ON main.badge (body);"
+	"CREATE FUNCTION main.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+	"UPDATE main.note SET body = 'spied' WHERE id = NEW.id; RETURN NULL; END $$;"
+	"CREATE TRIGGER spy AFTER INSERT ON main.spied FOR EACH ROW EXECUTE FUNCTION main.spy();"
+	"CREATE FUNCTION main.copy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+	"INSERT INTO main.copied SELECT NEW.tenant_id, id + 1000, body, amount FROM main.note "
+	"WHERE tenant_id <> NEW.tenant_id; RETURN NULL; END $$;"
+	"CREATE TRIGGER copy AFTER INSERT ON main.copied FOR EACH ROW WHEN (NEW.id < 1000) "
+	"EXECUTE FUNCTION main.copy();";
+
+static void make_faults(const struct store_options *options)
+{
+	char path[300];
+	sqlite3 *db;
+
+	if (options->url.len) {
+		pg_run(store_test_postgres(true), postgres_faults);
+		return;
+	}
+	(void)snprintf(path, sizeof(path), "%.*s/bulkhead.db", STR_ARG(options->folder));
+	REQUIRE(sqlite3_open(path, &db) == SQLITE_OK);
+	if (!EXPECT_INT(sqlite3_exec(db, sqlite_faults, NULL, NULL, NULL), SQLITE_OK))
+		fprintf(stderr, "  %s\n", sqlite3_errmsg(db));
+	(void)sqlite3_close(db);
+}
 
 /* --- the store's side of it ------------------------------------------------------------ */
 
@@ -74,21 +121,25 @@ struct table {
 	}
 
 static const struct table table_note = TABLE(note), table_folder = TABLE(folder),
-			  table_link = TABLE(link), table_badge = TABLE(badge);
+			  table_link = TABLE(link), table_badge = TABLE(badge),
+			  table_part = TABLE(part), table_spied = TABLE(spied),
+			  table_copied = TABLE(copied);
 
 static const struct table *const all_tables[] = { &table_note, &table_folder, &table_link,
-	&table_badge };
+	&table_badge, &table_part, &table_spied, &table_copied };
 
 #define STATEMENTS(table) &(table).clear, &(table).put, &(table).get
 
 static const struct statement *const statements[] = { STATEMENTS(table_note),
-	STATEMENTS(table_folder), STATEMENTS(table_link), STATEMENTS(table_badge) };
+	STATEMENTS(table_folder), STATEMENTS(table_link), STATEMENTS(table_badge),
+	STATEMENTS(table_part), STATEMENTS(table_spied), STATEMENTS(table_copied) };
 
 void attack_test(
 	enum engine_kind engine, void (*prepare)(struct store *), void (*body)(struct store_test *))
 {
 	struct store_test_module modules[] = {
-		{ "attack", tables, statements, LEN(statements), .more = prepare },
+		{ "attack", tables, statements, LEN(statements), .migrated = make_faults,
+			.registered = prepare },
 		{ NULL },
 	};
 
@@ -139,6 +190,11 @@ static int put_rows(struct tx *tx, const struct table *table, const struct fill 
 	size_t count = !fill->other ? LEN(mine) : fill->variant ? 3 : 5;
 	int r = 0;
 
+	if (table == &table_spied || table == &table_copied)
+		return 0; /* their triggers are for attacks */
+	if (table == &table_part)
+		count = fill->other; /* of tenant 2, and refers to a badge of tenant 1 */
+
 	for (size_t i = 0; i < count && r == 0; i++) {
 		char body[64];
 		struct owned row = { fill->owner, (int64_t)i + 1 + fill->variant * 2, { 0 },
@@ -146,8 +202,10 @@ static int put_rows(struct tx *tx, const struct table *table, const struct fill 
 
 		(void)snprintf(
 			body, sizeof(body), "%s %zu.%zu.%u", fill->word, at, i, fill->variant);
-		if (table == &table_badge && fill->other && i == 0)
-			(void)snprintf(body, sizeof(body), "taken");
+		if (table == &table_part)
+			(void)snprintf(body, sizeof(body), "referred to");
+		else if (table == &table_badge && i == 0)
+			(void)snprintf(body, sizeof(body), fill->other ? "taken" : "referred to");
 		row.body = str_from_c(body);
 		r = tx_exec(tx, &table->put, &row);
 	}

@@ -10,9 +10,10 @@
  *     note, folder, link   in order
  *     badge                the unique index of its body forgets the tenant; tenant 2 has the body
  *                          "taken"
- *     part                 its id refers to a note's id, whatever their tenants; cascades
- *     spied                a trigger changes all notes of the same id when one is inserted
- *     copied               a trigger copies all notes into it when a row is inserted
+ *     part                 its body refers to a badge's, whatever their tenants, and cascades;
+ * tenant 2 has one that refers to a badge of tenant 1 (SQLite only) spied                a trigger
+ * changes the notes of the same id, whoever they belong to copied               a trigger copies
+ * what others have in note
  *
  * and shared (id, body), which belongs to no tenant.
  */
