@@ -55,22 +55,26 @@ static const struct schema notice_seen_schema = SCHEMA(notice_seen, "A notice.",
 	FIELD(notice_seen, tenant_id, "Whose.", .format = FORMAT_UUID),
 	FIELD(notice_seen, topic, "About what."), FIELD(notice_seen, key, "Which."));
 
-#define SINCE "CAST(CAST(:since AS text) AS pg_snapshot)"
+#define SNAPSHOT(member) "CAST(CAST(:" member " AS text) AS pg_snapshot)"
 
 static const struct statement notice_moment = STATEMENT("notice_moment",
 	.postgres = "SELECT CAST(pg_current_snapshot() AS text) AS snapshot", .out = &seen_schema,
 	.flags = STATEMENT_SYSTEM);
 static const struct statement notice_look = STATEMENT("notice_look",
 	.postgres = "SELECT n.tenant_id, n.topic, n.key FROM main.notice AS n "
-		    "WHERE n.xact >= pg_snapshot_xmin(" SINCE ") "
-		    "AND NOT pg_visible_in_snapshot(n.xact, " SINCE ") AND n.origin <> :origin "
-		    "ORDER BY n.xact, n.position LIMIT 5000",
+		    "WHERE n.xact >= pg_snapshot_xmin(" SNAPSHOT(
+			    "since") ") "
+				     "AND NOT pg_visible_in_snapshot(n.xact, " SNAPSHOT(
+					     "since") ") AND n.origin <> :origin "
+						      "ORDER BY n.xact, n.position LIMIT 5000",
 	.in = &look_key_schema, .out = &notice_seen_schema, .flags = STATEMENT_SYSTEM);
 static const struct statement notice_clean = STATEMENT("notice_clean",
-	.postgres = "DELETE FROM main.notice AS n WHERE n.xact < pg_snapshot_xmin(" SINCE ") "
-		    "AND n.position IN (SELECT m.position FROM main.notice AS m "
-		    "WHERE m.xact < pg_snapshot_xmin(" SINCE ") "
-		    "ORDER BY m.xact, m.position LIMIT 5000)",
+	.postgres = "DELETE FROM main.notice AS n WHERE n.xact < pg_snapshot_xmin(" SNAPSHOT(
+		"snapshot") ") "
+			    "AND n.position IN (SELECT m.position FROM main.notice AS m "
+			    "WHERE m.xact < pg_snapshot_xmin(" SNAPSHOT(
+				    "snapshot") ") "
+						"ORDER BY m.xact, m.position LIMIT 5000)",
 	.in = &seen_schema, .flags = STATEMENT_SYSTEM);
 
 const struct statement *const notice_poller_statements[] = { &notice_moment, &notice_look,
