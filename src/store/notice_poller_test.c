@@ -162,7 +162,8 @@ static void heard_once(struct store_test *test)
 	write_notice(&two, "second");
 	EXPECT_INT(db_write(&one, say_and_fail, NULL), -ERR_CONFLICT);
 	EXPECT(await(&other.ear.heard, 2, 2 * SECOND) < 1000);
-	EXPECT_INT(db_write(&system, say_as_system, NULL), 0);
+	test_note(db_write(&system, say_as_system, NULL) == 0, __FILE__, __LINE__, "db_write: %s",
+		err_text());
 	EXPECT(await(&other.ear.heard, 4, 2 * SECOND) < 1000);
 
 	/* Once, whatever else there is to see. */
@@ -306,7 +307,8 @@ static void hints_lost(struct store_test *test)
 {
 	static const char kill[] =
 		"SET ROLE app; SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-		"WHERE query LIKE '%bulkhead_notice%' AND pid <> pg_backend_pid()";
+		"WHERE query LIKE '%bulkhead_notice%' AND pid <> pg_backend_pid() "
+		"AND datname = current_database()";
 	struct db db = store_test_tenant(test, 1);
 	struct other other;
 
@@ -367,16 +369,18 @@ static void cleaned(struct store_test *test)
 	for (size_t i = 0; i < 20; i++)
 		write_notice(&db, "old");
 	(void)await(&other.ear.heard, 20, 2 * SECOND);
-	while (!str_eq(count_rows(), S("0")) && rounds++ < 100)
+	/* Not while a transaction of another test goes on, which the server's snapshots show, too.
+	 */
+	while (!str_eq(count_rows(), S("0")) && rounds++ < 400)
 		(void)fiber_sleep_until(sched_now() + 50 * MILLISECOND);
-	EXPECT(rounds < 100);
+	EXPECT(rounds < 400);
 	EXPECT_INT(other.ear.missed, 1);
 	(void)await(&sleepy.ear.missed, 2, 5 * SECOND);
 	store_close(other.store);
 	store_close(sleepy.store);
 }
 
-TEST(notices_are_deleted_when_they_are_old)
+TEST_SLOW(notices_are_deleted_when_they_are_old, 60)
 {
 	on_postgres(cleaned);
 }

@@ -125,6 +125,7 @@ void store_close(struct store *store)
 
 	if (!store)
 		return;
+	notice_poller_stop(store->notices);
 	kind = store->engine ? store->engine->kind : ENGINE_SQLITE;
 	if (store->engine)
 		store->engine->ops->close(store->engine);
