@@ -378,6 +378,8 @@ static const struct rule_case tenant_cases[] = {
 		"WHERE note.tenant_id = :tenant", "note is the table that is written" },
 	{ BOTH, "UPDATE main.note SET title = '' FROM (SELECT 1 AS x) AS note WHERE note.tenant_id = "
 		":tenant", "note is the table that is written" },
+	{ PG, "UPDATE main.note AS unnest SET title = '' FROM UNNEST(:other::uuid[]) "
+		"WHERE unnest.tenant_id = :tenant", "UNNEST is the table that is written" },
 	{ BOTH, "UPDATE main.note SET tenant_id = :other WHERE tenant_id = :tenant", "does not change" },
 	{ BOTH, "UPDATE main.note SET title = '', \"tenant_id\" = :other WHERE tenant_id = :tenant",
 		"does not change" },
