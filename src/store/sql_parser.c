@@ -92,7 +92,7 @@ int take_name(struct parser *p, struct str *ret)
 
 int take_table_name(struct parser *p, struct str *ret)
 {
-	struct str name;
+	struct str name = { 0 };
 	int r = take_name(p, &name);
 
 	if (r < 0)

@@ -111,8 +111,8 @@ static int parse_arguments(struct parser *p) /* NOLINT(misc-no-recursion): SQL_L
 	return r < 0 ? r : expect_sign(p, ')');
 }
 
-static int parse_call(
-	struct parser *p, enum sql_call call) /* NOLINT(misc-no-recursion): SQL_LEVELS_MAX */
+/* NOLINTNEXTLINE(misc-no-recursion): SQL_LEVELS_MAX */
+static int parse_call(struct parser *p, enum sql_call call)
 {
 	if (!sql_function_allowed(peek(p, 0), p->text->engine, call, p->text->system))
 		return REFUSE(p, "%.*s is not on the list of functions that %s may call%s",
@@ -218,8 +218,8 @@ static int parse_window(struct parser *p) /* NOLINT(misc-no-recursion): SQL_LEVE
 }
 
 /* A word of an expression that is no name. */
-static int parse_keyword(
-	struct parser *p, unsigned flags) /* NOLINT(misc-no-recursion): SQL_LEVELS_MAX */
+/* NOLINTNEXTLINE(misc-no-recursion): SQL_LEVELS_MAX */
+static int parse_keyword(struct parser *p, unsigned flags)
 {
 	const struct sql_token *word = peek(p, 0);
 
@@ -243,8 +243,7 @@ static int parse_keyword(
 		return 0;
 	}
 	if (sql_is(word, "IN") || sql_is(word, "EXISTS"))
-		return at_sign(p, '(') ? 0
-				       : parser_unexpected(p); /* IN x reads a table on SQLite */
+		return at_sign(p, '(') ? 0 : parser_unexpected(p); /* SQLite: IN table */
 	return at_sign(p, '(') && !(flags & WORD_BRACKET) ? parser_unexpected(p) : 0;
 }
 
