@@ -129,7 +129,11 @@ static int parse_delete(struct parser *p)
 		r = parse_target(p);
 	if (r == 0 && is_postgres(p) && accept_word(p, "USING"))
 		r = parse_beside(p);
-	return r < 0 ? r : parse_where_returning(p);
+	if (r == 0)
+		r = parse_where_returning(p);
+	if (r == 0 && !is_postgres(p) && accept_word(p, "LIMIT"))
+		r = parse_expression(p);
+	return r;
 }
 
 /* (a, b): where the tenant's place is, ANY_PLACE in a system statement. */
