@@ -6,6 +6,8 @@
 #include "store/sqlite_error.h"
 #include "store/sqlite_reference.h"
 
+#include <errno.h>
+
 enum {
 	/* Instructions of SQLite's machine between two looks at the clock: some microseconds. */
 	PROGRESS_OPS = 500,
@@ -112,8 +114,10 @@ void sqlite_connection_close(struct sqlite_connection *connection)
 
 int sqlite_connection_do(struct sqlite_connection *connection, enum sqlite_own what)
 {
-	int code = sqlite3_step(connection->own[what]);
+	int code;
 
+	errno = 0; /* for sqlite_fail */
+	code = sqlite3_step(connection->own[what]);
 	if (code == SQLITE_DONE)
 		code = SQLITE_OK;
 	(void)sqlite3_reset(connection->own[what]);
