@@ -645,11 +645,11 @@ static int fail_refused(struct pg_pool *pool)
 /* Parks until a connection comes, and undoes the promise when none is wanted any more. */
 static int wait_for_one(struct pg_pool *pool, struct pg_waiter *waiter)
 {
-	uint64_t began = clock_now_ns(), until = sched_now() + pool->options.wait_ns;
+	uint64_t began = clock_now_ns();
 	int r;
 
 	metric_gauge_add(pool->metrics.pending, 1);
-	r = park(&waiter->wait, until);
+	r = park(&waiter->wait, sched_now() + pool->options.wait_ns);
 	metric_gauge_add(pool->metrics.pending, -1);
 	metric_observe(pool->metrics.wait_time, clock_now_ns() - began);
 	if (r == 0)
@@ -662,7 +662,7 @@ static int wait_for_one(struct pg_pool *pool, struct pg_waiter *waiter)
 	unlock(pool);
 	if (r == -ERR_UNAVAILABLE)
 		return fail_refused(pool);
-	if (r == -ERR_TIMEOUT && sched_now() >= until) {
+	if (r == -ERR_TIMEOUT && !scope_over(fiber_current()->scope)) {
 		metric_count(pool->metrics.timeouts, 1);
 		return fail(ERR_UNAVAILABLE,
 			"no connection to the database came free within %llu ms",
