@@ -163,7 +163,8 @@ TEST(sql_plan_names)
 /* --- mistakes ------------------------------------------------------------------------------ */
 
 /* clang-format off */
-static const struct schema union_schema = { .type = "either", .tag = &row_schema.fields[0] };
+static const struct field tag = { .member = "kind" };
+static const struct schema union_schema = { .type = "either", .tag = &tag };
 
 static const struct {
 	struct statement statement;
