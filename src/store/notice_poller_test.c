@@ -192,17 +192,30 @@ TEST(notices_reach_other_instances)
 /* --- late commits ------------------------------------------------------------------------------
  */
 
+/* SQL on a thread of its own. */
 struct late {
 	pthread_t thread;
+	char url[PG_URL_MAX];
 	char sql[1000];
 };
 
 static void *run_late(void *arg)
 {
 	struct late *late = arg;
+	PGconn *pg = PQconnectdb(late->url);
+	PGresult *result = PQexec(pg, late->sql);
 
-	pg_run(app_url(), late->sql);
+	test_note(PQresultStatus(result) == PGRES_COMMAND_OK, __FILE__, __LINE__, "%s: %s",
+		late->sql, PQerrorMessage(pg));
+	PQclear(result);
+	PQfinish(pg);
 	return NULL;
+}
+
+static void start_late(struct late *late, struct str url)
+{
+	(void)snprintf(late->url, sizeof(late->url), "%.*s", STR_ARG(url));
+	REQUIRE(pthread_create(&late->thread, NULL, run_late, late) == 0);
 }
 
 /* A transaction that leaves a notice and takes its time. */
@@ -213,7 +226,7 @@ static void begin_late(struct late *late, const char *key, double seconds)
 		"VALUES ('01900000-0000-7000-8000-000000000001', 't', '%s', 1, 1);"
 		"SELECT pg_sleep(%f); COMMIT",
 		as_tenant, key, seconds);
-	REQUIRE(pthread_create(&late->thread, NULL, run_late, late) == 0);
+	start_late(late, app_url());
 }
 
 static void heard_late(struct store_test *test)
@@ -222,7 +235,6 @@ static void heard_late(struct store_test *test)
 	struct late slow, slower;
 	struct other other;
 
-	(void)app_url(); /* before threads ask for it */
 	open_other(&test->options, 0, 0, &other);
 	begin_late(&slower, "slower", 2);
 	begin_late(&slow, "slow", 1);
@@ -407,24 +419,17 @@ static size_t loads_for(struct cache *cache, const struct db *db, _Atomic size_t
 	return *loads - before;
 }
 
-static void *hold_table(void *arg)
-{
-	pg_run(store_test_postgres(true), arg);
-	return NULL;
-}
-
 /* Looks take longer than they may: what is kept is not given any more, until they work again. */
 static void out_of_reach(struct store_test *test)
 {
 	static const struct cache_options options = {
 		.name = "reach", .memory = MEGABYTE, .ttl_ns = HOUR
 	};
-	static char sql[] = "BEGIN; LOCK TABLE main.notice IN ACCESS EXCLUSIVE MODE;"
-			    "SELECT pg_sleep(8); COMMIT";
+	struct late lock = { .sql = "BEGIN; LOCK TABLE main.notice IN ACCESS EXCLUSIVE MODE;"
+				    "SELECT pg_sleep(8); COMMIT" };
 	_Atomic size_t loads = 0;
 	struct other other;
 	struct cache *cache;
-	pthread_t thread;
 	struct db db;
 
 	open_other(&test->options, 0, 0, &other);
@@ -434,8 +439,7 @@ static void out_of_reach(struct store_test *test)
 	EXPECT_INT(loads_for(cache, &db, &loads), 1);
 	EXPECT_INT(loads_for(cache, &db, &loads), 0);
 
-	(void)store_test_postgres(true);
-	REQUIRE(pthread_create(&thread, NULL, hold_table, sql) == 0);
+	start_late(&lock, store_test_postgres(true));
 	(void)fiber_sleep_until(sched_now() + 500 * MILLISECOND);
 	pg_run(app_url(), "SELECT pg_current_xact_id()"); /* there may be something to see */
 	(void)fiber_sleep_until(sched_now() + 2500 * MILLISECOND);
@@ -443,7 +447,7 @@ static void out_of_reach(struct store_test *test)
 	EXPECT(becomes_fresh(other.store, false, 4 * SECOND));
 	EXPECT_INT(loads_for(cache, &db, &loads), 1);
 	EXPECT_INT(loads_for(cache, &db, &loads), 1);
-	(void)pthread_join(thread, NULL);
+	(void)pthread_join(lock.thread, NULL);
 	EXPECT(becomes_fresh(other.store, true, 5 * SECOND));
 	EXPECT_INT(loads_for(cache, &db, &loads), 1); /* all was forgotten */
 	EXPECT_INT(loads_for(cache, &db, &loads), 0);
