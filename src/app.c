@@ -55,7 +55,7 @@ static bool name_is_taken(const struct app *app, const char *name, size_t loaded
 	return false;
 }
 
-static int load_modules(struct app *app)
+int app_load_modules(struct app *app)
 {
 	const struct config_list *paths = &app->config->modules;
 
@@ -82,7 +82,7 @@ static int load_modules(struct app *app)
 }
 
 /* Nothing may be left that refers to them: threads, the log, the error slot. */
-static void unload_modules(struct app *app)
+void app_unload_modules(struct app *app)
 {
 	size_t count = app->files ? app->config->modules.count : 0;
 
@@ -90,6 +90,29 @@ static void unload_modules(struct app *app)
 		module_close(&app->files[i]);
 	mem_free(app->files, count * sizeof(*app->files));
 	app->files = NULL;
+}
+
+static size_t add_source(
+	const struct module *module, struct migration_source *at, size_t count, size_t max)
+{
+	if (!module->migrations)
+		return count;
+	CHECK(count < max);
+	at[count] = (struct migration_source){ module->name, module->migrations };
+	return count + 1;
+}
+
+size_t app_migrations(const struct app *app, struct migration_source *at, size_t max)
+{
+	size_t files = app->files ? app->config->modules.count : 0, count = 0;
+
+	CHECK(max > 0);
+	at[count++] = (struct migration_source){ "store", store_migrations };
+	for (size_t i = 0; i < LEN(modules); i++)
+		count = add_source(modules[i].module, at, count, max);
+	for (size_t i = 0; i < files; i++)
+		count = add_source(app->files[i].module, at, count, max);
+	return count;
 }
 
 static int add_modules(struct app *app)
@@ -504,7 +527,7 @@ static int open_rest(struct app *app)
 	int r = open_metrics();
 
 	if (r == 0)
-		r = load_modules(app);
+		r = app_load_modules(app);
 	if (r == 0)
 		r = open_server(app);
 	if (r < 0)
@@ -539,7 +562,7 @@ static int open_claimed(struct app *app)
 
 	err = *err_last();
 	(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
-	unload_modules(app);
+	app_unload_modules(app);
 	return fail_again(&err);
 }
 
@@ -741,5 +764,5 @@ void app_close(struct app *app)
 	release_folder(app);
 	log_info("stopped");
 	(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
-	unload_modules(app);
+	app_unload_modules(app);
 }

@@ -9,6 +9,7 @@
 #include "http/server.h"
 #include "module_file.h"
 #include "store/folder_lock.h"
+#include "store/migration.h"
 
 struct app {
 	const struct config *config; /* the caller's */
@@ -42,5 +43,17 @@ int app_open(struct app *app, const struct config *config, bool replace);
 int app_run(struct app *app);
 
 void app_close(struct app *app);
+
+/* Loads what MODULES names, for an app of which only the configuration is set; app_open does it
+ * itself. Undo it by app_unload_modules, which is allowed after a failure. */
+int app_load_modules(struct app *app);
+void app_unload_modules(struct app *app);
+
+enum { APP_MIGRATIONS_MAX = 256 };
+
+/* The migrations of the program: those of the store, then of each module in the order of their
+ * start, whether it is switched on or not. At most `max`, of which APP_MIGRATIONS_MAX are enough;
+ * returns their number. */
+size_t app_migrations(const struct app *app, struct migration_source *at, size_t max);
 
 #endif
