@@ -68,6 +68,18 @@ static bool same_pattern(const char *a, const char *b)
 	return !left.at && !right.at;
 }
 
+static bool has_twins(const char *pattern)
+{
+	for (struct str rest = pattern_rest(pattern); rest.at;) {
+		struct str segment = cut_pattern(&rest);
+
+		for (struct str later = rest; is_param(segment) && later.at;)
+			if (str_eq(cut_pattern(&later), segment))
+				return true;
+	}
+	return false;
+}
+
 static int expected_verdict(const struct list *list, const struct route *route)
 {
 	size_t params = 0;
@@ -81,6 +93,8 @@ static int expected_verdict(const struct list *list, const struct route *route)
 		if (!segment_good(segment) || params > ROUTE_PARAMS_MAX)
 			return -ERR_INVALID;
 	}
+	if (has_twins(route->path))
+		return -ERR_INVALID;
 	for (size_t i = 0; i < list->count; i++)
 		if (list->routes[i].method == route->method &&
 			same_pattern(list->routes[i].path, route->path))

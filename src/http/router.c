@@ -120,30 +120,57 @@ static struct str param_name(struct str segment)
 	return str_of(segment.at + 1, segment.len - 2);
 }
 
-/* Walks the pattern into the tree and notes its parameters in the entry. */
-static int place(struct router *router, struct router_entry *entry, struct router_node **ret)
+/* The segments of a pattern, to be cut off one by one; "/" alone is one empty segment. */
+static struct str segments_of(const struct router_entry *entry)
 {
-	struct str rest = str_from(entry->pattern, 1);
-	struct router_node *node = router->root;
+	return str_of(entry->pattern.at + 1, entry->pattern.len - 1);
+}
 
-	if (!rest.at) /* "/" alone: one empty segment */
-		rest = str_of(entry->pattern.at + 1, 0);
+/* Notes a parameter in the entry. */
+static int add_param(struct router_entry *entry, struct str name)
+{
+	if (entry->param_count == ROUTE_PARAMS_MAX)
+		return fail(ERR_INVALID, "route %.*s: more than %d parameters",
+			STR_ARG(entry->title), ROUTE_PARAMS_MAX);
+	for (size_t i = 0; i < entry->param_count; i++)
+		if (str_eq(entry->param_names[i], name))
+			return fail(ERR_INVALID, "route %.*s: {%.*s} is there twice",
+				STR_ARG(entry->title), STR_ARG(name));
+	entry->param_names[entry->param_count++] = name;
+	return 0;
+}
+
+/* Checks the pattern and notes its parameters, before anything of it is in the tree. */
+static int check_pattern(struct router_entry *entry)
+{
+	struct str rest = segments_of(entry);
 
 	while (rest.at) {
 		struct str segment = str_cut(&rest, '/');
 		struct str name = param_name(segment);
-		int r;
+		int r = 0;
 
 		if (!plain_segment(name.at ? name : segment))
 			return fail(ERR_INVALID, "route %.*s: \"%.*s\" is no path segment",
 				STR_ARG(entry->title), STR_ARG(segment));
-		if (name.at && entry->param_count == ROUTE_PARAMS_MAX)
-			return fail(ERR_INVALID, "route %.*s: more than %d parameters",
-				STR_ARG(entry->title), ROUTE_PARAMS_MAX);
 		if (name.at)
-			entry->param_names[entry->param_count++] = name;
+			r = add_param(entry, name);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
 
-		r = descend(router, node, segment, name.at != NULL, &node);
+/* Walks the pattern into the tree. */
+static int place(struct router *router, const struct router_entry *entry, struct router_node **ret)
+{
+	struct str rest = segments_of(entry);
+	struct router_node *node = router->root;
+
+	while (rest.at) {
+		struct str segment = str_cut(&rest, '/');
+		int r = descend(router, node, segment, param_name(segment).at != NULL, &node);
+
 		if (r < 0)
 			return r;
 	}
@@ -175,7 +202,9 @@ int router_add(struct router *router, const struct route *route)
 		return fail(ERR_INVALID, "route %.*s: handler, summary or place is missing",
 			STR_ARG(entry->title));
 
-	r = place(router, entry, &node);
+	r = check_pattern(entry);
+	if (r == 0)
+		r = place(router, entry, &node);
 	if (r < 0)
 		return r;
 	if (node->entries[route->method])

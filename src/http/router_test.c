@@ -63,6 +63,7 @@ TEST(router_refuses_what_is_malformed)
 		{ "/.", -ERR_INVALID },
 		{ "/a/..", -ERR_INVALID },
 		{ "/{}", -ERR_INVALID },
+		{ "/3/{a}/{b}/{a}", -ERR_INVALID },
 		{ "/{", -ERR_INVALID },
 		{ "/x{a}", -ERR_INVALID },
 		{ "/{a}x", -ERR_INVALID },
@@ -366,6 +367,17 @@ static size_t match_naively(const struct random_route *routes, const char *const
 	return whole;
 }
 
+/* The same parameter twice. */
+static bool has_twins(const struct random_route *route)
+{
+	for (size_t i = 0; i < route->count; i++)
+		for (size_t k = 0; k < i; k++)
+			if (is_param(route->segments[i]) &&
+				strcmp(route->segments[i], route->segments[k]) == 0)
+				return true;
+	return false;
+}
+
 static void compare(struct router *router, const struct random_route *routes, uint64_t *seed)
 {
 	const struct random_route *left[RANDOM_ROUTES];
@@ -409,12 +421,13 @@ TEST(router_against_a_naive_matcher)
 		begin(&router, NULL, 0);
 		for (size_t i = 0; i < RANDOM_ROUTES; i++) {
 			struct random_route *added = &routes[i];
-			bool taken = false;
+			bool taken;
 
 			*added = (struct random_route){ 0 };
 			make_path(added->path, added->segments, &added->count, &state, LEN(words));
 			added->route = (struct route)ROUTE(GET, added->path);
 			added->route.method = test_random(&state) % 4;
+			taken = has_twins(added);
 			for (size_t k = 0; k < i; k++)
 				taken |= routes[k].added && same_shape(&routes[k], added) &&
 					 routes[k].route.method == added->route.method;

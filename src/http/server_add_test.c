@@ -31,6 +31,8 @@ static const struct schema small_schema = SCHEMA(small, "One.",
 static const struct schema large_schema = SCHEMA(large, "Two.",
 	FIELD(large, a, "A number.", RANGE(0, 9)),
 	FIELD(large, b, "A number.", RANGE(0, 9)));
+static const struct schema path_schema = SCHEMA(small, "From the path.",
+	FIELD(small, a, "A number.", .from = FROM_PATH, RANGE(0, 9)));
 static const struct schema broken_schema = SCHEMA(small, "None.",
 	FIELD(small, a, "A number.", RANGE(9, 0)));
 /* clang-format on */
@@ -71,10 +73,11 @@ static int plain(struct req *req)
 	}
 #define ROW(method, path, ...) ROW_AT(ROUTE_PUBLIC, method, path, ##__VA_ARGS__)
 #define COPY                   .handler = &copy_handler, .in = &small_schema, .out = &small_schema
+#define FROM_ITS_PATH          .handler = &copy_handler, .in = &path_schema, .out = &small_schema, FAILS
 #define FAILS                  .may_fail = ROUTE_FAILS(CONFLICT)
 
 /* One that is good, so that there is something to give back. */
-#define GOOD ROW(PUT, "/good/{a}", COPY, FAILS)
+#define GOOD ROW(PUT, "/good", COPY, FAILS)
 
 struct row {
 	struct route routes[2];
@@ -93,6 +96,13 @@ static const struct row rows[] = {
 		"module m: route GET /x: no right is declared" },
 	{ { GOOD, { HTTP_GET, "/x", "A route", plain, ROUTE_PUBLIC, .need = "" } }, 2,
 		"module m: route GET /x: no right is declared" },
+	{ { GOOD, ROW(PUT, "/x/{a}", COPY, FAILS) }, 2,
+		"module m: route PUT /x/{a}: no member of small comes from {a}" },
+	{ { GOOD, ROW(PUT, "/x", FROM_ITS_PATH) }, 2,
+		"module m: route PUT /x: small.a comes from a path without {a}" },
+	{ { GOOD, ROW(PUT, "/x/{b}", FROM_ITS_PATH) }, 2,
+		"module m: route PUT /x/{b}: no member of small comes from {b}" },
+	{ { GOOD, ROW(PUT, "/x/{a}", FROM_ITS_PATH) }, 2 },
 	{ { GOOD, ROW(GET, "/x") }, 2, "module m: route GET /x: it wants either run or handler" },
 	{ { GOOD, ROW(GET, "/x", COPY, FAILS, .run = plain) }, 2,
 		"module m: route GET /x: it wants either run or handler" },
@@ -125,8 +135,8 @@ static const struct row rows[] = {
 		"declare" },
 
 	/* what the router says */
-	{ { GOOD, ROW(PUT, "/good/{b}", COPY, FAILS) }, 2,
-		"module m: route PUT /good/{b}: PUT /good/{a} is there already" },
+	{ { GOOD, ROW(PUT, "/good", COPY, FAILS) }, 2,
+		"module m: route PUT /good: PUT /good is there already" },
 	{ { GOOD, ROW(GET, "x", .run = plain) }, 2, "module m: route GET x: a path starts with /" },
 	{ { GOOD, ROW(GET, "/a b", COPY, FAILS) }, 2,
 		"module m: route GET /a b: \"a b\" is no path segment" },

@@ -77,32 +77,43 @@ struct sql_plan {
 	char name[32];      /* PostgreSQL: of the prepared statement, made from the text */
 	enum sql_verb verb;
 	bool system;
-	struct str target; /* the table that is written; empty for SQL_READ */
+	struct str target; /* the table that is written, without main.; empty for SQL_READ */
+	struct str alias;  /* what the target's columns are called with; `target` without one */
+	/* all tables it names, the target included, without main., each once. A tenant statement
+	 * may run only when each of them is a table of tenants: the text cannot tell. */
+	struct str *tables;
+	size_t table_count;
 	struct sql_param *params;
 	size_t param_count;
 	/* by engine_ops.check: for each column of the answer the one of the `out` schema */
 	size_t *columns;
 	uint32_t *column_types; /* PostgreSQL: oids */
 	size_t column_count;
+	bool at_most_one; /* PostgreSQL: a change that is sure to touch one row at most */
 };
 
 /*
- * Makes the plan of a statement for an engine and checks what can be checked without a database:
+ * Makes the plan of a statement for an engine and checks what can be checked without a database.
+ * The text that an engine gets is made of the tokens that were checked: comments are left out.
+ * Whatever is not in the grammar of sql_parse.c is refused; beyond that:
  *
- *  - one statement, ASCII, its first word SELECT, INSERT, UPDATE, DELETE, WITH or VALUES (REPLACE
- *    only as INSERT ... ON CONFLICT);
+ *  - one statement (a semicolon may end it), ASCII, SELECT, VALUES, INSERT, UPDATE or DELETE, with
+ *    or without a WITH whose queries only read. No OR REPLACE and its like: ON CONFLICT instead.
+ *    INSERT names its columns;
  *  - every parameter is a member of `in`, :tenant or :now, and not positional;
- *  - of a tenant statement: a token that can be read as `main` and is followed by a dot stands at
- *    most once, directly behind INTO, DELETE FROM, UPDATE or UPDATE OR x, and only when it is the
- *    verb's own target; `temp`, `pg_temp`, `pg_catalog`, `information_schema` and other schemas
- *    never; sqlite_x and pg_x tables never; no common table expression or alias called main; a
- *    statement that writes names :tenant;
- *  - of a system statement: every table behind FROM, JOIN, INTO, UPDATE or DELETE FROM is main.x or
- *    the name of a common table expression or a function;
- *  - on PostgreSQL: no function off the list in sql_rules.c; no SET, set_config, DO, COPY, LISTEN,
- *    LOCK, FOR UPDATE in a read, SELECT INTO, writing common table expressions.
+ *  - names are bare, or quoted and of small letters; in front of a dot stands a table or an alias
+ *    of the statement, or `main`; no table or alias is called like a schema, pg_x or sqlite_x;
+ *  - functions, types of casts and collations are those of sql_words.c. Nothing that depends on
+ *    the time or the session;
+ *  - a tenant statement reads tables by their plain name and names main.x once, for what it writes.
+ *    INSERT gives tenant_id the value :tenant; the WHERE of UPDATE and DELETE is tenant_id =
+ *    :tenant (of the target) AND ...; DO UPDATE has tenant_id among its conflict's columns;
+ *    tenant_id is not assigned; RETURNING has no queries;
+ *  - a system statement names every table main.x, unless it is a common table expression or a
+ *    function;
+ *  - rows are locked (FOR UPDATE and its like) on PostgreSQL and by statements that write.
  *
- * -ERR_INVALID with a sentence that begins with the statement's name.
+ * -ERR_INVALID with a sentence that begins with the statement's name; -ERR_NO_MEMORY.
  */
 int sql_plan_make(const struct statement *statement, enum engine_kind engine, struct sql_plan *ret);
 void sql_plan_done(struct sql_plan *plan);

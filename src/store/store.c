@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/time_text.h"
+#include "store/notice_internal.h"
 #include <stdatomic.h>
 
 enum { STATEMENTS_MAX = 4096 };
@@ -76,9 +77,10 @@ int store_open(const struct store_options *options, struct store **ret)
 		return -ERR_NO_MEMORY;
 
 	store->options = with_defaults(options);
-	if (options->url.len)
+	r = notices_open(options->url.len > 0, &store->notices);
+	if (r == 0 && options->url.len)
 		r = pg_engine_open(&store->options, store, &store->engine);
-	else
+	else if (r == 0)
 		r = sqlite_engine_open(&store->options, store, &store->engine);
 	if (r == 0)
 		r = store_register(store, own_statements, LEN(own_statements));
@@ -94,6 +96,13 @@ int store_open(const struct store_options *options, struct store **ret)
 	return 0;
 }
 
+int store_tenant_tables(
+	struct store *store, struct arena *arena, struct str **ret, size_t *ret_count)
+{
+	CHECK(!store->started);
+	return store->engine->ops->tenant_tables(store->engine, arena, ret, ret_count);
+}
+
 int store_start(struct store *store)
 {
 	int r = store->engine->ops->start(store->engine);
@@ -102,16 +111,20 @@ int store_start(struct store *store)
 	return r;
 }
 
-static void unregister(struct store *store, const struct statement *statement);
+static void unregister(const struct statement *statement, enum engine_kind kind);
 
 void store_close(struct store *store)
 {
+	enum engine_kind kind;
+
 	if (!store)
 		return;
+	kind = store->engine ? store->engine->kind : ENGINE_SQLITE;
 	if (store->engine)
 		store->engine->ops->close(store->engine);
 	while (store->statement_count > 0)
-		unregister(store, store->statements[--store->statement_count]);
+		unregister(store->statements[--store->statement_count], kind);
+	notices_close(store->notices);
 	mem_free(store->statements, store->statement_room * sizeof(*store->statements));
 	mem_free(store, sizeof(*store));
 }
@@ -191,10 +204,8 @@ static int prepare(struct store *store, const struct statement *statement)
 	return 0;
 }
 
-static void unregister(struct store *store, const struct statement *statement)
+static void unregister(const struct statement *statement, enum engine_kind kind)
 {
-	enum engine_kind kind = store->engine->kind;
-
 	if (--statement->slot->uses[kind] == 0)
 		drop_plan(statement, kind);
 	release(statement);
@@ -239,7 +250,8 @@ int store_register(struct store *store, const struct statement *const *statement
 		struct err err = *err_last();
 
 		while (store->statement_count > before)
-			unregister(store, store->statements[--store->statement_count]);
+			unregister(
+				store->statements[--store->statement_count], store->engine->kind);
 		return fail(err.code, "%s", err.frames[err.depth - 1].text);
 	}
 	return 0;
