@@ -245,7 +245,7 @@ static int listen_at(struct app *app, struct str host, uint16_t port, struct tls
 		return r;
 
 	/* In a hand-over the socket is there already, with whoever waits in its backlog. */
-	fd = handover_take(&app->predecessor, &address);
+	fd = handover_take(&app->predecessor, app->server.site_count, &address);
 	return fd < 0 ? server_listen(&app->server, &address, tls, place)
 		      : server_adopt(&app->server, fd, tls, place);
 }
@@ -621,6 +621,7 @@ static int step_aside(struct app *app)
 	server_stop(&app->server);
 	close_store(app);
 	release_folder(app);
+	log_info("the data folder is free for the new server");
 	r = handover_release(&app->successor);
 	if (r == 0 && await_successor(app) == SUCCESSOR_SERVES)
 		return 0;
