@@ -60,8 +60,8 @@ static void unlock(struct pg_pool *pool)
 		.name = (name_), .help = (help_), .kind = (kind_), ##__VA_ARGS__                   \
 	}
 
-DEFINE(count_def, "db_client_connections", "Connections to the database by state.",
-	METRIC_GAUGE, .labels = { "pool", "state" });
+DEFINE(count_def, "db_client_connections", "Connections to the database by state.", METRIC_GAUGE,
+	.labels = { "pool", "state" });
 DEFINE(pending_def, "db_client_connection_pending_requests",
 	"Callers that wait for a connection to the database.", METRIC_GAUGE, .labels = { "pool" });
 DEFINE(wait_def, "db_client_connection_wait_time_seconds",
