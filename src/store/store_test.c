@@ -35,13 +35,21 @@ static void remove_folder(const char *path)
 	(void)rmdir(path);
 }
 
-static struct str make_folder(char *path, size_t size)
+void store_test_folder(struct store_test *test, enum engine_kind engine)
 {
 	const char *base = getenv("TMPDIR");
 
-	(void)snprintf(path, size, "%s/bulkhead-store-XXXXXX", base ? base : "/tmp");
-	REQUIRE(mkdtemp(path) != NULL);
-	return str_from_c(path);
+	(void)snprintf(test->folder, sizeof(test->folder), "%s/bulkhead-store-XXXXXX",
+		base ? base : "/tmp");
+	REQUIRE(mkdtemp(test->folder) != NULL);
+	test->options.folder = str_from_c(test->folder);
+	if (engine == ENGINE_POSTGRES)
+		test->options.url = store_test_postgres(false);
+}
+
+void store_test_remove(struct store_test *test)
+{
+	remove_folder(test->folder);
 }
 
 /* --- the store ---------------------------------------------------------------------- */
@@ -55,39 +63,60 @@ static void fail_test(const char *doing)
 	test_end();
 }
 
-static void migrate(const struct store_options *options, const struct store_test_module *modules)
+void store_test_migrate(struct store_test *test, const struct store_test_module *modules)
 {
 	struct migration_source sources[MODULES_MAX] = { { "store", store_migrations } };
-	struct migration_options how = { .store = *options };
+	struct migration_options how = { .store = test->options };
 	size_t count = 1;
 
-	if (options->url.len)
+	if (test->options.url.len)
 		how.owner_url = store_test_postgres(true);
-	for (; modules && modules->name; modules++)
-		if (modules->migrations) {
+	for (const struct store_test_module *each = modules; each && each->name; each++)
+		if (each->migrations) {
 			REQUIRE(count < MODULES_MAX);
 			sources[count++] =
-				(struct migration_source){ modules->name, modules->migrations };
+				(struct migration_source){ each->name, each->migrations };
 		}
 	if (migrate_up(&how, sources, count) < 0)
 		fail_test("migrate_up");
+	for (; modules && modules->name; modules++)
+		if (modules->migrated)
+			modules->migrated(&test->options);
 }
 
-static void open_store(struct store_test *test, const struct store_test_module *modules)
+int store_test_open(struct store_test *test, const struct store_test_module *modules)
 {
-	if (store_open(&test->options, &test->store) < 0)
-		fail_test("store_open");
-	for (; modules && modules->name; modules++)
-		if (store_register(test->store, modules->statements, modules->count) < 0)
-			fail_test(modules->name);
-	if (store_start(test->store) < 0)
-		fail_test("store_start");
+	int r = store_open(&test->options, &test->store);
+
+	if (r < 0)
+		return r;
+	for (; modules && modules->name && r == 0; modules++) {
+		r = store_register(test->store, modules->statements, modules->count);
+		if (r == 0 && modules->registered)
+			modules->registered(test->store);
+	}
+	if (r == 0)
+		r = store_start(test->store);
+	if (r < 0) {
+		struct err err = *err_last();
+
+		store_close(test->store);
+		test->store = NULL;
+		return fail(err.code, "%s", err.frames[err.depth - 1].text);
+	}
+	return 0;
+}
+
+void store_test_close(struct store_test *test)
+{
+	store_close(test->store);
+	test->store = NULL;
 }
 
 /* --- a worker that runs the body ------------------------------------------------------ */
 
 struct run {
-	struct store_test test;
+	struct store_test *test;
 	void (*body)(struct store_test *);
 	struct worker worker;
 };
@@ -96,7 +125,7 @@ static int run_body(void *arg)
 {
 	struct run *run = arg;
 
-	run->body(&run->test);
+	run->body(run->test);
 	worker_stop(&run->worker);
 	return 0;
 }
@@ -108,31 +137,35 @@ static int start_body(struct worker *worker)
 	return scope_spawn(&worker->sched.root, run_body, run);
 }
 
-void store_test_run(enum engine_kind engine, const struct store_test_module *modules,
-	const struct store_options *options, void (*body)(struct store_test *))
+void store_test_work(struct store_test *test, void (*body)(struct store_test *))
 {
-	struct run run = { .body = body };
-	char path[256];
+	struct run run = { .test = test, .body = body };
 
-	if (options)
-		run.test.options = *options;
-	run.test.options.folder = make_folder(path, sizeof(path));
-	if (engine == ENGINE_POSTGRES)
-		run.test.options.url = store_test_postgres(false);
-
-	migrate(&run.test.options, modules);
-	open_store(&run.test, modules);
-	arena_init(&run.test.arena, ARENA, ARENA_LIMIT);
-	run.test.worker = &run.worker;
+	arena_init(&test->arena, ARENA, ARENA_LIMIT);
+	test->worker = &run.worker;
 	run.worker.fiber_limit = 10000;
 	run.worker.on_start = start_body;
 	run.worker.arg = &run;
 	REQUIRE(worker_start(&run.worker) == 0);
 	worker_join(&run.worker);
+	test->worker = NULL;
+	arena_done(&test->arena);
+}
 
-	store_close(run.test.store);
-	arena_done(&run.test.arena);
-	remove_folder(path);
+void store_test_run(enum engine_kind engine, const struct store_test_module *modules,
+	const struct store_options *options, void (*body)(struct store_test *))
+{
+	struct store_test test = { 0 };
+
+	if (options)
+		test.options = *options;
+	store_test_folder(&test, engine);
+	store_test_migrate(&test, modules);
+	if (store_test_open(&test, modules) < 0)
+		fail_test("the store");
+	store_test_work(&test, body);
+	store_test_close(&test);
+	store_test_remove(&test);
 }
 
 struct db store_test_tenant(struct store_test *test, unsigned number)

@@ -24,6 +24,8 @@ struct store_test {
 	struct store_options options; /* what it was opened with */
 	struct arena arena;
 	struct worker *worker;
+	void *arg; /* the test's */
+	char folder[256];
 };
 
 /* What is set up: migrations (texts of x.sql, by module name) and statements. Ends with a NULL
@@ -33,6 +35,10 @@ struct store_test_module {
 	const char *migrations;
 	const struct statement *const *statements;
 	size_t count;
+	/* When the database is migrated, and when the statements are registered; before the store
+	 * is opened, and started. NULL: nothing. */
+	void (*migrated)(const struct store_options *);
+	void (*registered)(struct store *);
 };
 
 void store_test_run(enum engine_kind engine, const struct store_test_module *modules,
@@ -49,6 +55,21 @@ void store_test_run(enum engine_kind engine, const struct store_test_module *mod
 		store_test_run(ENGINE_POSTGRES, modules_, options_, store_test_##name_);           \
 	}                                                                                          \
 	static void store_test_##name_(struct store_test *test)
+
+/*
+ * The parts of store_test_run, for tests that close a store and open it again. The options need a
+ * folder, and a URL on PostgreSQL; a test starts with store_test_folder and ends with its removal.
+ */
+void store_test_folder(struct store_test *test, enum engine_kind engine);
+void store_test_migrate(struct store_test *test, const struct store_test_module *modules);
+
+/* Opens, registers and starts. A negative code when that fails; nothing is open then. */
+int store_test_open(struct store_test *test, const struct store_test_module *modules);
+
+/* Runs the body in a fiber of a new worker and waits for its end. */
+void store_test_work(struct store_test *test, void (*body)(struct store_test *));
+void store_test_close(struct store_test *test);
+void store_test_remove(struct store_test *test);
 
 /* A handle of tenant 1, 2, ...: fixed ids. */
 struct db store_test_tenant(struct store_test *test, unsigned number);
