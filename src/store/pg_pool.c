@@ -671,13 +671,14 @@ static int wait_for_one(struct pg_pool *pool, struct pg_waiter *waiter)
 	return r;
 }
 
-/* A connection of no place becomes this worker's. */
+/* A connection of no place becomes this worker's. Nobody has looked at it for a while. */
 static int settle(struct pg_pool *pool, struct pg_place *place, struct pg_connection *connection)
 {
 	int r;
 
 	if (connection->home)
 		return 0;
+	connection->lost = !pg_tidy(connection);
 	r = pg_connection_watch(connection, &place->worker->poller, idle_changed);
 	if (r < 0) {
 		close_here(connection);
@@ -723,7 +724,8 @@ int pg_pool_take(struct pg_pool *pool, struct pg_connection **ret)
 
 		if (r < 0)
 			return r;
-		if (!connection->watch.ready.ended && clock_now_ns() < connection->expires_ns)
+		if (!connection->watch.ready.ended && !connection->lost &&
+			clock_now_ns() < connection->expires_ns)
 			break;
 		close_here(connection);
 	}
