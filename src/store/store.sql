@@ -27,6 +27,7 @@ CREATE TABLE main.notice (
 	topic text NOT NULL,
 	key text NOT NULL,
 	created_us bigint NOT NULL
+	--sqlite: , UNIQUE (tenant_id, position)
 	--postgres: , xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	--postgres: PRIMARY KEY (tenant_id, position)
 );

@@ -82,7 +82,8 @@ const struct statement tenant_list = STATEMENT("tenant_list",
 	.in = &tenant_search_schema, .out = &tenant_schema, .flags = STATEMENT_SYSTEM);
 
 const struct statement *const tenant_statements[TENANT_STATEMENTS] = { &tenant_self, &tenant_insert,
-	&tenant_update, &tenant_delete, &slug_get, &slug_take, &slug_free, &tenant_by_id, &tenant_list };
+	&tenant_update, &tenant_delete, &slug_get, &slug_take, &slug_free, &tenant_by_id,
+	&tenant_list };
 
 /* --- what is kept in memory --------------------------------------------------------------- */
 

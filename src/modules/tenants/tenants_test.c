@@ -178,8 +178,8 @@ static const struct statement event_system = STATEMENT("test_event_system",
 	.sql = "SELECT type, subject FROM main.outbox WHERE tenant_id = :tenant ORDER BY position",
 	.out = &event_row_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement *const statements[] = { &tenant_add, &slug_add, &owner_add, &pet_add, &event_all,
-	&event_system };
+static const struct statement *const statements[] = { &tenant_add, &slug_add, &owner_add, &pet_add,
+	&event_all, &event_system };
 
 static int hello(struct req *req, const struct nothing *in, struct nothing *out)
 {
@@ -228,8 +228,12 @@ static int add_tenant(const struct db *db, void *arg)
 {
 	struct db system = db_of_system(db->store, db->arena);
 	char id[UUID_TEXT_LEN];
-	struct tenant tenant = { .tenant_id = str_of(id, sizeof(id)), .slug = str_from_c(arg),
-		.name = str_from_c(arg), .version = 1, .created_at = 1000000, .updated_at = 1000000 };
+	struct tenant tenant = { .tenant_id = str_of(id, sizeof(id)),
+		.slug = str_from_c(arg),
+		.name = str_from_c(arg),
+		.version = 1,
+		.created_at = 1000000,
+		.updated_at = 1000000 };
 
 	uuid_write(id, &db->tenant);
 	return db_write(&system, add_in_tx, &tenant);
