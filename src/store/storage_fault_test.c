@@ -302,7 +302,5 @@ TEST_SLOW(storage_missing_syncs_are_seen, 900)
 		live_all(&cases[i].way, seeds() / 4, true, counts);
 		if (!EXPECT(counts[LEDGER_FORGOTTEN] + counts[LEDGER_BROKEN] > 0))
 			fprintf(stderr, "  %s\n", cases[i].what);
-
-			counts[2]);
 	}
 }
