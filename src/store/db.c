@@ -4,6 +4,7 @@
 
 #include "observe/clock.h"
 #include "observe/log.h"
+#include "store/notice_internal.h"
 
 #include <stdio.h>
 
@@ -49,12 +50,12 @@ void tx_begin_attempt(struct tx *tx)
 	tx->failed = NULL;
 	link_init(&tx->after);
 	tx->after_count = 0;
+	tx->notices = NULL;
 	if (tx->single && tx->single->rows)
 		tx->single->rows->again(tx->single->rows);
 }
 
-/* Gives the remembered error again. */
-static int fail_as_before(const struct tx *tx)
+int tx_failed_before(const struct tx *tx)
 {
 	const struct err *err = tx->failed;
 
@@ -62,8 +63,7 @@ static int fail_as_before(const struct tx *tx)
 	return err->field[0] ? err_blame(err->field, err->rule) : -(int)err->code;
 }
 
-/* An error that makes the transaction fail, whatever its function thinks of it. */
-static int keep(struct tx *tx, int r)
+int tx_keep(struct tx *tx, int r)
 {
 	struct err err;
 
@@ -80,7 +80,7 @@ static int keep(struct tx *tx, int r)
 		return -ERR_NO_MEMORY;
 	}
 	*tx->failed = err;
-	return fail_as_before(tx);
+	return tx_failed_before(tx);
 }
 
 int tx_call(struct tx *tx)
@@ -99,7 +99,7 @@ int tx_call(struct tx *tx)
 		nopark_end();
 
 	CHECK(r <= 0);
-	return r == 0 && tx->failed ? fail_as_before(tx) : r;
+	return r == 0 && tx->failed ? tx_failed_before(tx) : r;
 }
 
 static struct str trace_now(void)
@@ -138,6 +138,8 @@ static int run(const struct db *db, struct tx *tx)
 	tx->mark = arena_mark(db->arena);
 
 	r = tx->engine->ops->run(tx->engine, tx);
+	if (tx->notices && (r == 0 || r == -ERR_UNAVAILABLE)) /* which may be committed */
+		notices_tell_batch(tx->notices);
 	if (r == 0)
 		after_commit(tx);
 	return r;
@@ -193,7 +195,7 @@ static int step(struct tx *tx, const struct statement *statement, const void *in
 
 	CHECK(!tx->stepping); /* not out of tx_each */
 	if (tx->failed)
-		return fail_as_before(tx);
+		return tx_failed_before(tx);
 
 	r = gate(tx->store, tx->system && !tx->entered, tx->read_only, statement, in);
 	if (r == 0) {
@@ -201,7 +203,7 @@ static int step(struct tx *tx, const struct statement *statement, const void *in
 		r = tx->engine->ops->step(tx, statement, in, rows, changed);
 		tx->stepping = false;
 	}
-	return keep(tx, r);
+	return tx_keep(tx, r);
 }
 
 int statement_expects(const struct statement *statement, size_t changed)
@@ -452,26 +454,26 @@ int db_all(const struct db *db, const struct statement *statement, const void *i
 int tx_enter(struct tx *tx, const struct uuid *tenant)
 {
 	if (tx->failed)
-		return fail_as_before(tx);
+		return tx_failed_before(tx);
 	if (!tx->system || tx->entered || is_nil(tenant))
-		return keep(tx,
+		return tx_keep(tx,
 			fail(ERR_INTERNAL, "only a system handle enters a tenant, one at a time"));
 
 	tx->tenant = *tenant;
 	tx->entered = true;
-	return keep(tx, tx->engine->ops->enter(tx));
+	return tx_keep(tx, tx->engine->ops->enter(tx));
 }
 
 int tx_leave(struct tx *tx)
 {
 	if (tx->failed)
-		return fail_as_before(tx);
+		return tx_failed_before(tx);
 	if (!tx->entered)
-		return keep(tx, fail(ERR_INTERNAL, "no tenant was entered"));
+		return tx_keep(tx, fail(ERR_INTERNAL, "no tenant was entered"));
 
 	tx->tenant = tx->home;
 	tx->entered = false;
-	return keep(tx, tx->engine->ops->enter(tx));
+	return tx_keep(tx, tx->engine->ops->enter(tx));
 }
 
 /* --- the rest ------------------------------------------------------------------------------ */
@@ -481,13 +483,13 @@ int tx_after_commit(struct tx *tx, void (*fn)(void *arg), void *arg)
 	struct tx_after *after;
 
 	if (tx->failed)
-		return fail_as_before(tx);
+		return tx_failed_before(tx);
 	if (tx->after_count == TX_AFTER_MAX)
-		return keep(tx,
+		return tx_keep(tx,
 			fail(ERR_FULL, "more than %d things to do after a commit", TX_AFTER_MAX));
 	after = arena_new(tx->arena, struct tx_after);
 	if (!after)
-		return keep(tx, -(int)err_last()->code);
+		return tx_keep(tx, -(int)err_last()->code);
 
 	after->fn = fn;
 	after->arg = arg;

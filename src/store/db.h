@@ -63,7 +63,8 @@ enum {
 	EVENT_TYPE_MAX = 100,        /* bytes */
 	EVENT_DATA_MAX = 256 * 1024, /* bytes of JSON */
 	NOTICE_TOPIC_MAX = 64,       /* bytes */
-	NOTICE_KEY_MAX = 200,        /* bytes */
+	NOTICE_KEY_MAX = 256,        /* bytes */
+	TX_NOTICES_MAX = 1000,       /* of one transaction */
 };
 
 /* The tenant of the installation itself: its operators, and what belongs to no other. */
@@ -167,9 +168,11 @@ struct event {
 int tx_emit(struct tx *tx, const struct event *event);
 
 /*
- * Tells all instances, after the commit, that something they may have kept has changed. Told here
- * at once, elsewhere within half a second. Those who want to know call notice_listen
- * (store/notice.h).
+ * Tells all instances, after the commit, that something of the current tenant that they may have
+ * kept has changed: told here before the call that committed returns, elsewhere within half a
+ * second. Those who want to know call notice_listen (store/notice.h). Topic and key are text; the
+ * empty key means everything of the topic, of all tenants. -ERR_INVALID for what is no text or too
+ * long, -ERR_FULL beyond TX_NOTICES_MAX.
  */
 int tx_notice(struct tx *tx, struct str topic, struct str key);
 

@@ -10,6 +10,7 @@
 #include "store/sql.h"
 
 struct engine;
+struct notice_batch;
 struct store_options;
 
 /* Where the rows of an answer go. */
@@ -54,6 +55,7 @@ struct tx {
 	struct err *failed; /* the first error, in the arena; every later call gives it again */
 	struct link after;  /* struct tx_after, in the arena */
 	size_t after_count;
+	struct notice_batch *notices; /* of tx_notice (notice.c); NULL: none */
 
 	/* the engine's */
 	void *session; /* the connection it runs on */
@@ -77,6 +79,12 @@ void tx_begin_attempt(struct tx *tx);
  * The result decides: 0 commit, negative roll back.
  */
 int tx_call(struct tx *tx);
+
+/* For what belongs to the front but stands beside it: gives the remembered error of the transaction
+ * again; remembers an error (r < 0), so that the transaction fails whatever its function thinks of
+ * it. Both return what the caller returns. */
+int tx_failed_before(const struct tx *tx);
+int tx_keep(struct tx *tx, int r);
 
 struct engine_ops {
 	/* Prepares and checks a statement whose plan is made; fills in what only the database

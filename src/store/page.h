@@ -18,14 +18,25 @@
 
 #pragma GCC visibility push(default)
 
-enum { PAGE_DEFAULT = 20, PAGE_MAX = 100, CURSOR_MAX = 512 };
+enum {
+	PAGE_DEFAULT = 20,
+	PAGE_MAX = 100,
+	CURSOR_MAX = 512, /* bytes of the text; 384 of what it stands for, 9 of them before the key
+			   */
+};
 
-/* Makes the cursor of a row: the columns of `schema` (all of them) of the struct at `key`. `list`
- * names the list and its order ("notes by created"), so that a cursor of another one is refused. */
+/*
+ * Makes the cursor of a row: the columns of `schema` (compiled; all of them) of the struct at
+ * `key`. `list` names the list and its order ("notes by created"), so that a cursor of another one
+ * is refused. The text is in the arena. -ERR_TOO_LARGE when the key does not fit: sort by something
+ * shorter. -ERR_INTERNAL for what has no order that both engines agree on: JSON, a real that is no
+ * number.
+ */
 int cursor_write(struct arena *arena, struct str list, const struct schema *schema, const void *key,
 	struct str *ret);
 
-/* Reads it back. -ERR_INVALID, rule "invalid_cursor", for anything else. */
+/* Reads it back, texts into the arena. -ERR_INVALID, field "cursor", rule "invalid_cursor", for
+ * anything that cursor_write does not write for this list and schema. */
 int cursor_read(struct arena *arena, struct str list, const struct schema *schema,
 	struct str cursor, void *ret);
 

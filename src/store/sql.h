@@ -89,6 +89,7 @@ struct sql_plan {
 	size_t *columns;
 	uint32_t *column_types; /* PostgreSQL: oids */
 	size_t column_count;
+	bool at_most_one; /* PostgreSQL: a change that is sure to touch one row at most */
 };
 
 /*

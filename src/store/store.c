@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/time_text.h"
+#include "store/notice_internal.h"
 #include <stdatomic.h>
 
 enum { STATEMENTS_MAX = 4096 };
@@ -76,9 +77,10 @@ int store_open(const struct store_options *options, struct store **ret)
 		return -ERR_NO_MEMORY;
 
 	store->options = with_defaults(options);
-	if (options->url.len)
+	r = notices_open(options->url.len > 0, &store->notices);
+	if (r == 0 && options->url.len)
 		r = pg_engine_open(&store->options, store, &store->engine);
-	else
+	else if (r == 0)
 		r = sqlite_engine_open(&store->options, store, &store->engine);
 	if (r == 0)
 		r = store_register(store, own_statements, LEN(own_statements));
@@ -115,6 +117,7 @@ void store_close(struct store *store)
 		store->engine->ops->close(store->engine);
 	while (store->statement_count > 0)
 		unregister(store->statements[--store->statement_count], kind);
+	notices_close(store->notices);
 	mem_free(store->statements, store->statement_room * sizeof(*store->statements));
 	mem_free(store, sizeof(*store));
 }

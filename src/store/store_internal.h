@@ -7,6 +7,7 @@
 
 struct store {
 	struct engine *engine;
+	struct notices *notices;
 	struct store_options options;        /* with defaults filled in */
 	const struct statement **statements; /* registered ones, to be given back */
 	size_t statement_count, statement_room;
