@@ -23,6 +23,9 @@
 /* How often a changed certificate is looked for. */
 #define CERTIFICATE_CHECK (10 * SECOND)
 
+/* How long a new server may take to open and migrate the store. */
+#define SUCCESSOR_TIME (10 * MINUTE)
+
 /* How long the end of the log may take. */
 #define LOG_CLOSE_TIME (2 * SECOND)
 
@@ -212,7 +215,7 @@ static int open_metrics(void)
 	struct str version = S(BULKHEAD_VERSION);
 
 	if (metric_info(&build, &version) < 0 || metric_register_process() < 0 ||
-		log_metrics_register() < 0)
+		log_metrics_register() < 0 || housekeeping_metrics() < 0)
 		return -(int)err_last()->code;
 	return 0;
 }
@@ -308,14 +311,20 @@ static int listen_at(struct app *app, struct str host, uint16_t port, struct tls
 	enum route_place place)
 {
 	struct address address;
-	int r;
+	int fd, r;
 
 	if (host.len == 0)
 		host = S("::");
 	if (str_eq(host, S("localhost")))
 		host = S("127.0.0.1");
 	r = address_parse(host, port, &address);
-	return r < 0 ? r : server_listen(&app->server, &address, tls, place);
+	if (r < 0)
+		return r;
+
+	/* In a hand-over the socket is there already, with whoever waits in its backlog. */
+	fd = handover_take(&app->predecessor, &address);
+	return fd < 0 ? server_listen(&app->server, &address, tls, place)
+		      : server_adopt(&app->server, fd, tls, place);
 }
 
 static int open_ports(struct app *app)
@@ -347,7 +356,51 @@ static void say_where(const struct app *app)
 	}
 }
 
+/* --- the data folder ---------------------------------------------------- */
+
+/* One server at a time; with `replace` the one that runs is asked to make room, later. */
+static int claim_folder(struct app *app, bool replace)
+{
+	struct str folder = app->config->data_dir;
+	int r = control_claim(folder, &app->claim);
+
+	if (r != -ERR_CONFLICT)
+		return r;
+	if (!replace)
+		return err_wrap("only `bulkhead serve --replace` can start now");
+
+	r = handover_ask(folder, &app->predecessor);
+	/* It has the folder, but no socket: it is about to end. */
+	return r == -ERR_NOT_FOUND ? handover_reclaim(folder, &app->claim) : r;
+}
+
+static void release_folder(struct app *app)
+{
+	control_unclaim(app->claim);
+	app->claim = -1;
+}
+
+static int open_store(struct app *app)
+{
+	return folder_lock_take(app->config->data_dir, &app->lock);
+}
+
+static void close_store(struct app *app)
+{
+	folder_lock_release(&app->lock);
+}
+
 /* --- open, run, close --------------------------------------------------- */
+
+/* Puts an error back into the slot after a clean-up that may have used it. */
+static int fail_again(const struct err *err)
+{
+	int r = fail(err->code, "%s", err->frames[0].text);
+
+	for (unsigned i = 1; i < err->depth; i++)
+		r = err_wrap("%s", err->frames[i].text);
+	return r;
+}
 
 static void close_server(struct app *app)
 {
@@ -358,6 +411,7 @@ static void close_server(struct app *app)
 		tls_server_done(&app->tls);
 }
 
+/* Everything but the store and what needs it: what a new server does while the old one serves. */
 static int open_server(struct app *app)
 {
 	size_t workers = app->config->workers;
@@ -371,6 +425,7 @@ static int open_server(struct app *app)
 	server_fit_limits(&app->server.limits);
 	if (workers == 0)
 		workers = cores > 0 ? MIN((size_t)cores, (size_t)SERVER_WORKERS_MAX) : 1;
+	app->worker_count = workers;
 
 	r = open_tls(app);
 	if (r == 0)
@@ -381,53 +436,137 @@ static int open_server(struct app *app)
 		r = open_ports(app);
 	if (r == 0)
 		r = add_modules(app);
-	if (r == 0)
-		r = server_start(&app->server, workers);
 	if (r < 0)
 		close_server(app);
 	return r;
 }
 
-/* Puts an error back into the slot after a clean-up that may have used it. */
-static int fail_again(const struct err *err)
+static size_t copy_sockets(void *arg, int *ret_fds)
 {
-	int r = fail(err->code, "%s", err->frames[0].text);
+	const struct app *app = arg;
 
-	for (unsigned i = 1; i < err->depth; i++)
-		r = err_wrap("%s", err->frames[i].text);
-	return r;
+	for (size_t i = 0; i < app->server.site_count; i++)
+		ret_fds[i] = app->server.sites[i].listener.fd;
+	return app->server.site_count;
 }
 
-int app_open(struct app *app, const struct config *config)
+/* On the thread for housekeeping: hands the new server on to the main thread. */
+static int meet_successor(void *arg, int fd)
+{
+	struct app *app = arg;
+
+	if (atomic_load(&app->handing_over))
+		return fail(ERR_CONFLICT, "another new server takes over already");
+	control_wire_open(&app->successor, fd);
+	atomic_store(&app->handing_over, true);
+	signals_wake();
+	return 0;
+}
+
+static int start_housekeeping(struct app *app)
+{
+	struct housekeeping_options options = {
+		.config = app->config,
+		.backups = true,
+		.sockets = copy_sockets,
+		.hand_over = meet_successor,
+		.arg = app,
+	};
+
+	return housekeeping_start(&app->housekeeping, &options);
+}
+
+/* From a claimed folder and open ports to a server that serves; undoes itself on failure. */
+static int serve(struct app *app)
+{
+	struct err err;
+	int r = open_store(app);
+
+	if (r < 0)
+		return r;
+	r = server_start(&app->server, app->worker_count);
+	if (r == 0)
+		r = start_housekeeping(app);
+	if (r == 0)
+		return 0;
+
+	err = *err_last();
+	if (app->server.workers)
+		server_pause(&app->server); /* the backlog is not ours to send away */
+	server_stop(&app->server);
+	close_store(app);
+	return fail_again(&err);
+}
+
+/* All that comes after the log is open. */
+static int open_rest(struct app *app)
+{
+	int r = open_metrics();
+
+	if (r == 0)
+		r = load_modules(app);
+	if (r == 0)
+		r = open_server(app);
+	if (r < 0)
+		return r;
+
+	if (app->predecessor.open) {
+		log_info("taking over", LOG_INT("fromPid", app->predecessor.pid));
+		r = handover_claim(&app->predecessor, app->config->data_dir, &app->claim);
+	}
+	if (r == 0)
+		r = serve(app);
+	if (r < 0) {
+		struct err err = *err_last();
+
+		close_server(app);
+		return fail_again(&err);
+	}
+	return 0;
+}
+
+static int open_claimed(struct app *app)
+{
+	struct err err;
+	int r = open_log(app->config);
+
+	if (r < 0)
+		return r;
+	signals_on_crash(log_crash_flush);
+	r = open_rest(app);
+	if (r == 0)
+		return 0;
+
+	err = *err_last();
+	(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
+	unload_modules(app);
+	return fail_again(&err);
+}
+
+int app_open(struct app *app, const struct config *config, bool replace)
 {
 	int r;
 
-	*app = (struct app){ .config = config };
+	*app = (struct app){ .config = config, .claim = -1 };
 	signals_block();
 	crypto_start();
 	limit_memory(config);
 
 	r = open_data_folder(config);
+	if (r == 0)
+		r = claim_folder(app, replace);
 	if (r < 0)
 		return r;
-	r = open_log(config);
-	if (r < 0)
-		return r;
-	signals_on_crash(log_crash_flush);
-
-	r = open_metrics();
-	if (r == 0)
-		r = load_modules(app);
-	if (r == 0)
-		r = open_server(app);
+	r = open_claimed(app);
 	if (r < 0) {
 		struct err err = *err_last();
 
-		(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
-		unload_modules(app);
+		release_folder(app);
+		handover_close(&app->predecessor, false);
 		return fail_again(&err);
 	}
 	say_where(app);
+	handover_close(&app->predecessor, true);
 	return 0;
 }
 
@@ -454,24 +593,124 @@ static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_draine
 	}
 }
 
-static void shut_down(struct app *app)
+static void say_cut_off(struct app *app)
 {
-	const struct config *config = app->config;
-	size_t left;
+	size_t left = server_connections(&app->server);
 
-	server_unready(&app->server);
-	log_info("shutting down", LOG_MS("delayMs", config->shutdown_delay),
-		LOG_MS("timeoutMs", config->shutdown_timeout));
-	wait_or_die(app, clock_now_ns() + config->shutdown_delay, false);
-
-	server_drain(&app->server);
-	wait_or_die(app, clock_now_ns() + config->shutdown_timeout, true);
-	left = server_connections(&app->server);
 	if (left > 0)
 		log_warn("connections were cut off at the end", LOG_U64("count", left));
 }
 
-void app_run(struct app *app)
+static void forget_successor(struct app *app)
+{
+	if (atomic_load(&app->handing_over))
+		control_wire_close(&app->successor);
+	atomic_store(&app->handing_over, false);
+}
+
+static void shut_down(struct app *app)
+{
+	const struct config *config = app->config;
+
+	server_unready(&app->server);
+	log_info("shutting down", LOG_MS("delayMs", config->shutdown_delay),
+		LOG_MS("timeoutMs", config->shutdown_timeout));
+	housekeeping_stop(&app->housekeeping);
+	forget_successor(app); /* it came too late */
+	wait_or_die(app, clock_now_ns() + config->shutdown_delay, false);
+
+	server_drain(&app->server);
+	wait_or_die(app, clock_now_ns() + config->shutdown_timeout, true);
+	say_cut_off(app);
+}
+
+/* --- a new server takes over -------------------------------------------- */
+
+/* Waits until what runs has ended, or must. False when the new server has gone meanwhile. */
+static bool drain_for_successor(struct app *app)
+{
+	uint64_t deadline = clock_now_ns() + app->config->shutdown_timeout;
+	size_t stops = 0;
+
+	while (!server_drained(&app->server) && clock_now_ns() < deadline) {
+		int number = signals_wait(clock_now_ns() + 10 * MILLISECOND);
+
+		/* The first is no news: it ends soon anyway. */
+		if ((number == SIGTERM || number == SIGINT) && ++stops > 1)
+			die_at_once();
+		if (handover_look(&app->successor) != SUCCESSOR_WAITS)
+			break;
+	}
+	if (handover_look(&app->successor) == SUCCESSOR_WAITS)
+		return true;
+	if (stops > 0) /* now it is news */
+		(void)kill(getpid(), SIGTERM);
+	return false;
+}
+
+/* Waits until the new server serves or has gone. */
+static enum successor await_successor(struct app *app)
+{
+	uint64_t deadline = clock_now_ns() + SUCCESSOR_TIME;
+
+	for (;;) {
+		enum successor successor = handover_look(&app->successor);
+		uint64_t now = clock_now_ns();
+		int number;
+
+		if (successor != SUCCESSOR_WAITS)
+			return successor;
+		number = signals_wait(now + 10 * MILLISECOND);
+		/* It has the folder; there is nothing left to be done here. */
+		if (number == SIGTERM || number == SIGINT || now >= deadline)
+			return SUCCESSOR_SERVES;
+	}
+}
+
+/* Lets go of everything but the listeners, and takes it back if need be. 0 when the new server
+ * serves, 1 when this one does again; negative when it cannot. */
+static int step_aside(struct app *app)
+{
+	int r;
+
+	say_cut_off(app);
+	housekeeping_stop(&app->housekeeping);
+	server_stop(&app->server);
+	close_store(app);
+	release_folder(app);
+	r = handover_release(&app->successor);
+	if (r == 0 && await_successor(app) == SUCCESSOR_SERVES)
+		return 0;
+
+	r = handover_reclaim(app->config->data_dir, &app->claim);
+	if (r == 0)
+		r = serve(app);
+	return r < 0 ? r : 1;
+}
+
+/* The same for all of a hand-over. */
+static int hand_over(struct app *app)
+{
+	int r = 1;
+
+	log_info("handing over to a new server");
+	server_pause(&app->server);
+	if (drain_for_successor(app))
+		r = step_aside(app);
+	else
+		server_resume(&app->server);
+
+	if (r == 0)
+		log_info("a new server has taken over");
+	else if (r > 0)
+		log_warn("the new server has gone before it served; this one goes on");
+	else
+		log_error("the new server has gone, and this one cannot go on", LOG_ERR);
+	forget_successor(app);
+	return r;
+}
+
+int app_run(struct app *app)
 {
 	for (;;) {
 		int number = signals_wait(clock_now_ns() + CERTIFICATE_CHECK);
@@ -482,14 +721,24 @@ void app_run(struct app *app)
 			log_reopen();
 		if (app->over_tls && (number == SIGHUP || tls_server_changed(&app->tls)))
 			reload_tls(app);
+		if (atomic_load(&app->handing_over)) {
+			int r = hand_over(app);
+
+			if (r <= 0)
+				return r;
+		}
 	}
 	shut_down(app);
+	return 0;
 }
 
 void app_close(struct app *app)
 {
+	housekeeping_stop(&app->housekeeping);
 	server_stop(&app->server);
+	close_store(app);
 	close_server(app);
+	release_folder(app);
 	log_info("stopped");
 	(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
 	unload_modules(app);

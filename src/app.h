@@ -4,8 +4,11 @@
 
 #include "config.h"
 #include "gates.h"
+#include "handover.h"
+#include "housekeeping.h"
 #include "http/server.h"
 #include "module_file.h"
+#include "store/folder_lock.h"
 
 struct app {
 	const struct config *config; /* the caller's */
@@ -16,16 +19,27 @@ struct app {
 	size_t proxy_count;
 	struct gates gates;
 	struct module_file *files; /* of config->modules, as many as were asked for */
+	size_t worker_count;
+	int claim;                     /* of the data folder; -1: none */
+	struct folder_lock lock;       /* of the database */
+	struct handover predecessor;   /* the server that this one takes over from */
+	struct control_wire successor; /* the server that takes over from this one, */
+	atomic_bool handing_over;      /* if there is one */
+	struct housekeeping housekeeping;
 };
 
-/* Opens everything and serves. Undoes itself on failure; the error slot has a sentence for people.
- */
-int app_open(struct app *app, const struct config *config);
+/* Opens everything and serves. With `replace` it takes over from the server that runs on the data
+ * folder, if there is one (handover.h); without it, another server there is an error. Undoes itself
+ * on failure; the error slot has a sentence for people. */
+int app_open(struct app *app, const struct config *config, bool replace);
 
-/* Serves until SIGTERM or SIGINT, then drains: readiness fails first, the listeners close, running
+/*
+ * Serves until SIGTERM or SIGINT, then drains: readiness fails first, the listeners close, running
  * requests end within SHUTDOWN_TIMEOUT. A second signal ends the process at once. SIGHUP reloads
- * certificates and reopens the log. */
-void app_run(struct app *app);
+ * certificates and reopens the log. Also ends when a new server has taken over. Negative when it
+ * could not go on after a new server had failed to.
+ */
+int app_run(struct app *app);
 
 void app_close(struct app *app);
 

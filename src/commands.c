@@ -3,6 +3,7 @@
 
 #include "app.h"
 #include "base/version.h"
+#include "commands_backup.h"
 #include "config.h"
 
 #include <stdio.h>
@@ -10,12 +11,21 @@
 
 enum { EXIT_USAGE = 2, OUTPUT_MAX = 4 * 1024 * 1024 };
 
+/* What stands behind the command's words. */
+struct command_args {
+	bool json;
+	bool replace;
+	const char *argument; /* NULL unless the command takes one */
+};
+
 struct command {
 	const char *name;
-	const char *action; /* second word, or NULL */
-	const char *text;   /* for help */
+	const char *action;   /* second word, or NULL */
+	const char *argument; /* third word, for help; NULL: none */
+	const char *text;     /* for help */
 	bool takes_json;
-	int (*run)(bool json);
+	bool takes_replace;
+	int (*run)(const struct command_args *args);
 };
 
 static int say_error(const char *while_doing)
@@ -58,28 +68,27 @@ static int load(const struct config **ret)
 	return r;
 }
 
-static int run_serve(bool json)
+static int run_serve(const struct command_args *args)
 {
 	const struct config *config;
 	struct app app;
 	int r;
 
-	(void)json;
 	if (load(&config) < 0)
 		return EXIT_FAILURE;
 
-	r = app_open(&app, config);
+	r = app_open(&app, config, args->replace);
 	if (r < 0) {
 		(void)say_error("");
 	} else {
-		app_run(&app);
+		r = app_run(&app);
 		app_close(&app);
 	}
 	config_free(config);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int run_config_check(bool json)
+static int run_config_check(const struct command_args *args)
 {
 	struct config_source source = config_process();
 	const struct config *config = NULL;
@@ -88,18 +97,18 @@ static int run_config_check(bool json)
 	int r = config_load(&source, &report, &config);
 
 	buf_init(&out, OUTPUT_MAX);
-	if (json)
+	if (args->json)
 		config_report_write_json(&report, &out);
 	else
 		config_report_write(&report, &out);
-	if (r == 0 && !json && report.warnings == 0)
+	if (r == 0 && !args->json && report.warnings == 0)
 		buf_append(&out, S("the configuration is valid\n"));
 	config_report_done(&report);
 	config_free(config);
 	return print(&out, r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
-static int run_config_print(bool json)
+static int run_config_print(const struct command_args *args)
 {
 	const struct config *config;
 	struct buf out;
@@ -108,7 +117,7 @@ static int run_config_print(bool json)
 		return EXIT_FAILURE;
 
 	buf_init(&out, OUTPUT_MAX);
-	if (json)
+	if (args->json)
 		config_print_json(config, &out);
 	else
 		config_print(config, &out);
@@ -116,41 +125,121 @@ static int run_config_print(bool json)
 	return print(&out, EXIT_SUCCESS);
 }
 
-static int run_config_doc(bool json)
+static int run_config_doc(const struct command_args *args)
 {
 	struct buf out;
 
-	(void)json;
+	(void)args;
 	buf_init(&out, OUTPUT_MAX);
 	config_doc(&config_table, &out);
 	return print(&out, EXIT_SUCCESS);
 }
 
-static int run_version(bool json)
+static int run_version(const struct command_args *args)
 {
-	(void)printf(json ? "{\"version\":\"%s\"}\n" : "bulkhead %s\n", BULKHEAD_VERSION);
+	(void)printf(args->json ? "{\"version\":\"%s\"}\n" : "bulkhead %s\n", BULKHEAD_VERSION);
 	return EXIT_SUCCESS;
 }
 
+/* Runs the work of a command with the configuration and prints what comes of it. `by_server`: the
+ * name that a running server knows it by; NULL: it is done here in any case. */
+static int run_job(const struct command_args *args, const char *by_server, command_fn *here)
+{
+	struct command_job job = { .json = args->json, .argument = str_from_c(args->argument) };
+	struct buf out;
+	int r;
+
+	if (load(&job.config) < 0)
+		return EXIT_FAILURE;
+
+	buf_init(&out, OUTPUT_MAX);
+	r = by_server ? command_by_server(by_server, here, &job, &out) : here(&job, &out);
+	if (r < 0) {
+		buf_done(&out);
+		r = say_error("");
+	} else {
+		r = print(&out, r);
+	}
+	config_free(job.config);
+	return r;
+}
+
+static int run_ping(const struct command_args *args)
+{
+	return run_job(args, "ping", NULL);
+}
+
+static int run_stop(const struct command_args *args)
+{
+	return run_job(args, "stop", NULL);
+}
+
+static int run_backup_create(const struct command_args *args)
+{
+	return run_job(args, "backup create", backup_command_create);
+}
+
+static int run_backup_list(const struct command_args *args)
+{
+	return run_job(args, NULL, backup_command_list);
+}
+
+static int run_backup_verify(const struct command_args *args)
+{
+	return run_job(args, NULL, backup_command_verify);
+}
+
+static int run_backup_restore(const struct command_args *args)
+{
+	return run_job(args, NULL, backup_command_restore);
+}
+
+static int run_backup_check(const struct command_args *args)
+{
+	return run_job(args, "backup check", backup_command_check);
+}
+
 static const struct command commands[] = {
-	{ "serve", NULL, "Run the server.", false, run_serve },
-	{ "config", "check", "Check the configuration and list every problem.", true,
-		run_config_check },
-	{ "config", "print", "Print what is in force and where it comes from, without secrets.",
-		true, run_config_print },
-	{ "config", "doc", "Print the reference of all settings (Markdown).", false,
-		run_config_doc },
-	{ "version", NULL, "Print the version.", true, run_version },
+	{ "serve", .text = "Run the server. --replace takes over from one that runs.",
+		.takes_replace = true, .run = run_serve },
+	{ "ping", .text = "Ask the server that runs on DATA_DIR whether it does.",
+		.takes_json = true, .run = run_ping },
+	{ "stop", .text = "Stop it as SIGTERM does.", .run = run_stop },
+	{ "backup", "create", .text = "Copy the database, while the server runs or not.",
+		.takes_json = true, .run = run_backup_create },
+	{ "backup", "list", .text = "List the backups, the newest first.", .takes_json = true,
+		.run = run_backup_list },
+	{ "backup", "verify", "NAME", .text = "Read all of a backup and check it.",
+		.takes_json = true, .run = run_backup_verify },
+	{ "backup", "restore", "NAME",
+		.text = "Put a backup in the place of the database. Stop the server first.",
+		.takes_json = true, .run = run_backup_restore },
+	{ "backup", "check", .text = "Check the database itself.", .run = run_backup_check },
+	{ "config", "check", .text = "Check the configuration and list every problem.",
+		.takes_json = true, .run = run_config_check },
+	{ "config", "print",
+		.text = "Print what is in force and where it comes from, without secrets.",
+		.takes_json = true, .run = run_config_print },
+	{ "config", "doc", .text = "Print the reference of all settings (Markdown).",
+		.run = run_config_doc },
+	{ "version", .text = "Print the version.", .takes_json = true, .run = run_version },
 };
 
 static void help(FILE *to, const char *name)
 {
 	(void)fprintf(to, "Usage: bulkhead COMMAND [--json] [--help]\n\n");
-	for (size_t i = 0; i < LEN(commands); i++)
-		if (!name || strcmp(commands[i].name, name) == 0)
-			(void)fprintf(to, "  %-8s%-7s%s%s\n", commands[i].name,
-				commands[i].action ? commands[i].action : "", commands[i].text,
-				commands[i].takes_json ? " [--json]" : "");
+	for (size_t i = 0; i < LEN(commands); i++) {
+		const struct command *command = &commands[i];
+		char words[64];
+
+		if (name && strcmp(command->name, name) != 0)
+			continue;
+		(void)snprintf(words, sizeof(words), "%s %s %s", command->name,
+			command->action ? command->action : "",
+			command->argument ? command->argument : "");
+		(void)fprintf(to, "  %-22s%s%s\n", words, command->text,
+			command->takes_json ? " [--json]" : "");
+	}
 	(void)fprintf(to,
 		"\nSettings come from the environment and from .env; see bulkhead config doc.\n"
 		"Exit codes: 0 done, 1 failed, 2 used wrongly.\n");
@@ -174,16 +263,26 @@ static bool named(const char *name)
 	return false;
 }
 
+/* True when what stands behind the command's words is what it takes. */
+static bool fits(const struct command *command, const struct command_args *args)
+{
+	return (!args->json || command->takes_json) && (!args->replace || command->takes_replace) &&
+	       (args->argument == NULL) == (command->argument == NULL);
+}
+
 int commands_run(int argc, char **argv)
 {
-	const char *words[2] = { NULL, NULL };
+	const char *words[3] = { NULL, NULL, NULL };
+	struct command_args args = { 0 };
 	const struct command *command;
-	bool json = false, wants_help = false;
+	bool wants_help = false;
 	size_t count = 0;
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
-			json = true;
+			args.json = true;
+		else if (strcmp(argv[i], "--replace") == 0)
+			args.replace = true;
 		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
 			wants_help = true;
 		else if (argv[i][0] != '-' && count < LEN(words))
@@ -198,10 +297,11 @@ int commands_run(int argc, char **argv)
 		help(stdout, named(words[0]) ? words[0] : NULL);
 		return EXIT_SUCCESS;
 	}
+	args.argument = words[2];
 	command = words[0] ? find(words[0], words[1]) : NULL;
-	if (!command || (json && !command->takes_json)) {
+	if (!command || !fits(command, &args)) {
 		help(stderr, named(words[0]) ? words[0] : NULL);
 		return EXIT_USAGE;
 	}
-	return command->run(json);
+	return command->run(&args);
 }

@@ -79,6 +79,18 @@
 		ALWAYS("16mb"), 0, "Memory",                                                       \
 		"Most memory one request may use, so that a single one cannot use up all.")        \
                                                                                                    \
+	X(backup_interval, BACKUP_INTERVAL, DURATION(MINUTE, 365 * 24 * HOUR),                     \
+		DEVELOPMENT_ELSE("0s", "24h"), CONFIG_OR_ZERO, "Backup",                           \
+		"How often the server copies the SQLite file to DATA_DIR/backups while it goes "   \
+		"on; the first time when the last backup is older. 0 switches it off. Keys are "   \
+		"not in a backup.")                                                                \
+	X(backup_keep, BACKUP_KEEP, INTEGER(1, 1000), ALWAYS("7"), 0, "Backup",                    \
+		"Newest backups that are kept; older ones are removed so that the disk does not "  \
+		"fill.")                                                                           \
+	X(backup_keep_days, BACKUP_KEEP_DAYS, INTEGER(0, 3650), ALWAYS("30"), 0, "Backup",         \
+		"Backups older than so many days are removed even when there are few, but never "  \
+		"the newest. 0 is any age.")                                                       \
+                                                                                                   \
 	X(log_level, LOG_LEVEL, ENUM(config_log_level), ALWAYS("info"), 0, "Log",                  \
 		"The least important lines that are written.")                                     \
 	X(log_format, LOG_FORMAT, ENUM(config_log_format), ALWAYS("auto"), 0, "Log",               \

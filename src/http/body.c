@@ -248,7 +248,7 @@ static int read_all_chunked(struct req *req, struct str *ret)
 	return -(int)err_last()->code;
 }
 
-int req_read_all(struct req *req, struct str *ret)
+static int read_all(struct req *req, struct str *ret)
 {
 	CHECK(req->body.received == 0);
 
@@ -264,6 +264,15 @@ int req_read_all(struct req *req, struct str *ret)
 			(unsigned long long)req->body.limit);
 	}
 	return read_all_by_length(req, ret);
+}
+
+int req_read_all(struct req *req, struct str *ret)
+{
+	int r = req->body.whole.at ? 0 : read_all(req, &req->body.whole);
+
+	if (r == 0)
+		*ret = req->body.whole;
+	return r;
 }
 
 /* Reads and drops the rest of a body that nobody wanted, if that is soon done. */

@@ -46,6 +46,10 @@ struct hooks {
 	 */
 	int (*repeat_begin)(struct req *, struct str key);
 	void (*repeat_finish)(struct req *, int result);
+
+	/* Whether the caller, who is not nobody, is served at all: its tenant may be suspended. 0,
+	 * or -ERR_FORBIDDEN. */
+	int (*admit)(struct req *);
 };
 
 #pragma GCC visibility pop

@@ -84,6 +84,7 @@ struct server_worker {
 	struct compress_pool compress;
 	bool draining;
 	struct message drain;
+	struct message pause; /* and resume */
 };
 
 /* A new connection on this worker, which owns the socket from now on. */

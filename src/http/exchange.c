@@ -167,7 +167,10 @@ static void begin(struct req *req, struct conn *conn)
 	req->verdict_count = 0;
 	req->problems.count = 0;
 	req->in = NULL;
-	req->repeating = false;
+	req->out = NULL;
+	req->data = str_of(NULL, 0);
+	req->repeating = req->replayed = false;
+	req->repeat = NULL;
 	req->next_cursor = str_of(NULL, 0);
 	req->close = false;
 	conn->requests++;

@@ -2,6 +2,7 @@
 #include "http/handler.h"
 
 #include "http/conn.h"
+#include "http/match.h"
 #include "schema/decode.h"
 #include "schema/encode.h"
 #include "schema/export.h"
@@ -13,6 +14,17 @@
 		ROUTE_FAILS(FULL) | ROUTE_FAILS(TIMEOUT) | ROUTE_FAILS(IO) | ROUTE_FAILS(CLOSED) | \
 		ROUTE_FAILS(CANCELLED) | ROUTE_FAILS(SLOW_REQUEST) | ROUTE_FAILS(TOO_LARGE))
 
+/* The same for what the line of this route brings with it. */
+static uint64_t implied(const struct route *route)
+{
+	bool guarded = strcmp(route->need, RIGHT_PUBLIC) != 0;
+
+	return IMPLIED | (route->in ? ROUTE_FAILS(INVALID) : 0) |
+	       (guarded ? ROUTE_FAILS(FORBIDDEN) : 0) |
+	       (route->versioned ? ROUTE_FAILS(PRECONDITION) | ROUTE_FAILS(INVALID) : 0) |
+	       (route->idempotent ? ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(IDEMPOTENCY) : 0);
+}
+
 /* --- at the start ------------------------------------------------------- */
 
 static const char *undeclared(uint64_t fails)
@@ -23,7 +35,7 @@ static const char *undeclared(uint64_t fails)
 static int check_typed(const struct route *route)
 {
 	const struct handler *handler = route->handler;
-	uint64_t missing = handler->fails & ~route->may_fail & ~IMPLIED;
+	uint64_t missing = handler->fails & ~route->may_fail & ~implied(route);
 	size_t in = route->in ? route->in->size : sizeof(struct nothing);
 	size_t out = route->out ? route->out->size : sizeof(struct nothing);
 
@@ -34,6 +46,15 @@ static int check_typed(const struct route *route)
 			"the handler can return %s, which the route does not declare",
 			undeclared(missing));
 	return 0;
+}
+
+/* The row of `out` that is the ETag; NULL when there is none of that name and type. */
+static const struct field *version_of(const struct schema *out)
+{
+	for (size_t i = 0; i < out->count; i++)
+		if (strcmp(out->fields[i].member, "version") == 0)
+			return out->fields[i].kind == FIELD_INTEGER ? &out->fields[i] : NULL;
+	return NULL;
 }
 
 /* Each table that a schema refers to is compiled for itself, too, since the OpenAPI document writes
@@ -157,6 +178,10 @@ int handler_check(const struct route *route)
 		return fail(ERR_INVALID, "only a typed handler has schemas");
 	if (route->idempotent && route->method != HTTP_POST)
 		return fail(ERR_INVALID, "only POST takes an Idempotency-Key");
+	if (route->idempotent && !route->handler)
+		return fail(ERR_INVALID, "only a typed handler's answers can be kept");
+	if (route->versioned && route->out && !version_of(route->out))
+		return fail(ERR_INVALID, "versioned, but `out` has no int64_t version");
 	if (route->handler && check_typed(route) < 0)
 		return -(int)err_last()->code;
 	if (compile(schemas + first, last > first ? last - first : 0) < 0)
@@ -250,13 +275,20 @@ static int take_headers(struct req *req, struct schema_input *input)
 	return 0;
 }
 
+/* Also when it was read before: what is kept of repeated requests has a digest of it. */
+static bool has_body(const struct h1_head *head)
+{
+	return head->framing == H1_BODY_CHUNKED ||
+	       (head->framing == H1_BODY_LENGTH && head->length > 0);
+}
+
 static int take_body(struct req *req, struct schema_input *input)
 {
 	struct json_limits limits = json_limits_default;
 	struct str body;
 	int r;
 
-	if (req->body.ended)
+	if (!has_body(&req->head))
 		return 0; /* what is required and not there will be told */
 	if (!is_json(h1_value(&req->head, H1_CONTENT_TYPE)))
 		return fail(ERR_MEDIA_TYPE,
@@ -296,17 +328,24 @@ int handler_decode(struct req *req)
 
 /* --- the handler -------------------------------------------------------- */
 
-static void write_envelope(struct req *req, int status, const void *out, struct json_writer *json)
+/* Writes `data`, or the handler's output when that is empty. */
+static void write_data(struct req *req, struct str data, struct json_writer *json)
 {
-	const struct schema *schema = req->entry->route->out;
+	if (data.len)
+		json_write_raw(json, data);
+	else
+		schema_encode(req->entry->route->out, SCHEMA_OUTPUT, req->out, json);
+}
 
+static void write_envelope(struct req *req, int status, struct str data, struct json_writer *json)
+{
 	json_write_object(json);
 	json_write_key(json, S("success"));
 	json_write_bool(json, true);
 	json_write_key(json, S("statusCode"));
 	json_write_i64(json, status);
 	json_write_key(json, S("data"));
-	schema_encode(schema, SCHEMA_OUTPUT, out, json);
+	write_data(req, data, json);
 	if (req->next_cursor.len) {
 		json_write_key(json, S("meta"));
 		json_write_object(json);
@@ -319,28 +358,91 @@ static void write_envelope(struct req *req, int status, const void *out, struct 
 	json_write_object_end(json);
 }
 
-static int answer(struct req *req, const void *out)
+static int check_text(struct json_writer *json, const struct buf *text)
+{
+	int r = json_writer_done(json);
+
+	if (r == -ERR_TOO_LARGE) /* of the caller's request this would say nothing true */
+		return fail(ERR_INTERNAL, "the answer has more than %zu bytes", text->limit);
+	return r;
+}
+
+int req_success(const struct req *req)
 {
 	const struct route *route = req->entry->route;
-	int status = route->status ? route->status : route->out ? 200 : 204;
+
+	return route->status ? route->status : route->handler && !route->out ? 204 : 200;
+}
+
+/* Not in req_text, where the answer may be already. */
+int req_data(struct req *req, struct str *ret)
+{
+	struct json_writer json;
+	struct str data;
+	struct buf text;
+	int r;
+
+	CHECK(req->out);
+	buf_init(&text, req_server(req)->limits.request_memory);
+	json_writer_init(&json, &text);
+	write_data(req, str_of(NULL, 0), &json);
+	r = check_text(&json, &text);
+	if (r == 0) {
+		data = arena_str(&req->arena, buf_str(&text));
+		r = data.at ? 0 : -(int)err_last()->code;
+	}
+	buf_done(&text);
+	if (r == 0)
+		*ret = data;
+	return r;
+}
+
+/* With `data`, or with what the handler has made. */
+static int answer_with(struct req *req, int status, struct str data)
+{
 	struct buf *text = req_text(req);
 	struct json_writer json;
 	int r;
 
-	if (req->reply.status) /* the handler wanted to answer by itself */
-		return 0;
-	if (!route->out)
-		return reply_empty(req, status);
-
 	json_writer_init(&json, text);
-	if (route->shape == ROUTE_BARE)
-		schema_encode(route->out, SCHEMA_OUTPUT, out, &json);
+	if (req->entry->route->shape == ROUTE_BARE)
+		write_data(req, data, &json);
 	else
-		write_envelope(req, status, out, &json);
-	r = json_writer_done(&json);
-	if (r == -ERR_TOO_LARGE) /* of the caller's request this would say nothing true */
-		return fail(ERR_INTERNAL, "the answer has more than %zu bytes", text->limit);
+		write_envelope(req, status, data, &json);
+	r = check_text(&json, text);
 	return r < 0 ? r : reply_json(req, status, buf_str(text));
+}
+
+int reply_data(struct req *req, int status, struct str data)
+{
+	return data.len ? answer_with(req, status, data) : reply_empty(req, status);
+}
+
+bool req_version(const struct req *req, int64_t *ret)
+{
+	const struct route *route = req->entry->route;
+
+	if (!route->versioned || !req->out)
+		return false;
+	memcpy(ret, (const char *)req->out + version_of(route->out)->offset, sizeof(*ret));
+	return true;
+}
+
+static int answer(struct req *req)
+{
+	int status = req_success(req), r = 0;
+	int64_t version;
+
+	if (req->reply.status) { /* the handler wanted to answer by itself */
+		if (req->entry->route->idempotent)
+			return fail(ERR_INTERNAL, "an idempotent route answers with its output");
+		return 0;
+	}
+	if (req_version(req, &version))
+		r = reply_etag(req, version);
+	if (r < 0 || req->reply.status)
+		return r;
+	return req->out ? answer_with(req, status, req->data) : reply_empty(req, status);
 }
 
 /* A code that the contract does not know must not reach the caller, who could not be prepared for
@@ -348,7 +450,7 @@ static int answer(struct req *req, const void *out)
 static int check_declared(const struct req *req, int r)
 {
 	const struct route *route = req->entry->route;
-	uint64_t allowed = route->handler->fails | IMPLIED | (route->in ? ROUTE_FAILS(INVALID) : 0);
+	uint64_t allowed = route->handler->fails | implied(route);
 
 	if (r >= 0 || (allowed >> -r & 1))
 		return r;
@@ -360,19 +462,20 @@ static int call(struct req *req)
 {
 	const struct route *route = req->entry->route;
 	static struct nothing none;
-	void *out = &none;
 	int r;
 
 	if (!route->handler)
 		return route->run(req);
 
 	if (route->out) {
-		out = arena_zalloc(&req->arena, route->out->size);
-		if (!out)
+		req->out = arena_zalloc(&req->arena, route->out->size);
+		if (!req->out)
 			return -(int)err_last()->code;
 	}
-	r = route->handler->call(req, req->in ? req->in : &none, out);
-	return r < 0 ? r : answer(req, out);
+	r = route->handler->call(req, req->in ? req->in : &none, req->out ? req->out : &none);
+	if (req->replayed)
+		return 0;
+	return r < 0 ? r : answer(req);
 }
 
 /* Waits for the handler's children; returns what the whole came to. An error of the handler's own

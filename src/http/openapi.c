@@ -19,6 +19,17 @@ static void put_text(struct json_writer *json, struct str key, struct str value)
 	json_write_string(json, value);
 }
 
+static void put_raw(struct json_writer *json, struct str key, struct str value)
+{
+	json_write_key(json, key);
+	json_write_raw(json, value);
+}
+
+static bool reads(const struct route *route)
+{
+	return route->method == HTTP_GET || route->method == HTTP_HEAD;
+}
+
 static void open_object(struct json_writer *json, struct str key)
 {
 	json_write_key(json, key);
@@ -107,6 +118,32 @@ static void write_envelope(const struct schema *schema, int status, struct json_
 	json_write_raw(json, S("[\"success\",\"statusCode\",\"data\",\"requestId\"]"));
 }
 
+/* The headers of the answer that a caller can rely on. */
+static void write_headers(const struct route *route, struct json_writer *json)
+{
+	bool version = route->versioned && route->out;
+
+	if (!version && !route->idempotent)
+		return;
+	open_object(json, S("headers"));
+	if (version)
+		put_raw(json, S("ETag"), S("{\"$ref\":\"#/components/headers/ETag\"}"));
+	if (route->idempotent)
+		put_raw(json, S("Idempotent-Replayed"),
+			S("{\"$ref\":\"#/components/headers/Replayed\"}"));
+	json_write_object_end(json);
+}
+
+/* A GET with If-None-Match. */
+static void write_not_modified(const struct route *route, struct json_writer *json)
+{
+	if (route->versioned && route->out && reads(route))
+		put_raw(json, S("304"),
+			S("{\"description\":\"The version that the caller has is the "
+			  "newest.\",\"headers\":{\"ETag\":{\"$ref\":\"#/components/headers/"
+			  "ETag\"}}}"));
+}
+
 static void write_success(const struct route *route, struct json_writer *json)
 {
 	int status = route->status ? route->status : route->handler && !route->out ? 204 : 200;
@@ -115,6 +152,7 @@ static void write_success(const struct route *route, struct json_writer *json)
 
 	open_object(json, str_of(code, 3));
 	put_text(json, S("description"), str_from_c(route->summary));
+	write_headers(route, json);
 	if (route->out) {
 		write_media(json);
 		if (route->shape == ROUTE_BARE) {
@@ -145,6 +183,8 @@ static uint64_t failures_of(const struct route *route)
 		fails |= ROUTE_FAILS(TOO_MANY);
 	if (route->idempotent)
 		fails |= ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(IDEMPOTENCY);
+	if (route->versioned)
+		fails |= ROUTE_FAILS(PRECONDITION);
 	return fails;
 }
 
@@ -246,11 +286,18 @@ static void write_security(const struct route *route, struct json_writer *json)
 
 static void write_params(const struct route *route, struct json_writer *json)
 {
-	if (!route->in)
+	if (!route->in && !route->idempotent && !route->versioned)
 		return;
 	json_write_key(json, S("parameters"));
 	json_write_array(json);
-	schema_write_parameters(route->in, json);
+	if (route->in)
+		schema_write_parameters(route->in, json);
+	if (route->idempotent)
+		json_write_raw(json, S("{\"$ref\":\"#/components/parameters/IdempotencyKey\"}"));
+	if (route->versioned) {
+		json_write_raw(json, S("{\"$ref\":\"#/components/parameters/IfMatch\"}"));
+		json_write_raw(json, S("{\"$ref\":\"#/components/parameters/IfNoneMatch\"}"));
+	}
 	json_write_array_end(json);
 }
 
@@ -288,6 +335,7 @@ static void write_operation(
 	write_body(route, json);
 	open_object(json, S("responses"));
 	write_success(route, json);
+	write_not_modified(route, json);
 	write_failures(failures_of(route), json, write_failure_ref, "");
 	json_write_object_end(json);
 	json_write_object_end(json);
@@ -366,6 +414,74 @@ static const char security_schemes[] =
 	"{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\"},"
 	"\"apiKey\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"X-API-Key\"}}";
 
+/* Parameters and headers that come with a word in a route's line; only those that some route has.
+ */
+static const char idempotency_key[] =
+	"{\"name\":\"Idempotency-Key\",\"in\":\"header\",\"description\":\"Makes it safe to ask "
+	"again: "
+	"the same request under the same key is done once. Kept for 24 "
+	"hours.\",\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255}}";
+static const char if_match[] = "{\"name\":\"If-Match\",\"in\":\"header\",\"description\":\"Entity "
+			       "tags, one of which must be that "
+			       "of the current version.\",\"schema\":{\"type\":\"string\"}}";
+static const char if_none_match[] =
+	"{\"name\":\"If-None-Match\",\"in\":\"header\",\"description\":\"Entity tags, none of "
+	"which may be "
+	"that of the current version.\",\"schema\":{\"type\":\"string\"}}";
+static const char etag_header[] =
+	"{\"description\":\"The version of the answer, for If-Match and "
+	"If-None-Match.\",\"schema\":{\"type\":\"string\",\"examples\":[\"\\\"3\\\"\"]}}";
+static const char replayed_header[] =
+	"{\"description\":\"There when the answer is the one to an earlier request with the same "
+	"Idempotency-Key.\",\"schema\":{\"const\":\"true\"}}";
+
+static bool any_route(const struct router *router, bool (*wanted)(const struct route *))
+{
+	for (const struct router_entry *entry = router->first; entry; entry = entry->next)
+		if (wanted(entry->route))
+			return true;
+	return false;
+}
+
+static bool is_idempotent(const struct route *route)
+{
+	return route->idempotent;
+}
+
+static bool is_versioned(const struct route *route)
+{
+	return route->versioned;
+}
+
+static bool has_etag(const struct route *route)
+{
+	return route->versioned && route->out;
+}
+
+#define TEXT_OF(constant) str_of(constant, sizeof(constant) - 1)
+
+static void write_shared(const struct router *router, struct json_writer *json)
+{
+	bool keys = any_route(router, is_idempotent), versions = any_route(router, is_versioned);
+
+	if (!keys && !versions)
+		return;
+	open_object(json, S("parameters"));
+	if (keys)
+		put_raw(json, S("IdempotencyKey"), TEXT_OF(idempotency_key));
+	if (versions) {
+		put_raw(json, S("IfMatch"), TEXT_OF(if_match));
+		put_raw(json, S("IfNoneMatch"), TEXT_OF(if_none_match));
+	}
+	json_write_object_end(json);
+	open_object(json, S("headers"));
+	if (any_route(router, has_etag))
+		put_raw(json, S("ETag"), TEXT_OF(etag_header));
+	if (keys)
+		put_raw(json, S("Replayed"), TEXT_OF(replayed_header));
+	json_write_object_end(json);
+}
+
 static uint64_t all_failures(const struct router *router)
 {
 	uint64_t fails = 0;
@@ -401,6 +517,7 @@ static void write_components(
 	open_object(json, S("responses"));
 	write_failures(all_failures(router), json, write_failure, "Error");
 	json_write_object_end(json);
+	write_shared(router, json);
 	json_write_key(json, S("securitySchemes"));
 	json_write_raw(json, str_of(security_schemes, sizeof(security_schemes) - 1));
 	json_write_object_end(json);

@@ -108,6 +108,8 @@ static int identify(struct req *req)
 
 	req->log.tenant_id = req->caller.tenant;
 	req->log.user_id = req->caller.id;
+	if (r == 0 && req->caller.kind != CALLER_NOBODY && hooks->admit)
+		r = hooks->admit(req);
 	return r;
 }
 

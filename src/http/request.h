@@ -48,6 +48,7 @@ struct req_body {
 	uint64_t received;     /* bytes read so far */
 	uint64_t waited_ns;    /* time that reads had to wait for the sender */
 	struct h1_chunk chunk; /* H1_BODY_CHUNKED */
+	struct str whole;      /* what req_read_all gave; .at is NULL before */
 	bool ended;            /* all of it was read */
 	bool failed;           /* broken or too slow: nothing more can be read */
 	bool owes_continue;    /* the client waits for "100 Continue" */
@@ -99,8 +100,12 @@ struct req {
 	struct problems
 		problems; /* of the input; a handler may add to them and fail(ERR_INVALID) */
 	void *in;         /* the handler's input */
+	void *out;        /* the handler's output, while it is made and after; NULL: it has none */
+	struct str data;  /* `out` as JSON, when it was made before the answer; .at is NULL else */
 	struct idempotency_key repeat_key;
 	bool repeating;         /* the hook wants to hear of the answer */
+	bool replayed;          /* answered with what was kept, whatever the handler says */
+	void *repeat;           /* what the hook keeps of this request */
 	struct str next_cursor; /* of a list: goes into meta */
 
 	/* what goes in and out: http/body.c and http/reply.c */
@@ -133,8 +138,8 @@ struct str req_param(const struct req *req, struct str name);
  * or what park says. Sends "100 Continue" at the first call if the client waits. */
 ssize_t req_read(struct req *req, char *at, size_t size);
 
-/* The whole body, in the arena or where it arrived. The route's body_max bounds it. Errors of
- * req_read, and of the arena. */
+/* The whole body, in the arena or where it arrived; again when it is asked for again. The route's
+ * body_max bounds it. Errors of req_read, and of the arena. */
 int req_read_all(struct req *req, struct str *ret);
 
 /* --- the reply ---------------------------------------------------------- */
@@ -150,6 +155,21 @@ int reply_json(struct req *req, int status, struct str body);
 
 /* An answer without a body: 204, 304, redirects. */
 int reply_empty(struct req *req, int status);
+
+/* The status that the route's line promises for success. */
+int req_success(const struct req *req);
+
+/* The version of the handler's output, which is its ETag; false when the route has none. */
+bool req_version(const struct req *req, int64_t *ret);
+
+/* The JSON of the handler's output, as the caller will get it; made in the arena. For who keeps
+ * answers. CHECK fails for a route without `out`. -ERR_INTERNAL when it is larger than an answer
+ * may be, -ERR_NO_MEMORY. */
+int req_data(struct req *req, struct str *ret);
+
+/* Answers as a typed handler is answered for: `data` is the JSON of its output, the route's shape
+ * says what it is wrapped in. Empty `data`: no body. */
+int reply_data(struct req *req, int status, struct str data);
 
 /*
  * An answer that is written piece by piece. With `length` (or UINT64_MAX when it is not known) the

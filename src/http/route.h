@@ -44,7 +44,9 @@ struct route {
 	const char *need; /* the right, "flags:write", or RIGHT_PUBLIC: nobody is left out */
 	enum route_limit limit;
 	bool quiet;           /* answered without an access line at info: probes */
-	bool idempotent;      /* POST that creates: takes an Idempotency-Key */
+	bool idempotent;      /* POST that creates: takes an Idempotency-Key; typed handlers */
+	bool versioned;       /* `out` has an int64_t version, which is its ETag; takes If-Match
+				 and If-None-Match (http/match.h) */
 	size_t body_max;      /* bytes; 0: the server's limit */
 	uint64_t deadline_ns; /* for the handler; 0: the server's */
 	uint64_t may_fail;    /* what the contract says: ROUTE_FAILS(CODE) | ...; what the pipeline

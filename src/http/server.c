@@ -41,22 +41,36 @@ void server_fit_limits(struct server_limits *limits)
 		limits->connections = room;
 }
 
-int server_listen(struct server *server, const struct address *address, struct tls_server *tls,
-	enum route_place place)
+static struct site *next_site(struct server *server)
 {
-	struct site *site = &server->sites[server->site_count];
-	int r;
-
 	CHECK(server->site_count < SERVER_SITES_MAX);
-	r = listener_open(&site->listener, address);
-	if (r < 0)
-		return r;
+	return &server->sites[server->site_count];
+}
+
+static int add_site(struct server *server, struct tls_server *tls, enum route_place place)
+{
+	struct site *site = next_site(server);
 
 	site->tls = tls;
 	site->place = place;
 	router_init(&site->router);
 	server->site_count++;
 	return 0;
+}
+
+int server_listen(struct server *server, const struct address *address, struct tls_server *tls,
+	enum route_place place)
+{
+	int r = listener_open(&next_site(server)->listener, address);
+
+	return r < 0 ? r : add_site(server, tls, place);
+}
+
+int server_adopt(struct server *server, int fd, struct tls_server *tls, enum route_place place)
+{
+	int r = listener_adopt(&next_site(server)->listener, fd);
+
+	return r < 0 ? r : add_site(server, tls, place);
 }
 
 static int add_route(struct router *router, const struct route *route)
@@ -255,6 +269,8 @@ int server_start(struct server *server, size_t workers)
 	if (!server->workers)
 		return -ERR_NO_MEMORY;
 
+	atomic_store(&server->ended, false);
+	atomic_store(&server->draining, false);
 	server->trust.trusted = is_proxy;
 	server->trust.arg = server;
 	peers_init(&server->peers);
@@ -288,34 +304,101 @@ static void close_listeners(struct server *server)
 		listener_close(&server->sites[i].listener);
 }
 
-static void drain_here(struct message *message)
+/* Closes the connections that rest; the others know that they are in their last request. */
+static void drain_conns(struct server_worker *self)
 {
-	struct server_worker *self = CONTAINER_OF(message, struct server_worker, drain);
 	struct conn *conn;
 
 	self->draining = true;
-	for (size_t i = 0; i < self->server->site_count; i++) {
+	LIST_EACH (conn, &self->conns, struct conn, link)
+		conn_drain(conn);
+}
+
+static void drain_here(struct message *message)
+{
+	struct server_worker *self = CONTAINER_OF(message, struct server_worker, drain);
+	bool paused = self->draining;
+
+	self->draining = true;
+	for (size_t i = 0; i < self->server->site_count && !paused; i++) {
 		/* What is in the backlog came before the end: it is served, not reset. */
 		acceptor_drain(&self->acceptors[i]);
 		acceptor_stop(&self->acceptors[i]);
 	}
-	if (atomic_fetch_sub(&self->server->accepting, 1) == 1)
+	if (!paused && atomic_fetch_sub(&self->server->accepting, 1) == 1)
 		close_listeners(self->server);
-	LIST_EACH (conn, &self->conns, struct conn, link)
-		conn_drain(conn);
+	drain_conns(self);
 	(void)sem_post(&self->server->quiet);
 }
 
 void server_drain(struct server *server)
 {
 	atomic_store(&server->ready, false);
-	if (atomic_exchange(&server->draining, true))
+	atomic_store(&server->draining, true);
+	if (atomic_exchange(&server->ended, true))
 		return;
 	for (size_t i = 0; i < server->worker_count; i++) {
 		server->workers[i].drain.deliver = drain_here;
 		worker_send(&server->workers[i].worker, &server->workers[i].drain);
 	}
 }
+
+/* --- a pause ------------------------------------------------------------ */
+
+static void wait_for_workers(struct server *server)
+{
+	for (size_t i = 0; i < server->worker_count; i++)
+		while (sem_wait(&server->quiet) < 0 && errno == EINTR)
+			;
+}
+
+static void tell_workers(struct server *server, void (*deliver)(struct message *))
+{
+	CHECK(!atomic_load(&server->ended));
+	for (size_t i = 0; i < server->worker_count; i++) {
+		server->workers[i].pause.deliver = deliver;
+		worker_send(&server->workers[i].worker, &server->workers[i].pause);
+	}
+	wait_for_workers(server);
+}
+
+static void pause_here(struct message *message)
+{
+	struct server_worker *self = CONTAINER_OF(message, struct server_worker, pause);
+
+	for (size_t i = 0; i < self->server->site_count; i++)
+		acceptor_stop(&self->acceptors[i]);
+	atomic_fetch_sub(&self->server->accepting, 1);
+	drain_conns(self);
+	(void)sem_post(&self->server->quiet);
+}
+
+void server_pause(struct server *server)
+{
+	atomic_store(&server->ready, false);
+	atomic_store(&server->draining, true);
+	tell_workers(server, pause_here);
+}
+
+static void resume_here(struct message *message)
+{
+	struct server_worker *self = CONTAINER_OF(message, struct server_worker, pause);
+
+	self->draining = false;
+	for (size_t i = 0; i < self->server->site_count; i++)
+		acceptor_restart(&self->acceptors[i]);
+	atomic_fetch_add(&self->server->accepting, 1);
+	(void)sem_post(&self->server->quiet);
+}
+
+void server_resume(struct server *server)
+{
+	atomic_store(&server->draining, false);
+	tell_workers(server, resume_here);
+	atomic_store(&server->ready, true);
+}
+
+/* --- how it stands ------------------------------------------------------ */
 
 bool server_ready(const struct server *server)
 {
@@ -354,9 +437,7 @@ void server_stop(struct server *server)
 	/* First nobody takes connections any more, or a worker could hand one over to another that
 	 * has ended. */
 	server_drain(server);
-	for (size_t i = 0; i < server->worker_count; i++)
-		while (sem_wait(&server->quiet) < 0 && errno == EINTR)
-			;
+	wait_for_workers(server);
 	stop_workers(server, server->worker_count);
 	(void)sem_destroy(&server->quiet);
 	peers_done(&server->peers);

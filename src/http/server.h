@@ -78,8 +78,9 @@ struct server {
 	_Atomic size_t accepting; /* workers that do, once all have started; 0 before */
 	uint64_t started_ns;
 	atomic_bool ready;
-	atomic_bool draining;
-	sem_t quiet; /* each worker posts it when it takes no connections any more */
+	atomic_bool draining; /* every reply is its connection's last */
+	atomic_bool ended;    /* server_drain was called */
+	sem_t quiet; /* each worker posts it when it takes no connections any more, or again */
 };
 
 /* Fills in what the process allows: connections = 0 becomes what RLIMIT_NOFILE leaves, after
@@ -90,15 +91,27 @@ void server_fit_limits(struct server_limits *limits);
 int server_listen(struct server *server, const struct address *address, struct tls_server *tls,
 	enum route_place place);
 
+/* The same with a socket that listens already, taken over from another process; it is the server's
+ * from now on, also when this fails. -ERR_INVALID. */
+int server_adopt(struct server *server, int fd, struct tls_server *tls, enum route_place place);
+
 /* Adds a module's routes to the ports they belong to. Errors of router_add. */
 int server_add(struct server *server, const struct module *module);
 
-/* Starts `workers` threads that serve all sites, and sets `ready`. Undoes itself on failure. */
+/* Starts `workers` threads that serve all sites, and sets `ready`. Undoes itself on failure. Also
+ * after server_pause and server_stop, which leave the listeners open. */
 int server_start(struct server *server, size_t workers);
 
 /* Takes what is in the backlog, closes the listeners and the idle connections, and lets every
  * running exchange be its connection's last. */
 void server_drain(struct server *server);
+
+/* As server_drain, but whoever waits in the backlog is left there, and the listeners stay open: for
+ * another process that has them, too, or for server_resume. No worker accepts when it returns. */
+void server_pause(struct server *server);
+
+/* Accepts again after server_pause; connections that were told to end do so. */
+void server_resume(struct server *server);
 
 /* Whether requests are welcome: true from server_start until server_unready or server_drain. */
 bool server_ready(const struct server *server);
@@ -107,7 +120,7 @@ void server_unready(struct server *server);
 /* True for the address of a trusted proxy: its connections are those of many clients. */
 bool server_trusts(const struct server *server, const struct address *address);
 
-/* True once server_drain has taken effect everywhere and no connection is left. */
+/* True once server_drain or server_pause has taken effect everywhere and no connection is left. */
 bool server_drained(const struct server *server);
 
 /* Connections that are open now. */

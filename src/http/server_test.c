@@ -296,3 +296,108 @@ TEST(server_places_routes)
 	arena_done(&arena);
 	EXPECT_INT(mem_used(), 0);
 }
+
+/* True when nothing comes for a while. */
+static bool silent(int fd)
+{
+	struct pollfd entry = { .fd = fd, .events = POLLIN };
+
+	return poll(&entry, 1, 30) == 0;
+}
+
+/* Whoever comes during a pause waits, and is served after it. */
+TEST(server_pauses_and_resumes)
+{
+	enum { CLIENTS = 20, ROUNDS = 10 };
+	int fds[CLIENTS];
+
+	begin(NULL);
+	REQUIRE(server_start(&server, 3) == 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		int idle = dial();
+
+		say(idle, PING);
+		EXPECT(answered(idle, "HTTP/1.1 200 "));
+		server_pause(&server);
+		EXPECT(!server_ready(&server));
+		EXPECT(ended(idle));
+		(void)close(idle);
+		EXPECT(connections_become(0));
+		EXPECT(server_drained(&server));
+
+		for (size_t i = 0; i < CLIENTS; i++) {
+			fds[i] = dial();
+			say(fds[i], PING);
+		}
+		EXPECT(silent(fds[0]));
+		server_resume(&server);
+		EXPECT(server_ready(&server) && !server_drained(&server));
+		for (size_t i = 0; i < CLIENTS; i++) {
+			EXPECT(answered(fds[i], "HTTP/1.1 200 "));
+			(void)close(fds[i]);
+		}
+	}
+	server_pause(&server);
+	end();
+}
+
+/* One server lays the listener down, another one takes it up; who waits in between notices
+ * nothing. */
+TEST(server_hands_its_listener_over)
+{
+	enum { CLIENTS = 20 };
+	static struct server other;
+	int fds[CLIENTS];
+	int copy;
+
+	begin(NULL);
+	REQUIRE(server_start(&server, 2) == 0);
+	copy = dup(server.sites[0].listener.fd);
+	REQUIRE(copy >= 0);
+	server_pause(&server);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		fds[i] = dial();
+		say(fds[i], PING);
+	}
+	server_stop(&server);
+	EXPECT(silent(fds[0]));
+	server_done(&server);
+
+	other = (struct server){ .limits = loopback_limits };
+	REQUIRE(server_adopt(&other, copy, NULL, ROUTE_ANYWHERE) == 0);
+	REQUIRE(server_add(&other, &loopback_module) == 0);
+	REQUIRE(server_start(&other, 2) == 0);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		EXPECT(answered(fds[i], "HTTP/1.1 200 "));
+		(void)close(fds[i]);
+	}
+	server_stop(&other);
+	server_done(&other);
+	EXPECT_INT(log_close(clock_now_ns() + 10 * SECOND), 0);
+}
+
+TEST(server_adopts_listening_sockets_only)
+{
+	struct address address;
+	int pair[2], plain;
+
+	begin(NULL);
+	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	plain = socket(AF_INET, SOCK_STREAM, 0);
+	EXPECT_INT(server_adopt(&server, pair[0], NULL, ROUTE_OPS), -ERR_INVALID);
+	EXPECT_INT(server_adopt(&server, plain, NULL, ROUTE_OPS), -ERR_INVALID);
+	EXPECT_INT(server_adopt(&server, -1, NULL, ROUTE_OPS), -ERR_INVALID);
+	EXPECT_INT(server.site_count, 1);
+	(void)close(pair[1]);
+
+	REQUIRE(address_parse(S("127.0.0.1"), 0, &address) == 0);
+	EXPECT(listener_suits(&server.sites[0].listener, &address));
+	REQUIRE(address_parse(S("127.0.0.1"), 1, &address) == 0);
+	EXPECT(!listener_suits(&server.sites[0].listener, &address));
+	REQUIRE(address_parse(S("127.0.0.2"), 0, &address) == 0);
+	EXPECT(!listener_suits(&server.sites[0].listener, &address));
+	REQUIRE(address_parse(S("::1"), 0, &address) == 0);
+	EXPECT(!listener_suits(&server.sites[0].listener, &address));
+	server_done(&server);
+	EXPECT_INT(log_close(clock_now_ns() + 10 * SECOND), 0);
+}

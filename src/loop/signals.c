@@ -7,10 +7,11 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <time.h>
+#include <unistd.h>
 
 static void listened_to(sigset_t *set)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
 
 	(void)sigemptyset(set);
 	for (size_t i = 0; i < LEN(numbers); i++)
@@ -43,6 +44,11 @@ int signals_wait(uint64_t deadline_ns)
 		if (left == 0)
 			return 0;
 	}
+}
+
+void signals_wake(void)
+{
+	(void)kill(getpid(), SIGUSR2);
 }
 
 static void (*at_crash)(void);

@@ -10,13 +10,16 @@
 
 enum { SIGNAL_STACK = 32 * 1024 };
 
-/* Blocks the signals a server listens to (TERM, INT, HUP, USR1) and ignores SIGPIPE. Call it before
- * the first thread starts. */
+/* Blocks the signals a server listens to (TERM, INT, HUP, USR1, USR2) and ignores SIGPIPE. Call it
+ * before the first thread starts. */
 void signals_block(void);
 
-/* Waits for one of them until `deadline_ns` (clock_now_ns). Returns its number, 0 at the deadline.
- */
+/* Waits for one of them, or for signals_wake, until `deadline_ns` (clock_now_ns). Returns its
+ * number, SIGUSR2 when it was woken, 0 at the deadline. */
 int signals_wait(uint64_t deadline_ns);
+
+/* Ends a signals_wait, the present or the next one. From any thread. */
+void signals_wake(void);
 
 /*
  * When the process is about to die of SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT, calls

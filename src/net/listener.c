@@ -5,6 +5,7 @@
 #include "fiber/fiber.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -60,6 +61,46 @@ int listener_open(struct listener *listener, const struct address *address)
 
 	listener->fd = fd;
 	return 0;
+}
+
+/* What the socket itself says: a listening TCP socket, and where. */
+static bool is_listening(int fd, struct address *ret)
+{
+	int domain = 0, type = 0, listens = 0;
+	socklen_t size = sizeof(int);
+
+	ret->len = sizeof(ret->v6);
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+	       (domain == AF_INET || domain == AF_INET6) &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens &&
+	       getsockname(fd, &ret->any, &ret->len) == 0;
+}
+
+int listener_adopt(struct listener *listener, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	listener->fd = -1;
+	if (!is_listening(fd, &listener->address) || flags < 0 ||
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+		(void)close(fd);
+		return fail(ERR_INVALID, "what was handed over is no listening socket");
+	}
+	listener->fd = fd;
+	return 0;
+}
+
+bool listener_suits(const struct listener *listener, const struct address *wanted)
+{
+	unsigned char own[16], other[16];
+	uint16_t port = address_port(wanted);
+
+	address_key(&listener->address, own);
+	address_key(wanted, other);
+	return listener->address.any.sa_family == wanted->any.sa_family &&
+	       memcmp(own, other, sizeof(own)) == 0 &&
+	       (port == 0 || port == address_port(&listener->address));
 }
 
 void listener_close(struct listener *listener)
@@ -157,4 +198,9 @@ void acceptor_stop(struct acceptor *acceptor)
 	timer_disarm(acceptor->timers, &acceptor->retry);
 	if (!acceptor->watch.ready.closed)
 		watch_remove(&acceptor->watch);
+}
+
+void acceptor_restart(struct acceptor *acceptor)
+{
+	try_again(&acceptor->retry);
 }

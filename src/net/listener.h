@@ -15,6 +15,13 @@ struct listener {
 
 /* Binds and listens. -ERR_INVALID, or -ERR_IO with a sentence for people ("port 8080 is taken"). */
 int listener_open(struct listener *listener, const struct address *address);
+
+/* Takes over a socket that another process listens with and owns it from now on, also when it
+ * fails. -ERR_INVALID when it is no such socket. */
+int listener_adopt(struct listener *listener, int fd);
+
+/* True when whoever asks for `wanted` (port 0: any) may have this one. */
+bool listener_suits(const struct listener *listener, const struct address *wanted);
 void listener_close(struct listener *listener);
 
 /* A worker's share of a listener. */
@@ -35,5 +42,7 @@ int acceptor_start(struct acceptor *acceptor, struct poller *poller, struct time
 /* Accepts what is waiting now. For the end: whoever had connected before is not sent away. */
 void acceptor_drain(struct acceptor *acceptor);
 void acceptor_stop(struct acceptor *acceptor);
+/* Goes on after acceptor_stop, at once or as soon as the kernel lets it. */
+void acceptor_restart(struct acceptor *acceptor);
 
 #endif

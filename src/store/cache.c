@@ -494,7 +494,7 @@ static int open_shards(struct cache *cache, size_t memory)
 	if (r < 0) {
 		while (made > 0)
 			cache_shard_done(&cache->shards[--made]);
-		mem_free(cache->shards, count * sizeof(*cache->shards));
+		mem_free(TAKE(cache->shards), count * sizeof(*cache->shards));
 		return r;
 	}
 	cache->shard_count = count;

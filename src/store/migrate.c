@@ -41,6 +41,8 @@ void migrate_say(const struct migrate_run *run, const char *format, ...)
 int migrate_fail(const struct migrate_step *step, const struct migration_statement *statement,
 	enum err_code code, const char *message)
 {
+	if (!step->part->given)
+		return fail(code, "%s.sql: %s", step->source->module, message);
 	return fail(code, "%s.sql:%zu: %s", step->source->module,
 		statement ? statement->line : step->part->line - 1, message);
 }

@@ -5,13 +5,13 @@
  * would write is read. The eight bytes are no signature: they keep clients from mixing up lists,
  * and the tenant is not in a cursor at all, since the database adds it.
  */
-#include "store/page.h"
+#include "store/cursor.h"
 
 #include "base/err.h"
 #include "base/utf8.h"
 #include "crypto/base64.h"
 #include "crypto/digest.h"
-#include "schema/row.h"
+#include "store/page.h"
 
 #include <math.h>
 
@@ -101,19 +101,16 @@ static int put_value(struct bytes *bytes, const struct row_value *value)
 	return fail(ERR_INTERNAL, "a column of a sort key has no order");
 }
 
-int cursor_write(struct arena *arena, struct str list, const struct schema *schema, const void *key,
-	struct str *ret)
+int cursor_write_values(struct arena *arena, struct str list, const struct row_value *values,
+	size_t count, struct str *ret)
 {
 	char space[BYTES_MAX], *text;
 	struct bytes bytes = { space, HEAD_LEN, sizeof(space) };
 
 	put_head(space, list);
-	for (size_t i = 0; i < row_count(schema); i++) {
-		struct row_value value;
-		int r = row_get(schema, i, key, arena, &value);
+	for (size_t i = 0; i < count; i++) {
+		int r = put_value(&bytes, &values[i]);
 
-		if (r == 0)
-			r = put_value(&bytes, &value);
 		if (r < 0)
 			return r;
 	}
@@ -125,9 +122,26 @@ int cursor_write(struct arena *arena, struct str list, const struct schema *sche
 	return 0;
 }
 
+int cursor_write(struct arena *arena, struct str list, const struct schema *schema, const void *key,
+	struct str *ret)
+{
+	struct row_value values[CURSOR_COLUMNS_MAX];
+	size_t count = row_count(schema);
+
+	if (count > CURSOR_COLUMNS_MAX)
+		return fail(ERR_TOO_LARGE, "a sort key has at most %d columns", CURSOR_COLUMNS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		int r = row_get(schema, i, key, arena, &values[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return cursor_write_values(arena, list, values, count, ret);
+}
+
 /* --- reading ---------------------------------------------------------------------- */
 
-static int invalid(void)
+int cursor_invalid(void)
 {
 	return fail_field(ERR_INVALID, "cursor", "invalid_cursor", "is not a cursor of this list");
 }
@@ -211,48 +225,66 @@ static bool take_value(struct str *rest, enum row_kind kind, struct row_value *r
 	return false;
 }
 
-/*
- * Stores the next column. A member that cannot hold the value as such (NULL in one that is never
- * NULL, a choice that there is not) gives another one back, or an error: no row has that cursor.
- */
-static int read_column(
-	struct arena *arena, const struct schema *schema, size_t column, struct str *rest, void *to)
+int cursor_read_values(struct arena *arena, struct str list, const enum row_kind *kinds,
+	size_t count, struct str cursor, struct row_value *ret)
 {
-	struct row_value value, back;
-	int r;
+	char head[HEAD_LEN], *space = arena_alloc(arena, BYTES_MAX);
+	struct str rest = { space };
 
-	if (!take_value(rest, row_kind(schema, column), &value))
-		return invalid();
-	r = row_set(schema, column, &value, arena, to);
+	if (!space)
+		return -(int)err_last()->code;
+	if (!base64_read(BASE64_URL, cursor, space, BYTES_MAX, &rest.len))
+		return cursor_invalid();
+	put_head(head, list);
+	if (!str_starts(rest, str_of(head, sizeof(head))))
+		return cursor_invalid();
+
+	(void)take(&rest, sizeof(head));
+	for (size_t i = 0; i < count; i++)
+		if (!take_value(&rest, kinds[i], &ret[i]))
+			return cursor_invalid();
+	return rest.len > 0 ? cursor_invalid() : 0;
+}
+
+/*
+ * Stores a column. A member that cannot hold the value as such (NULL in one that is never NULL, a
+ * choice that there is not) gives another one back, or an error: no row has that cursor.
+ */
+static int store_column(struct arena *arena, const struct schema *schema, size_t column,
+	const struct row_value *value, void *to)
+{
+	struct row_value back;
+	int r = row_set(schema, column, value, arena, to);
+
 	if (r == 0)
 		r = row_get(schema, column, to, arena, &back);
-	if (r == -ERR_INTERNAL || (r == 0 && back.kind != value.kind))
-		return invalid();
+	if (r == -ERR_INTERNAL || (r == 0 && back.kind != value->kind))
+		return cursor_invalid();
 	return r;
 }
 
 int cursor_read(struct arena *arena, struct str list, const struct schema *schema,
 	struct str cursor, void *ret)
 {
-	char space[BYTES_MAX], head[HEAD_LEN];
-	struct str rest = { space };
+	struct row_value values[CURSOR_COLUMNS_MAX];
+	enum row_kind kinds[CURSOR_COLUMNS_MAX];
+	size_t count = row_count(schema);
 	void *key;
-	int r = 0;
+	int r;
 
-	if (!base64_read(BASE64_URL, cursor, space, sizeof(space), &rest.len))
-		return invalid();
-	put_head(head, list);
-	if (!str_starts(rest, str_of(head, sizeof(head))))
-		return invalid();
-	(void)take(&rest, sizeof(head));
+	if (count > CURSOR_COLUMNS_MAX)
+		return fail(ERR_TOO_LARGE, "a sort key has at most %d columns", CURSOR_COLUMNS_MAX);
+	for (size_t i = 0; i < count; i++)
+		kinds[i] = row_kind(schema, i);
+	r = cursor_read_values(arena, list, kinds, count, cursor, values);
+	if (r < 0)
+		return r;
 
 	key = arena_zalloc(arena, schema->size);
 	if (!key)
 		return -(int)err_last()->code;
-	for (size_t i = 0; i < row_count(schema) && r == 0; i++)
-		r = read_column(arena, schema, i, &rest, key);
-	if (r == 0 && rest.len > 0)
-		r = invalid();
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = store_column(arena, schema, i, &values[i], key);
 	if (r == 0)
 		memcpy(ret, key, schema->size);
 	return r;

@@ -19,8 +19,9 @@ struct parser {
 	size_t at;   /* the next token */
 	size_t main; /* the token that may be `main` */
 	unsigned level;
-	bool locks;                  /* FOR UPDATE was there */
-	bool no_queries;             /* in RETURNING */
+	bool locks;      /* FOR UPDATE was there */
+	bool beside;     /* in FROM or USING of a change: the target is in the same row of names */
+	bool no_queries; /* in RETURNING */
 	struct sql_names ctes;       /* common table expressions in sight */
 	struct sql_names declared;   /* what may stand in front of a dot: tables, aliases */
 	struct sql_names qualifiers; /* what does */
@@ -84,6 +85,8 @@ static int unexpected(const struct parser *p)
 {
 	const struct sql_token *before = p->at ? &p->text->tokens[p->at - 1] : NULL;
 
+	if (!before && peek(p, 0)->kind == SQL_END)
+		return REFUSE(p, "the text is empty");
 	if (!before)
 		return REFUSE(p, "a statement cannot begin with %.*s", STR_ARG(next_text(p)));
 	return REFUSE(p, "%.*s is not allowed behind %.*s", STR_ARG(next_text(p)),
@@ -300,29 +303,23 @@ static int parse_call(
 	return parse_arguments(p);
 }
 
-/* Behind a name and a dot: a column or a star. Functions and schemas have no qualified names here,
- * so there is neither a bracket nor another dot behind it. */
+/* n.title, n.*: functions and schemas have no qualified names here, so there is neither a bracket
+ * nor another dot behind it. */
 static int parse_qualified(struct parser *p)
 {
-	struct str qualifier;
-	int r = take_table_name(p, &qualifier);
+	struct str name;
+	int r = take_table_name(p, &name);
 
 	if (r == 0)
-		r = add_name(p, &p->qualifiers, qualifier);
+		r = add_name(p, &p->qualifiers, name);
 	if (r < 0)
 		return r;
 
 	p->at++;
 	if (accept_sign(p, '*'))
 		return 0;
-	if (peek(p, 0)->kind == SQL_WORD) {
-		p->at++; /* reserved words, too: n.key, n.end */
-	} else {
-		r = take_name(p, &qualifier);
-		if (r < 0)
-			return r;
-	}
-	return at_sign(p, '(') || at_sign(p, '.') ? unexpected(p) : 0;
+	r = take_name(p, &name);
+	return r == 0 && (at_sign(p, '(') || at_sign(p, '.')) ? unexpected(p) : r;
 }
 
 static int parse_name(struct parser *p) /* NOLINT(misc-no-recursion): SQL_LEVELS_MAX */
@@ -511,6 +508,9 @@ static int parse_alias(struct parser *p, struct str name)
 		if (r < 0)
 			return r;
 	}
+	if (p->beside && str_eq(name, p->shape->alias))
+		return REFUSE(p, "%.*s is the table that is written; the other needs an alias",
+			STR_ARG(name));
 	return name.len ? add_name(p, &p->declared, name) : 0;
 }
 
@@ -825,8 +825,10 @@ static int parse_body(struct parser *p, size_t tenant_at) /* NOLINT(misc-no-recu
 static int parse_query(struct parser *p, size_t tenant_at) /* NOLINT(misc-no-recursion): LEVELS */
 {
 	size_t outer = p->ctes.count;
+	bool beside = p->beside;
 	int r = enter(p);
 
+	p->beside = false;
 	if (r == 0 && p->no_queries)
 		r = REFUSE(p, "there is no query in RETURNING");
 	if (r == 0 && accept_word(p, "WITH"))
@@ -834,6 +836,7 @@ static int parse_query(struct parser *p, size_t tenant_at) /* NOLINT(misc-no-rec
 	if (r == 0)
 		r = parse_body(p, tenant_at);
 	p->level--;
+	p->beside = beside;
 	p->ctes.count = outer;
 	return r;
 }
@@ -915,6 +918,8 @@ static int parse_where_returning(struct parser *p)
 		condition.at = peek(p, 0);
 		r = parse_expression(p);
 		condition.count = (size_t)(peek(p, 0) - condition.at);
+	} else if (!at_word(p, "RETURNING") && !at_sign(p, ';') && peek(p, 0)->kind != SQL_END) {
+		return unexpected(p);
 	}
 	if (r < 0)
 		return r;
@@ -924,6 +929,17 @@ static int parse_where_returning(struct parser *p)
 			"brackets only",
 			STR_ARG(table));
 	return parse_returning(p);
+}
+
+/* FROM of UPDATE, USING of DELETE. */
+static int parse_beside(struct parser *p)
+{
+	int r;
+
+	p->beside = true;
+	r = parse_from(p);
+	p->beside = false;
+	return r;
 }
 
 static int parse_update(struct parser *p)
@@ -939,7 +955,7 @@ static int parse_update(struct parser *p)
 	if (r == 0)
 		r = parse_assignments(p);
 	if (r == 0 && accept_word(p, "FROM"))
-		r = parse_from(p);
+		r = parse_beside(p);
 	return r < 0 ? r : parse_where_returning(p);
 }
 
@@ -952,8 +968,12 @@ static int parse_delete(struct parser *p)
 	if (r == 0)
 		r = parse_target(p);
 	if (r == 0 && is_postgres(p) && accept_word(p, "USING"))
-		r = parse_from(p);
-	return r < 0 ? r : parse_where_returning(p);
+		r = parse_beside(p);
+	if (r == 0)
+		r = parse_where_returning(p);
+	if (r == 0 && !is_postgres(p) && accept_word(p, "LIMIT"))
+		r = parse_expression(p);
+	return r;
 }
 
 /* (a, b): where the tenant's place is, ANY_PLACE in a system statement. */

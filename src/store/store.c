@@ -96,6 +96,13 @@ int store_open(const struct store_options *options, struct store **ret)
 	return 0;
 }
 
+int store_tenant_tables(
+	struct store *store, struct arena *arena, struct str **ret, size_t *ret_count)
+{
+	CHECK(!store->started);
+	return store->engine->ops->tenant_tables(store->engine, arena, ret, ret_count);
+}
+
 int store_start(struct store *store)
 {
 	int r = store->engine->ops->start(store->engine);

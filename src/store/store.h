@@ -40,6 +40,11 @@ int store_open(const struct store_options *options, struct store **ret);
  */
 int store_register(struct store *store, const struct statement *const *statements, size_t count);
 
+/* The tables that have tenants, by their plain names, those that refer to others first. In the
+ * arena. Before store_start. */
+int store_tenant_tables(
+	struct store *store, struct arena *arena, struct str **ret, size_t *ret_count);
+
 /* From here on transactions run. */
 int store_start(struct store *store);
 

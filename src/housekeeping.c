@@ -1,0 +1,258 @@
+/* The worker for housekeeping, and the schedule of backups. */
+#include "housekeeping.h"
+
+#include "commands_backup.h"
+#include "config.h"
+#include "observe/clock.h"
+#include "observe/log.h"
+#include "observe/metric.h"
+#include "store/backup.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+enum {
+	POOL_THREADS = 2, /* a backup takes its time; a check need not wait for it */
+	POOL_QUEUE = 16,
+	FIBERS_MAX = 64,
+};
+
+/* A backup that failed is tried again after this, or the interval if that is shorter. */
+#define RETRY_AFTER (10 * MINUTE)
+
+/* --- commands of the control socket ---------------------------------------------------- */
+
+static int run_ping(const struct command_job *job, struct buf *out)
+{
+	buf_printf(out, job->json ? "{\"pid\":%d}\n" : "the server runs (pid %d)\n", (int)getpid());
+	return 0;
+}
+
+static int run_stop(const struct command_job *job, struct buf *out)
+{
+	(void)job;
+	(void)kill(getpid(), SIGTERM);
+	buf_printf(out, "the server (pid %d) is stopping\n", (int)getpid());
+	return 0;
+}
+
+static const struct control_command commands[] = {
+	{ "ping", run_ping },
+	{ "stop", run_stop },
+	{ "backup create", backup_command_create },
+	{ "backup check", backup_command_check },
+};
+
+/* --- metrics ---------------------------------------------------------------------------- */
+
+static const struct metric *last_backup, *made, *failed;
+
+int housekeeping_metrics(void)
+{
+	static const struct metric_def last_def = {
+		.name = "backup_last_success_timestamp_seconds",
+		.help = "When the newest backup was made, in seconds since 1970.",
+		.kind = METRIC_GAUGE,
+		.scale = 1000000,
+	};
+	static const struct metric_def count_def = {
+		.name = "backups_total",
+		.help = "Scheduled backups by result.",
+		.kind = METRIC_COUNTER,
+		.labels = { "result" },
+	};
+	struct metric_family *count = metric_register(&count_def);
+
+	last_backup = metric_register_one(&last_def);
+	if (!count || !last_backup)
+		return -(int)err_last()->code;
+	made = metric_series(count, &S("ok"));
+	failed = metric_series(count, &S("failed"));
+	return 0;
+}
+
+/* --- backups ---------------------------------------------------------------------------- */
+
+/* One turn of the schedule on its way to a thread and back. */
+struct turn {
+	struct housekeeping *housekeeping;
+	uint64_t wait_ns; /* until the next one */
+};
+
+static struct backup_place place_of(const struct housekeeping *housekeeping)
+{
+	return (struct backup_place){ housekeeping->options.config->data_dir, &housekeeping->stop };
+}
+
+/* When the newest good backup was made; 0: there is none. */
+static int64_t newest_us(const struct housekeeping *housekeeping)
+{
+	struct backup_place place = place_of(housekeeping);
+	struct backup_entry *entries;
+	struct arena arena;
+	int64_t newest = 0;
+	size_t count;
+
+	arena_init(&arena, 64 * KILOBYTE, 256 * MEGABYTE);
+	if (backup_list(&place, &arena, &entries, &count) < 0) {
+		log_error("the backups cannot be listed", LOG_ERR);
+		count = 0;
+	}
+	for (size_t i = 0; i < count && newest == 0; i++)
+		if (entries[i].problem.len == 0)
+			newest = entries[i].backup.created_at;
+	arena_done(&arena);
+	return newest;
+}
+
+/* At the start: what is left of the interval since the last backup, whoever made that. */
+static void look_back(void *arg)
+{
+	struct turn *turn = arg;
+	uint64_t interval = turn->housekeeping->options.config->backup_interval;
+	int64_t newest = newest_us(turn->housekeeping);
+	int64_t age = clock_wall_us() - newest;
+
+	turn->wait_ns = 0;
+	if (newest == 0)
+		return;
+	metric_gauge_set(last_backup, newest);
+	/* One of the future was made by a clock that was wrong. */
+	if (age >= 0 && (uint64_t)age < interval / MICROSECOND)
+		turn->wait_ns = interval - (uint64_t)age * MICROSECOND;
+}
+
+static void remove_old(const struct housekeeping *housekeeping)
+{
+	const struct config *config = housekeeping->options.config;
+	struct backup_retention retention = { config->backup_keep, config->backup_keep_days };
+	struct backup_place place = place_of(housekeeping);
+	size_t removed;
+
+	if (backup_prune(&place, &retention, &removed) < 0)
+		log_error("old backups were not removed", LOG_ERR);
+	else if (removed > 0)
+		log_info("old backups removed", LOG_U64("count", removed));
+}
+
+static void make_backup(void *arg)
+{
+	struct turn *turn = arg;
+	struct housekeeping *housekeeping = turn->housekeeping;
+	struct backup_place place = place_of(housekeeping);
+	uint64_t start = clock_now_ns();
+	struct backup backup;
+	struct arena arena;
+	int r;
+
+	arena_init(&arena, 64 * KILOBYTE, 16 * MEGABYTE);
+	turn->wait_ns = housekeeping->options.config->backup_interval;
+	r = backup_create(&place, &arena, &backup);
+	if (r == 0) {
+		log_info("backup made", LOG_STR("name", backup.name), LOG_INT("bytes", backup.size),
+			LOG_DURATION(clock_now_ns() - start));
+		metric_count(made, 1);
+		metric_gauge_set(last_backup, backup.created_at);
+		remove_old(housekeeping);
+	} else if (r != -ERR_CANCELLED) {
+		log_error("the backup failed", LOG_ERR);
+		metric_count(failed, 1);
+		turn->wait_ns = MIN(turn->wait_ns, RETRY_AFTER);
+	}
+	arena_done(&arena);
+}
+
+/* A fiber as long as the worker lives. */
+static int keep_backups(void *arg)
+{
+	struct housekeeping *housekeeping = arg;
+	struct turn turn = { .housekeeping = housekeeping };
+	int r = offload_call(&housekeeping->pool, look_back, &turn);
+
+	for (;;) {
+		if (r < 0) /* the pool is full of commands */
+			turn.wait_ns = SECOND;
+		if (fiber_sleep_until(sched_now() + turn.wait_ns) < 0)
+			return 0;
+		r = offload_call(&housekeeping->pool, make_backup, &turn);
+	}
+}
+
+/* --- the worker -------------------------------------------------------------------------- */
+
+static int start_on_thread(struct worker *worker)
+{
+	struct housekeeping *housekeeping = worker->arg;
+	const struct housekeeping_options *options = &housekeeping->options;
+	struct control_options control = {
+		.config = options->config,
+		.stop = &housekeeping->stop,
+		.pool = &housekeeping->pool,
+		.commands = commands,
+		.command_count = LEN(commands),
+		.sockets = options->sockets,
+		.hand_over = options->hand_over,
+		.arg = options->arg,
+	};
+	int r = log_thread_attach(0);
+
+	if (r < 0)
+		return r;
+	r = control_open(&housekeeping->control, worker, &control);
+	if (r == 0 && options->backups && options->config->backup_interval > 0) {
+		r = scope_spawn(&worker->sched.root, keep_backups, housekeeping);
+		if (r < 0)
+			control_close(&housekeeping->control);
+	}
+	if (r < 0)
+		log_thread_detach();
+	return r;
+}
+
+static void stop_on_thread(struct worker *worker)
+{
+	struct housekeeping *housekeeping = worker->arg;
+
+	control_close(&housekeeping->control);
+	log_thread_detach();
+}
+
+int housekeeping_start(
+	struct housekeeping *housekeeping, const struct housekeeping_options *options)
+{
+	int r = control_wire_init();
+
+	if (r == 0)
+		r = offload_open(&housekeeping->pool, "house", POOL_THREADS, POOL_QUEUE);
+	if (r < 0)
+		return r;
+	housekeeping->options = *options;
+	atomic_store(&housekeeping->stop, false);
+	housekeeping->worker = (struct worker){
+		.fiber_limit = FIBERS_MAX,
+		.on_start = start_on_thread,
+		.on_stop = stop_on_thread,
+		.arg = housekeeping,
+	};
+	r = worker_start(&housekeeping->worker);
+	if (r < 0) {
+		struct err err = *err_last();
+
+		offload_close(&housekeeping->pool);
+		return fail(err.code, "%s", err.frames[0].text);
+	}
+	(void)pthread_setname_np(housekeeping->worker.thread, "housekeeping");
+	housekeeping->running = true;
+	return 0;
+}
+
+void housekeeping_stop(struct housekeeping *housekeeping)
+{
+	if (!housekeeping->running)
+		return;
+	atomic_store(&housekeeping->stop, true);
+	worker_stop(&housekeeping->worker);
+	worker_join(&housekeeping->worker);
+	offload_close(&housekeeping->pool);
+	housekeeping->running = false;
+}

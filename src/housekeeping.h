@@ -1,0 +1,41 @@
+/*
+ * What a server does beside requests, on a worker of its own: it keeps backups by schedule and
+ * serves the control socket. Work that waits for the disk runs on threads of a small pool.
+ */
+#ifndef HOUSEKEEPING_H
+#define HOUSEKEEPING_H
+
+#include "control.h"
+
+struct housekeeping_options {
+	const struct config *config;
+	bool backups; /* whether there is a SQLite file to back up */
+
+	/* Of control_options, for hand-overs. */
+	size_t (*sockets)(void *arg, int *ret_fds);
+	int (*hand_over)(void *arg, int fd);
+	void *arg;
+};
+
+struct housekeeping {
+	struct worker worker;
+	struct offload pool;
+	struct control control;
+	struct housekeeping_options options;
+	atomic_bool stop; /* work under way shall end early */
+	bool running;
+};
+
+/* Starts the worker; the caller has the folder's claim, and the database is open. -ERR_IO,
+ * -ERR_NO_MEMORY; then nothing runs. */
+int housekeeping_start(
+	struct housekeeping *housekeeping, const struct housekeeping_options *options);
+
+/* Ends what is under way and takes the control socket away. Nothing happens when it does not run.
+ */
+void housekeeping_stop(struct housekeeping *housekeeping);
+
+/* The metrics of backups; once, at the start of the process. */
+int housekeeping_metrics(void);
+
+#endif

@@ -1,0 +1,268 @@
+/* The hooks for repeated requests: a look at what is kept before, a row after. What is in work is
+ * noted before looking, so that no second request can slip in between. */
+#include "rest/idempotency.h"
+
+#include "base/embed.h"
+#include "base/num.h"
+#include "http/match.h"
+#include "http/module.h"
+#include "http/server.h"
+#include "rest/db.h"
+#include "rest/in_flight.h"
+#include "rest/kept.h"
+#include "rest/write.h"
+
+EMBED_TEXT(rest_sql, "src/rest/rest.sql");
+
+/* What the hooks themselves may wait for the store; the handler has its own deadline. */
+#define HOOK_TIME (5 * SECOND)
+
+enum { SWEEP_BATCH = 1000, KEPT_DATA_MAX = 16 * 1024 * 1024 };
+
+/* --- rows ------------------------------------------------------------------------- */
+
+/* clang-format off */
+static const struct schema kept_schema = SCHEMA(kept, "The answer to a request with an Idempotency-Key.",
+	FIELD(kept, key_hash, "Digest of caller, route and key."),
+	FIELD(kept, fingerprint, "Digest of the request."),
+	FIELD(kept, status, "HTTP status."),
+	FIELD(kept, version, "Of the ETag."),
+	FIELD(kept, data, "JSON of the answer.", .flags = ANY_TEXT, RANGE(0, KEPT_DATA_MAX)));
+
+struct sweep {
+	int64_t before_us, room;
+};
+
+static const struct schema sweep_schema = SCHEMA(sweep, "What is to be forgotten.",
+	FIELD(sweep, before_us, "Kept before then."),
+	FIELD(sweep, room, "At most so many."));
+/* clang-format on */
+
+const struct statement kept_insert = STATEMENT("idempotency_insert",
+	.sql = "INSERT INTO main.idempotency "
+	       "(tenant_id, key_hash, fingerprint, status, version, data, created_us) "
+	       "VALUES (:tenant, :key_hash, :fingerprint, :status, :version, :data, :now)",
+	.in = &kept_schema);
+
+static const struct statement kept_get = STATEMENT("idempotency_get",
+	.sql = "SELECT key_hash, fingerprint, status, version, data FROM idempotency "
+	       "WHERE tenant_id = :tenant AND key_hash = :key_hash",
+	.in = &kept_schema, .out = &kept_schema);
+
+static const struct statement kept_sweep = STATEMENT("idempotency_sweep",
+	.sql = "DELETE FROM main.idempotency WHERE (tenant_id, key_hash) IN "
+	       "(SELECT tenant_id, key_hash FROM main.idempotency "
+	       "WHERE created_us < :before_us ORDER BY created_us LIMIT :room)",
+	.in = &sweep_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement *const statements[] = { &kept_insert, &kept_get, &kept_sweep };
+
+int kept_make(struct req *req, const struct repeat *repeat, struct kept *ret)
+{
+	struct kept kept = {
+		.key_hash = str_of(repeat->key_text, sizeof(repeat->key_text)),
+		.fingerprint = str_of(repeat->fingerprint_text, sizeof(repeat->fingerprint_text)),
+		.status = req_success(req),
+	};
+	int r = 0;
+
+	kept.version.set = req_version(req, &kept.version.value);
+	kept.data.set = req->out;
+	if (req->out)
+		r = req_data(req, &kept.data.value);
+	if (r == 0)
+		*ret = kept;
+	return r;
+}
+
+static int answer_again(struct req *req, const struct kept *kept)
+{
+	int r = reply_header(req, S("idempotent-replayed"), S("true"));
+
+	if (r == 0 && kept->version.set)
+		r = reply_etag(req, kept->version.value);
+	if (r == 0)
+		r = reply_data(req, (int)kept->status, kept->data.value);
+	return r;
+}
+
+int kept_replay(struct req *req, const struct repeat *repeat)
+{
+	struct kept kept = { .key_hash = str_of(repeat->key_text, sizeof(repeat->key_text)) };
+	struct str fingerprint = str_of(repeat->fingerprint_text, sizeof(repeat->fingerprint_text));
+	int r = db_one(&repeat->db, &kept_get, &kept, &kept);
+
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	if (r < 0)
+		return r;
+	if (!str_eq(kept.fingerprint, fingerprint))
+		return fail(ERR_IDEMPOTENCY, "this Idempotency-Key was used for another request");
+	r = answer_again(req, &kept);
+	return r < 0 ? r : 1;
+}
+
+/* --- what a key belongs to ---------------------------------------------------------- */
+
+static void write_hex(char *at, const uint8_t *bytes)
+{
+	for (size_t i = 0; i < SHA256_LEN; i++)
+		num_write_hex(at + 2 * i, bytes[i], 2);
+}
+
+/* The parts cannot run into each other: a key has no line break, a pattern neither, and the tenant
+ * is a UUID. */
+static void digest_key(struct req *req, struct str key, uint8_t ret[SHA256_LEN])
+{
+	const struct str parts[] = { key, S("\n"), req->entry->pattern, S("\n"), req->caller.tenant,
+		req->caller.id };
+
+	digest_parts(DIGEST_SHA256, parts, LEN(parts), ret);
+}
+
+/* Both texts of the key's row. Reads the body. */
+static int identify(struct req *req, struct str key, struct repeat *repeat)
+{
+	uint8_t fingerprint[SHA256_LEN];
+	struct idempotent_request request = {
+		.method = req->head.method_text,
+		.route = req->entry->pattern,
+		.caller = arena_printf(&req->arena, "%.*s/%.*s", STR_ARG(req->caller.tenant),
+			STR_ARG(req->caller.id)),
+		.params = req->params,
+		.param_count = req->entry->param_count,
+		.query = req->head.target.query,
+	};
+	int r = req_read_all(req, &request.body);
+
+	if (r < 0 || !request.caller.at)
+		return -(int)err_last()->code;
+	idempotency_fingerprint(&request, fingerprint);
+	write_hex(repeat->fingerprint_text, fingerprint);
+	digest_key(req, key, repeat->key);
+	write_hex(repeat->key_text, repeat->key);
+	return 0;
+}
+
+/* --- the hooks ----------------------------------------------------------------------- */
+
+static int look(struct req *req, const struct repeat *repeat)
+{
+	struct scope scope;
+	int r, closed;
+
+	scope_open(&scope, sched_now() + HOOK_TIME);
+	r = kept_replay(req, repeat);
+	closed = scope_close(&scope);
+	return closed < 0 ? closed : r;
+}
+
+static int repeat_begin(struct req *req, struct str key)
+{
+	struct db db = req_db(req);
+	struct repeat *repeat;
+	int r;
+
+	if (!db.store || req->caller.id.len == 0)
+		return 0;
+	repeat = arena_new(&req->arena, struct repeat);
+	if (!repeat)
+		return -(int)err_last()->code;
+	repeat->db = db;
+	r = identify(req, key, repeat);
+	if (r == 0)
+		r = in_flight_enter(db.store, repeat->key);
+	if (r < 0)
+		return r;
+
+	r = look(req, repeat);
+	if (r == 0)
+		req->repeat = repeat;
+	else
+		in_flight_leave(db.store, repeat->key);
+	return r;
+}
+
+/* The answer of a handler that wrote nothing with req_write. That it could not be kept does not
+ * change it. */
+static void keep_answer(struct req *req, const struct repeat *repeat)
+{
+	struct scope scope;
+	struct kept kept;
+	int r;
+
+	scope_open(&scope, sched_now() + HOOK_TIME);
+	r = kept_make(req, repeat, &kept);
+	if (r == 0)
+		r = db_exec(&repeat->db, &kept_insert, &kept);
+	(void)scope_close(&scope);
+	if (r < 0 && r != -ERR_CONFLICT) /* another instance was faster */
+		log_warn("the answer to a repeatable request was not kept", LOG_ERR);
+}
+
+static void repeat_finish(struct req *req, int result)
+{
+	struct repeat *repeat = req->repeat;
+
+	if (!repeat)
+		return;
+	req->repeat = NULL;
+	if (result == 0 && !repeat->kept)
+		keep_answer(req, repeat);
+	in_flight_leave(repeat->db.store, repeat->key);
+}
+
+/* --- sweeping -------------------------------------------------------------------------- */
+
+struct batch {
+	struct sweep sweep;
+	size_t deleted;
+};
+
+static int sweep_in_tx(struct tx *tx, void *arg)
+{
+	struct batch *batch = arg;
+
+	batch->sweep.before_us = tx_now_us(tx) - (int64_t)(IDEMPOTENCY_KEEP / MICROSECOND);
+	return tx_change(tx, &kept_sweep, &batch->sweep, &batch->deleted);
+}
+
+int idempotency_sweep(struct store *store, size_t *ret)
+{
+	static const struct tx_options options = { "idempotency_sweep", .durability = TX_SOFT };
+	struct batch batch = { .sweep.room = SWEEP_BATCH };
+	struct arena arena;
+	struct db db;
+	size_t total = 0;
+	int r;
+
+	arena_init(&arena, 4 * KILOBYTE, MEGABYTE);
+	db = db_of_system(store, &arena);
+	do {
+		r = db_write_with(&db, &options, sweep_in_tx, &batch);
+		total += r == 0 ? batch.deleted : 0;
+		arena_reset(&arena);
+	} while (r == 0 && batch.deleted == SWEEP_BATCH && total < IDEMPOTENCY_SWEEP);
+	arena_done(&arena);
+	if (ret)
+		*ret = total;
+	return r;
+}
+
+/* --- the module -------------------------------------------------------------------------- */
+
+static int open_hooks(struct server *server)
+{
+	server->hooks.repeat_begin = repeat_begin;
+	server->hooks.repeat_finish = repeat_finish;
+	return 0;
+}
+
+const struct module rest_module = {
+	MODULE_HEAD,
+	.name = "rest",
+	.migrations = rest_sql,
+	.statements = statements,
+	.statement_count = LEN(statements),
+	.open = open_hooks,
+};

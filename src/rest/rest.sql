@@ -1,0 +1,16 @@
+-- up 1: answers to requests with an Idempotency-Key
+CREATE TABLE main.idempotency (
+	tenant_id uuid NOT NULL,
+	key_hash text NOT NULL,
+	fingerprint text NOT NULL,
+	status bigint NOT NULL,
+	version bigint,
+	data text,
+	created_us bigint NOT NULL,
+	PRIMARY KEY (tenant_id, key_hash)
+) --sqlite: WITHOUT ROWID
+;
+CREATE INDEX idempotency_by_age ON main.idempotency (created_us);
+
+-- down 1
+DROP TABLE main.idempotency; -- safe: a request that is repeated now is done again

@@ -1,0 +1,323 @@
+/* Servers with a store, for tests. */
+#include "rest/world_test.h"
+
+#include "http/server.h"
+#include "store/migration.h"
+#include "store/store_internal.h"
+
+#include <dirent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SOURCES_MAX = 16 };
+
+/* --- callers ---------------------------------------------------------------------------- */
+
+struct uuid world_tenant(const char *caller)
+{
+	static const struct uuid base = { { 0x01, 0x90, 0, 0, 0, 0, 0x70, 0, 0x80 } };
+	struct uuid id = base;
+
+	if (*caller == 'o')
+		return tenant_system;
+	id.bytes[15] = (uint8_t)((*caller | 0x20) - 'a' + 1);
+	return id;
+}
+
+static int identify(struct req *req, struct caller *ret)
+{
+	static _Thread_local char tenants[64][UUID_TEXT_LEN];
+	static _Thread_local size_t next;
+	struct str value = h1_value(&req->head, H1_AUTHORIZATION);
+	struct str name = str_from(value, sizeof("Bearer ") - 1);
+	char *text;
+	struct uuid id;
+
+	if (!str_starts(value, S("Bearer ")) || name.len == 0)
+		return 0;
+	*ret = (struct caller){ .kind = CALLER_USER, .id = name };
+	if (name.at[0] == 'n')
+		return 0;
+	text = tenants[next++ % LEN(tenants)];
+	id = world_tenant(name.at);
+	uuid_write(text, &id);
+	ret->tenant = str_of(text, UUID_TEXT_LEN);
+	return 0;
+}
+
+static int authorize(struct req *req, struct str right)
+{
+	bool capital = req->caller.id.at[0] < 'a';
+	bool operator= req->caller.id.at[0] == 'o';
+
+	if (capital || (str_starts(right, S("platform:")) && !operator))
+		return fail(
+			ERR_FORBIDDEN, "%.*s lacks %.*s", STR_ARG(req->caller.id), STR_ARG(right));
+	return 0;
+}
+
+/* --- up and down ---------------------------------------------------------------------------- */
+
+static void must(int r, const char *doing)
+{
+	char text[ERR_TEXT_MAX * ERR_FRAMES];
+
+	if (r >= 0)
+		return;
+	(void)err_describe(err_last(), text, sizeof(text));
+	test_note(false, __FILE__, __LINE__, "%s: %s", doing, text);
+	test_end();
+}
+
+static void migrate(struct world *world)
+{
+	struct migration_source sources[SOURCES_MAX] = { { "store", store_migrations } };
+	struct migration_options how = { .store = world->options };
+	size_t count = 1;
+
+	if (world->options.url.len)
+		how.owner_url = store_test_postgres(true);
+	for (const struct module *const *module = world->modules; *module; module++)
+		if ((*module)->migrations) {
+			REQUIRE(count < SOURCES_MAX);
+			sources[count++] =
+				(struct migration_source){ (*module)->name, (*module)->migrations };
+		}
+	must(migrate_up(&how, sources, count), "migrate_up");
+}
+
+static void open_modules(struct server *server, const struct world *world)
+{
+	for (const struct module *const *at = world->modules; *at; at++)
+		must(store_register(world->store, (*at)->statements, (*at)->statement_count),
+			(*at)->name);
+	for (const struct module *const *at = world->modules; *at; at++)
+		if ((*at)->open)
+			must((*at)->open(server), (*at)->name);
+}
+
+static void set_up(struct server *server, void *arg)
+{
+	struct world *world = arg;
+
+	must(store_open(&world->options, &world->store), "store_open");
+	server->store = world->store;
+	server->hooks.identify = identify;
+	server->hooks.authorize = authorize;
+	open_modules(server, world);
+	must(store_start(world->store), "store_start");
+}
+
+static void take_down(struct world *world)
+{
+	struct server server = { .store = world->store };
+
+	for (const struct module *const *at = world->modules; *at; at++)
+		if ((*at)->close)
+			(*at)->close(&server);
+	store_close(world->store);
+}
+
+static void scenario(struct loopback *net, void *arg)
+{
+	struct world *world = arg;
+
+	world->net = net;
+	world->client = client_open(net);
+	REQUIRE(world->client);
+	world->body(world);
+}
+
+static void join_routes(struct world *world)
+{
+	size_t count = 0;
+
+	for (const struct module *const *at = world->modules; *at; at++)
+		for (size_t i = 0; i < (*at)->route_count; i++) {
+			REQUIRE(count < LEN(world->routes));
+			world->routes[count++] = (*at)->routes[i];
+		}
+	world->all = (struct module){ MODULE_HEAD, .name = "all", .routes = world->routes,
+		.route_count = count };
+}
+
+static void remove_folder(const char *path)
+{
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder))) {
+		char name[600];
+
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+		if (entry->d_type == DT_DIR)
+			remove_folder(name);
+		else
+			(void)unlink(name);
+	}
+	if (folder)
+		(void)closedir(folder);
+	(void)rmdir(path);
+}
+
+void world_run(
+	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *))
+{
+	struct world world = { .modules = modules, .body = body };
+	struct loopback_options options = {
+		.way = LOOPBACK_TCP, .module = &world.all, .set_up = set_up, .show_causes = true
+	};
+	const char *base = getenv("TMPDIR");
+
+	(void)snprintf(world.folder, sizeof(world.folder), "%s/bulkhead-world-XXXXXX",
+		base ? base : "/tmp");
+	REQUIRE(mkdtemp(world.folder) != NULL);
+	world.options.folder = str_from_c(world.folder);
+	if (engine == ENGINE_POSTGRES)
+		world.options.url = store_test_postgres(false);
+
+	join_routes(&world);
+	migrate(&world);
+	(void)loopback_run(&options, scenario, &world);
+	take_down(&world);
+	remove_folder(world.folder);
+}
+
+/* --- calls -------------------------------------------------------------------------------------
+ */
+
+void world_send(struct client *client, const char *caller, const char *request, const char *headers,
+	const char *body)
+{
+	enum { ROOM = 64 * 1024 };
+	char *text = malloc(ROOM), length[100] = "";
+	int len;
+
+	REQUIRE(text && client);
+	if (body)
+		(void)snprintf(length, sizeof(length),
+			"Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
+	len = snprintf(text, ROOM, "%s HTTP/1.1\r\nHost: x\r\n%s%s%s%s%s\r\n%s", request,
+		caller ? "Authorization: Bearer " : "", caller ? caller : "", caller ? "\r\n" : "",
+		headers, length, body ? body : "");
+	REQUIRE(len > 0 && len < ROOM);
+	REQUIRE(client_send(client, str_of(text, (size_t)len)));
+	free(text);
+}
+
+struct answer world_answer(struct client *client)
+{
+	struct answer answer = { .response = client_response(client, false) };
+
+	answer.status = answer.response.status;
+	answer.body = answer.response.body;
+	return answer;
+}
+
+struct answer world_call(struct world *world, const char *caller, const char *request,
+	const char *headers, const char *body)
+{
+	world_send(world->client, caller, request, headers, body);
+	return world_answer(world->client);
+}
+
+struct answer world_get(struct world *world, const char *caller, const char *format, ...)
+{
+	char request[1000] = "GET ";
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(request + 4, sizeof(request) - 4, format, args);
+	va_end(args);
+	return world_call(world, caller, request, "", NULL);
+}
+
+const char *answer_text(const struct answer *answer, const char *member)
+{
+	static char texts[16][600];
+	static size_t next;
+	char *text = texts[next++ % LEN(texts)], name[100];
+	struct str rest = answer->body;
+	ptrdiff_t at;
+	size_t len = 0;
+
+	(void)snprintf(name, sizeof(name), "\"%s\":", member);
+	text[0] = '\0';
+	at = str_find(rest, str_from_c(name));
+	if (at < 0)
+		return text;
+	rest = str_from(rest, (size_t)at + strlen(name));
+	if (rest.len && rest.at[0] == '"')
+		rest = str_cut(&(struct str){ rest.at + 1, rest.len - 1 }, '"');
+	else
+		while (len < rest.len && rest.at[len] != ',' && rest.at[len] != '}')
+			len++;
+	rest = len ? str_first(rest, len) : rest;
+	(void)snprintf(text, sizeof(texts[0]), "%.*s", STR_ARG(rest));
+	return text;
+}
+
+size_t answer_count(const struct answer *answer, const char *text)
+{
+	struct str rest = answer->body;
+	size_t count = 0;
+	ptrdiff_t at;
+
+	while ((at = str_find(rest, str_from_c(text))) >= 0) {
+		rest = str_from(rest, (size_t)at + 1);
+		count++;
+	}
+	return count;
+}
+
+/* --- beside the server
+ * ------------------------------------------------------------------------------ */
+
+struct errand {
+	struct worker worker;
+	struct arena arena;
+	struct db db;
+	int (*fn)(const struct db *db, void *arg);
+	void *arg;
+	int result;
+	struct err err;
+};
+
+static int run_errand(void *arg)
+{
+	struct errand *errand = arg;
+
+	errand->result = errand->fn(&errand->db, errand->arg);
+	errand->err = *err_last();
+	worker_stop(&errand->worker);
+	return 0;
+}
+
+static int start_errand(struct worker *worker)
+{
+	return scope_spawn(&worker->sched.root, run_errand, worker->arg);
+}
+
+void world_do(struct world *world, const char *caller, int (*fn)(const struct db *db, void *arg),
+	void *arg)
+{
+	struct uuid tenant = world_tenant(caller);
+	struct errand errand = { .fn = fn, .arg = arg };
+
+	arena_init(&errand.arena, 64 * KILOBYTE, 64 * MEGABYTE);
+	errand.db = *caller == 'o' ? db_of_system(world->store, &errand.arena)
+				   : db_of(world->store, &tenant, &errand.arena);
+	errand.worker.fiber_limit = 10;
+	errand.worker.on_start = start_errand;
+	errand.worker.arg = &errand;
+	REQUIRE(worker_start(&errand.worker) == 0);
+	worker_join(&errand.worker);
+	if (errand.result < 0)
+		(void)fail(errand.err.code, "%s", errand.err.frames[0].text);
+	must(errand.result, "world_do");
+	arena_done(&errand.arena);
+}
