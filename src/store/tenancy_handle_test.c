@@ -268,10 +268,12 @@ STORE_TEST_WITH(tenancy_entering_is_for_a_while, modules, &one_connection)
 
 static int fail_in_tx(struct tx *tx, void *arg)
 {
-	int r = tx_exec(tx, &item_put, &(struct item){ 50, S("of 2") });
+	struct item item = { 50, S("of 2") };
+	size_t changed;
+	int r = tx_change(tx, &item_put, &item, &changed);
 
 	if (r == 0 && *(bool *)arg)
-		r = tx_exec(tx, &item_put, &(struct item){ 50, S("of 2") });
+		r = tx_change(tx, &item_put, &item, &changed);
 	return r < 0 ? r : fail(ERR_PRECONDITION, "changed its mind");
 }
 
