@@ -7,7 +7,7 @@
 #include "handover.h"
 #include "housekeeping.h"
 #include "http/server.h"
-#include "module_file.h"
+#include "module_list.h"
 #include "store/folder_lock.h"
 
 struct app {
@@ -18,7 +18,7 @@ struct app {
 	struct network *proxies; /* trusted ones */
 	size_t proxy_count;
 	struct gates gates;
-	struct module_file *files; /* of config->modules, as many as were asked for */
+	struct module_list modules;
 	size_t worker_count;
 	int claim;                     /* of the data folder; -1: none */
 	struct folder_lock lock;       /* of the database */

@@ -90,7 +90,7 @@ int store_open(const struct store_options *options, struct store **ret)
 		struct err err = *err_last();
 
 		store_close(store);
-		return fail(err.code, "%s", err.frames[err.depth - 1].text);
+		return err_restore(&err);
 	}
 	*ret = store;
 	return 0;
@@ -252,7 +252,7 @@ int store_register(struct store *store, const struct statement *const *statement
 		while (store->statement_count > before)
 			unregister(
 				store->statements[--store->statement_count], store->engine->kind);
-		return fail(err.code, "%s", err.frames[err.depth - 1].text);
+		return err_restore(&err);
 	}
 	return 0;
 }
