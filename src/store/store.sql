@@ -28,6 +28,7 @@ CREATE TABLE main.notice (
 	key text NOT NULL,
 	origin bigint NOT NULL,
 	created_us bigint NOT NULL
+	--sqlite: , UNIQUE (tenant_id, position)
 	--postgres: , xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	--postgres: PRIMARY KEY (tenant_id, position)
 );
