@@ -88,7 +88,8 @@ static int answer_error(struct caller *caller, const struct err *err)
 
 static int answer_lines(struct caller *caller, struct str text, int exit_code)
 {
-	struct control_answer end = { .done = true, .exit = { .set = true, .value = exit_code } };
+	struct control_answer end = { .done = { .set = true, .value = true },
+		.exit = { .set = true, .value = exit_code } };
 	int r = 0;
 
 	while (text.len && r == 0) {

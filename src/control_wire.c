@@ -444,7 +444,7 @@ static int read_all(struct control_wire *wire, uint64_t deadline_ns, struct buf 
 			buf_byte(out, '\n');
 			r = out->failed;
 		}
-		if (answer.done && r == 0) {
+		if (answer.done.value && r == 0) {
 			*ret_exit = answer.exit.set ? (int)answer.exit.value : 0;
 			break;
 		}
@@ -465,7 +465,8 @@ int control_call(struct str folder, const struct control_request *request, uint6
 	if (r < 0)
 		return r;
 	r = send_request(&wire, request);
-	if (r == 0)
+	/* Whoever does not want to hear us may have said why before. */
+	if (r == 0 || r == -ERR_CLOSED)
 		r = read_all(&wire, deadline_ns, out, ret_exit);
 	control_wire_close(&wire);
 	return r;
