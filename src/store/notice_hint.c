@@ -3,6 +3,7 @@
  * last millisecond and never inside of a transaction (which would make all commits of the database
  * wait for each other); those that LISTEN look for notices at once instead of after half a second.
  * Both go over one connection past the pooler. Without it everything works, half a second later.
+ * Its end also tells that the server may have crashed.
  */
 #include "store/notice_poller.h"
 
@@ -156,8 +157,9 @@ static int serve_watched(struct notice_poller *poller, PGconn *pg)
 		return r;
 	poller->hint.ready = &watch.ready;
 	poller->hint.sending = false;
-	notice_poller_wake(poller); /* what came before we listened */
+	notice_poller_doubt(poller); /* we do not know what was before this session */
 	r = serve(poller, pg, &watch.ready);
+	notice_poller_doubt(poller);
 	poller->hint.ready = NULL;
 	watch_remove(&watch);
 	return r;

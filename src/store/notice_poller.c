@@ -6,9 +6,12 @@
  * snapshot of the last look. That misses nothing, however late a transaction commits, and gives
  * nothing twice.
  *
+ * Unless the server crashed: then transactions that it had confirmed softly are gone, with what was
+ * kept of them here, and their numbers are given again. A crash ends all sessions, so when the one
+ * that hints come over has ended, and after five seconds without a look, all may have been missed.
+ *
  * Rows are deleted when their transaction was over in a snapshot that is as old as the retention,
- * so they can be seen for at least so long. Who did not look for nearly that time says that
- * something may have been missed.
+ * so they can be seen for at least so long.
  */
 #include "store/notice_poller.h"
 
@@ -88,6 +91,7 @@ struct look {
 	struct seen now;
 	struct notice_seen *notices;
 	size_t count;
+	bool doubt;
 };
 
 /* Both statements see the same. */
@@ -102,7 +106,7 @@ static int look_in_tx(struct tx *tx, void *arg)
 	return tx_all(tx, &notice_look, &look->key, &look->notices, &look->count);
 }
 
-/* The second number of a snapshot: transactions from there on had not begun. */
+/* The second number of a snapshot, xmin:xmax:running: from there on no transaction had begun. */
 static uint64_t end_of(struct str snapshot)
 {
 	uint64_t end = 0;
@@ -112,20 +116,24 @@ static uint64_t end_of(struct str snapshot)
 	return end;
 }
 
+bool notice_went_back(struct str since, struct str now)
+{
+	return end_of(now) < end_of(since);
+}
+
 /*
  * Whether there may be notices that were not found: the first look, which knows nothing of what was
- * before; a pause in which they may have been deleted (by either clock, since one stands still
- * while a machine sleeps); too many; a database that went back, restored or failed over.
+ * before; doubt (notice_poller_doubt); a pause, by either clock, since one stands still while a
+ * machine sleeps; too many; a database that is an older one.
  */
 static bool may_have_missed(
-	const struct notice_poller *poller, const struct look *look, uint64_t now_ns)
+	const struct notice_poller *poller, const struct look *look, uint64_t began_ns)
 {
-	uint64_t limit_ns = poller->notices->retention_ns - poller->notices->retention_ns / 10;
 	uint64_t looked_ns = poller->notices->looked_ns;
 
-	return looked_ns == 0 || now_ns - looked_ns > limit_ns ||
-	       clock_wall_us() - poller->looked_us > (int64_t)(limit_ns / MICROSECOND) ||
-	       look->count == LOOK_MAX || end_of(look->now.snapshot) < end_of(look->key.since);
+	return looked_ns == 0 || look->doubt || began_ns - looked_ns > NOTICE_STALE_AFTER ||
+	       clock_wall_us() - poller->looked_us > (int64_t)(NOTICE_STALE_AFTER / MICROSECOND) ||
+	       look->count == LOOK_MAX || notice_went_back(look->key.since, look->now.snapshot);
 }
 
 static void tell_all(struct notice_poller *poller, const struct look *look)
@@ -145,7 +153,7 @@ static int tell(struct notice_poller *poller, const struct look *look, uint64_t 
 {
 	int64_t began_us = clock_wall_us() - (int64_t)((clock_now_ns() - began_ns) / MICROSECOND);
 
-	if (may_have_missed(poller, look, clock_now_ns())) {
+	if (may_have_missed(poller, look, began_ns)) {
 		notices_tell_missed(poller->notices);
 		metric_count(poller->missed, 1);
 	} else {
@@ -168,12 +176,18 @@ static int tell(struct notice_poller *poller, const struct look *look, uint64_t 
 
 static int look_once(struct notice_poller *poller)
 {
-	struct look look = { .key = { buf_str(&poller->since), poller->notices->origin } };
+	struct look look = { .key = { buf_str(&poller->since), poller->notices->origin },
+		.doubt = poller->doubt };
 	struct db db = db_of_system(poller->store, &poller->arena);
 	uint64_t began_ns = clock_now_ns();
-	int r = db_read(&db, look_in_tx, &look);
+	int r;
 
-	return r < 0 ? r : tell(poller, &look, began_ns);
+	poller->doubt = false; /* what comes up from now on is the next look's */
+	r = db_read(&db, look_in_tx, &look);
+	if (r == 0)
+		r = tell(poller, &look, began_ns);
+	poller->doubt |= r < 0 && look.doubt;
+	return r;
 }
 
 /* --- deleting ----------------------------------------------------------------------------- */
@@ -273,6 +287,12 @@ static int look_forever(void *arg)
 		arena_reset(&poller->arena);
 	} while (rest(poller, began_ns) == 0);
 	return 0;
+}
+
+void notice_poller_doubt(struct notice_poller *poller)
+{
+	poller->doubt = true;
+	notice_poller_wake(poller);
 }
 
 void notice_poller_wake(struct notice_poller *poller)
