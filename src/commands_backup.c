@@ -73,8 +73,8 @@ static int create(const struct command_job *job, struct arena *arena, struct buf
 	struct backup_retention retention = { job->config->backup_keep,
 		job->config->backup_keep_days };
 	struct backup_place place = place_of(job);
-	struct backup backup;
-	size_t removed;
+	struct backup backup = { 0 };
+	size_t removed = 0;
 	int r = backup_create(&place, arena, &backup);
 
 	if (r == 0)
@@ -170,7 +170,7 @@ int backup_command_list(const struct command_job *job, struct buf *out)
 int backup_command_verify(const struct command_job *job, struct buf *out)
 {
 	struct backup_place place = place_of(job);
-	struct backup backup;
+	struct backup backup = { 0 };
 	struct arena arena;
 	int r;
 
@@ -187,7 +187,7 @@ int backup_command_verify(const struct command_job *job, struct buf *out)
 int backup_command_restore(const struct command_job *job, struct buf *out)
 {
 	struct backup_place place = place_of(job);
-	struct backup_restored done;
+	struct backup_restored done = { 0 };
 	struct arena arena;
 	int r;
 
