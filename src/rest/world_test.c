@@ -143,7 +143,7 @@ static void join_routes(struct world *world)
 		.route_count = count };
 }
 
-static void remove_folder(const char *path)
+void world_remove_folder(const char *path)
 {
 	DIR *folder = opendir(path);
 	struct dirent *entry;
@@ -155,7 +155,7 @@ static void remove_folder(const char *path)
 			continue;
 		(void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
 		if (entry->d_type == DT_DIR)
-			remove_folder(name);
+			world_remove_folder(name);
 		else
 			(void)unlink(name);
 	}
@@ -164,27 +164,40 @@ static void remove_folder(const char *path)
 	(void)rmdir(path);
 }
 
-void world_run(
-	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *))
+struct str world_folder(char *path, size_t size)
 {
-	struct world world = { .modules = modules, .body = body };
-	struct loopback_options options = {
-		.way = LOOPBACK_TCP, .module = &world.all, .set_up = set_up, .show_causes = true
-	};
 	const char *base = getenv("TMPDIR");
 
-	(void)snprintf(world.folder, sizeof(world.folder), "%s/bulkhead-world-XXXXXX",
-		base ? base : "/tmp");
-	REQUIRE(mkdtemp(world.folder) != NULL);
-	world.options.folder = str_from_c(world.folder);
-	if (engine == ENGINE_POSTGRES)
-		world.options.url = store_test_postgres(false);
+	(void)snprintf(path, size, "%s/bulkhead-world-XXXXXX", base ? base : "/tmp");
+	REQUIRE(mkdtemp(path) != NULL);
+	return str_from_c(path);
+}
+
+void world_run_on(const struct store_options *options, const struct module *const *modules,
+	void (*body)(struct world *))
+{
+	struct world world = { .modules = modules, .body = body, .options = *options };
+	struct loopback_options how = {
+		.way = LOOPBACK_TCP, .module = &world.all, .set_up = set_up, .show_causes = true
+	};
 
 	join_routes(&world);
 	migrate(&world);
-	(void)loopback_run(&options, scenario, &world);
+	(void)loopback_run(&how, scenario, &world);
 	take_down(&world);
-	remove_folder(world.folder);
+}
+
+void world_run(
+	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *))
+{
+	struct store_options options = { 0 };
+	char path[256];
+
+	options.folder = world_folder(path, sizeof(path));
+	if (engine == ENGINE_POSTGRES)
+		options.url = store_test_postgres(false);
+	world_run_on(&options, modules, body);
+	world_remove_folder(path);
 }
 
 /* --- calls -------------------------------------------------------------------------------------

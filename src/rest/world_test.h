@@ -25,7 +25,6 @@ struct world {
 	void (*body)(struct world *);
 	struct store *store;
 	struct store_options options;
-	char folder[256];
 	struct loopback *net;
 	struct client *client; /* of world_call */
 	struct route routes[100];
@@ -34,6 +33,15 @@ struct world {
 
 void world_run(
 	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *));
+
+/* The same on a database that another run has used or will use: options->folder, or options->url.
+ */
+void world_run_on(const struct store_options *options, const struct module *const *modules,
+	void (*body)(struct world *));
+
+/* A new folder, and removing it with all that is in it. */
+struct str world_folder(char *path, size_t size);
+void world_remove_folder(const char *path);
 
 #define WORLD_TEST(name_, modules_)                                                                \
 	static void world_test_##name_(struct world *world);                                       \

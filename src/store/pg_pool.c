@@ -60,8 +60,8 @@ static void unlock(struct pg_pool *pool)
 		.name = (name_), .help = (help_), .kind = (kind_), ##__VA_ARGS__                   \
 	}
 
-DEFINE(count_def, "db_client_connections", "Connections to the database by state.",
-	METRIC_GAUGE, .labels = { "pool", "state" });
+DEFINE(count_def, "db_client_connections", "Connections to the database by state.", METRIC_GAUGE,
+	.labels = { "pool", "state" });
 DEFINE(pending_def, "db_client_connection_pending_requests",
 	"Callers that wait for a connection to the database.", METRIC_GAUGE, .labels = { "pool" });
 DEFINE(wait_def, "db_client_connection_wait_time_seconds",
@@ -645,11 +645,11 @@ static int fail_refused(struct pg_pool *pool)
 /* Parks until a connection comes, and undoes the promise when none is wanted any more. */
 static int wait_for_one(struct pg_pool *pool, struct pg_waiter *waiter)
 {
-	uint64_t began = clock_now_ns(), until = sched_now() + pool->options.wait_ns;
+	uint64_t began = clock_now_ns();
 	int r;
 
 	metric_gauge_add(pool->metrics.pending, 1);
-	r = park(&waiter->wait, until);
+	r = park(&waiter->wait, sched_now() + pool->options.wait_ns);
 	metric_gauge_add(pool->metrics.pending, -1);
 	metric_observe(pool->metrics.wait_time, clock_now_ns() - began);
 	if (r == 0)
@@ -662,7 +662,7 @@ static int wait_for_one(struct pg_pool *pool, struct pg_waiter *waiter)
 	unlock(pool);
 	if (r == -ERR_UNAVAILABLE)
 		return fail_refused(pool);
-	if (r == -ERR_TIMEOUT && sched_now() >= until) {
+	if (r == -ERR_TIMEOUT && !scope_over(fiber_current()->scope)) {
 		metric_count(pool->metrics.timeouts, 1);
 		return fail(ERR_UNAVAILABLE,
 			"no connection to the database came free within %llu ms",
@@ -671,13 +671,14 @@ static int wait_for_one(struct pg_pool *pool, struct pg_waiter *waiter)
 	return r;
 }
 
-/* A connection of no place becomes this worker's. */
+/* A connection of no place becomes this worker's. Nobody has looked at it for a while. */
 static int settle(struct pg_pool *pool, struct pg_place *place, struct pg_connection *connection)
 {
 	int r;
 
 	if (connection->home)
 		return 0;
+	connection->lost = !pg_tidy(connection);
 	r = pg_connection_watch(connection, &place->worker->poller, idle_changed);
 	if (r < 0) {
 		close_here(connection);
@@ -723,7 +724,8 @@ int pg_pool_take(struct pg_pool *pool, struct pg_connection **ret)
 
 		if (r < 0)
 			return r;
-		if (!connection->watch.ready.ended && clock_now_ns() < connection->expires_ns)
+		if (!connection->watch.ready.ended && !connection->lost &&
+			clock_now_ns() < connection->expires_ns)
 			break;
 		close_here(connection);
 	}

@@ -114,6 +114,8 @@ static const struct rule_case tenant_cases[] = {
 		"WHERE id = :id AND (version = 1 OR version = 2) AND note.tenant_id = :tenant", NULL },
 	{ BOTH, "UPDATE main.note AS n SET title = t.name FROM tag AS t, link "
 		"WHERE version BETWEEN 1 AND 3 AND n.tenant_id = :tenant AND t.id = n.id", NULL },
+	{ BOTH, "UPDATE main.note SET title = m.title FROM (SELECT note.id, title FROM note) AS m "
+		"WHERE m.id = note.id AND note.tenant_id = :tenant", NULL },
 	{ BOTH, "DELETE FROM main.note WHERE tenant_id = :tenant", NULL },
 	{ BOTH, "DELETE FROM main.note AS n WHERE tenant_id = :tenant AND n.id IN "
 		"(SELECT id FROM note ORDER BY id LIMIT 5) RETURNING id", NULL },
@@ -378,6 +380,8 @@ static const struct rule_case tenant_cases[] = {
 		"WHERE note.tenant_id = :tenant", "note is the table that is written" },
 	{ BOTH, "UPDATE main.note SET title = '' FROM (SELECT 1 AS x) AS note WHERE note.tenant_id = "
 		":tenant", "note is the table that is written" },
+	{ PG, "UPDATE main.note AS unnest SET title = '' FROM UNNEST(:other::uuid[]) "
+		"WHERE unnest.tenant_id = :tenant", "UNNEST is the table that is written" },
 	{ BOTH, "UPDATE main.note SET tenant_id = :other WHERE tenant_id = :tenant", "does not change" },
 	{ BOTH, "UPDATE main.note SET title = '', \"tenant_id\" = :other WHERE tenant_id = :tenant",
 		"does not change" },

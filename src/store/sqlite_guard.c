@@ -308,6 +308,21 @@ static int make_view(sqlite3 *db, const char *table)
 	return code;
 }
 
+/* SQLite declares these tables when they are named first, and asks for that as for a CREATE TABLE:
+ * so it is done before anybody is asked. */
+static int name_values_of(sqlite3 *db)
+{
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < LEN(values_of) && code == SQLITE_OK; i++) {
+		char sql[64];
+
+		(void)snprintf(sql, sizeof(sql), "SELECT 1 FROM %s('[]')", values_of[i]);
+		code = sqlite3_exec(db, sql, NULL, NULL, NULL);
+	}
+	return code;
+}
+
 int sqlite_guard_init(
 	struct sqlite_guard *guard, sqlite3 *db, const struct sqlite_schema *schema, bool writes)
 {
@@ -320,6 +335,8 @@ int sqlite_guard_init(
 	for (size_t i = 0; i < schema->count && code == SQLITE_OK; i++)
 		if (schema->tables[i].tenant)
 			code = make_view(db, schema->tables[i].name.at);
+	if (code == SQLITE_OK)
+		code = name_values_of(db);
 	if (code == SQLITE_OK)
 		code = sqlite3_set_authorizer(db, authorize, guard);
 	if (code != SQLITE_OK)
