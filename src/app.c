@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -24,6 +25,9 @@
 
 /* How long a new server may take to open and migrate the store. */
 #define SUCCESSOR_TIME (10 * MINUTE)
+
+/* How long it is tried to go on after a new server has gone. */
+#define GO_ON_TIME (10 * SECOND)
 
 /* How long the end of the log may take. */
 #define LOG_CLOSE_TIME (2 * SECOND)
@@ -610,6 +614,20 @@ static enum successor await_successor(struct app *app)
 	}
 }
 
+/* Takes the folder and the store back. A process that has died may still have their locks for a
+ * moment. */
+static int go_on(struct app *app)
+{
+	uint64_t deadline = clock_now_ns() + GO_ON_TIME;
+	int r = handover_reclaim(app->config->data_dir, &app->claim);
+
+	if (r < 0)
+		return r;
+	while ((r = serve(app)) == -ERR_CONFLICT && clock_now_ns() < deadline)
+		(void)poll(NULL, 0, 20);
+	return r;
+}
+
 /* Lets go of everything but the listeners, and takes it back if need be. 0 when the new server
  * serves, 1 when this one does again; negative when it cannot. */
 static int step_aside(struct app *app)
@@ -625,10 +643,7 @@ static int step_aside(struct app *app)
 	r = handover_release(&app->successor);
 	if (r == 0 && await_successor(app) == SUCCESSOR_SERVES)
 		return 0;
-
-	r = handover_reclaim(app->config->data_dir, &app->claim);
-	if (r == 0)
-		r = serve(app);
+	r = go_on(app);
 	return r < 0 ? r : 1;
 }
 

@@ -179,7 +179,7 @@ static int describe(const struct folder *folder, const char *file, const atomic_
 	char hex[2 * SHA256_LEN];
 	char path[PATH_MAX];
 	uint64_t size;
-	int fd, r;
+	int fd = -1, r;
 
 	r = folder_path(folder, file, path);
 	if (r == 0)
@@ -364,7 +364,7 @@ int backup_read_copy(
 	uint8_t sha256[SHA256_LEN];
 	char hex[2 * SHA256_LEN];
 	uint64_t size;
-	int from, r;
+	int from = -1, r;
 
 	backup_file_name(backup->name, ".db", file);
 	r = file_open(folder, file, &from);

@@ -26,7 +26,7 @@ enum { ASIDE_LEN = sizeof(ASIDE) - 1 + TIME_NAME_SIZE - 1, ASIDE_MAX = ASIDE_LEN
 static int bring_in(const struct folder *backups, const struct folder *data,
 	const struct backup *backup, const atomic_bool *stop)
 {
-	int fd, r;
+	int fd = -1, r;
 
 	file_remove(data, INCOMING);
 	r = file_create(data, INCOMING, &fd);

@@ -690,7 +690,9 @@ static int settle(struct pg_pool *pool, struct pg_place *place, struct pg_connec
 	return 0;
 }
 
-static int take_any(struct pg_pool *pool, struct pg_place *place, struct pg_connection **ret)
+/* `old`: it has lain about, and should be replaced. */
+static int take_any(
+	struct pg_pool *pool, struct pg_place *place, struct pg_connection **ret, bool *old)
 {
 	struct pg_waiter waiter = { .place = place };
 	enum decision decision;
@@ -708,24 +710,27 @@ static int take_any(struct pg_pool *pool, struct pg_place *place, struct pg_conn
 		r = settle(pool, place, waiter.got);
 	else
 		r = wait_for_one(pool, &waiter);
+	if (r < 0)
+		return r;
 	*ret = waiter.got;
-	return r;
+	*old = decision == TAKEN && clock_now_ns() >= waiter.got->expires_ns;
+	return 0;
 }
 
 int pg_pool_take(struct pg_pool *pool, struct pg_connection **ret)
 {
 	struct pg_place *place = place_of(pool);
 	struct pg_connection *connection = NULL;
+	bool old = false;
 
 	if (!place)
 		return -ERR_NO_MEMORY;
 	for (;;) { /* each turn but the last closes one */
-		int r = take_any(pool, place, &connection);
+		int r = take_any(pool, place, &connection, &old);
 
 		if (r < 0)
 			return r;
-		if (!connection->watch.ready.ended && !connection->lost &&
-			clock_now_ns() < connection->expires_ns)
+		if (!old && !connection->lost && !connection->watch.ready.ended)
 			break;
 		close_here(connection);
 	}

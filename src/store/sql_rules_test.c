@@ -121,6 +121,7 @@ static const struct rule_case tenant_cases[] = {
 		"(SELECT id FROM note ORDER BY id LIMIT 5) RETURNING id", NULL },
 	{ BOTH, "WITH old AS (SELECT id FROM note) DELETE FROM main.note WHERE id IN (SELECT id FROM old) "
 		"AND tenant_id = :tenant", NULL },
+	{ LITE, "DELETE FROM main.note WHERE tenant_id = :tenant LIMIT :room", NULL },
 	{ PG, "DELETE FROM main.note AS n USING tag AS t WHERE t.note_id = n.id AND n.tenant_id = :tenant",
 		NULL },
 	{ PG, "DELETE FROM main.note AS n WHERE n.tenant_id = :tenant AND n.id IN (SELECT id FROM note "
@@ -392,6 +393,7 @@ static const struct rule_case tenant_cases[] = {
 	{ BOTH, "DELETE FROM main.note RETURNING id", "WHERE must be" },
 	{ BOTH, "DELETE FROM main.note WHERE tenant_id = :tenant OR tenant_id = :other", "WHERE must be" },
 	{ LITE, "DELETE FROM main.note WHERE tenant_id = :tenant ORDER BY id LIMIT 1", "ORDER is not" },
+	{ PG, "DELETE FROM main.note WHERE tenant_id = :tenant LIMIT 1", "LIMIT is not allowed" },
 	{ LITE, "DELETE FROM main.note USING tag WHERE tenant_id = :tenant", "USING is not allowed" },
 	{ PG, "DELETE FROM main.note USING note WHERE note.tenant_id = :tenant",
 		"note is the table that is written" },

@@ -308,6 +308,16 @@ static int bind(struct step *step, const void *in)
 	return 0;
 }
 
+static int fail_violated(const struct step *step)
+{
+	int unseen = step->connection->guard.unseen;
+
+	if (unseen != SQLITE_OK)
+		return sqlite_fail(NULL, unseen);
+	return fail(ERR_INTERNAL, "statement %s touches a row of another tenant",
+		step->statement->name);
+}
+
 /* Steps to the end, or until no more rows are wanted. The last result code goes to `ret_code`. */
 static int step_rows(struct step *step, struct tx_rows *rows, int *ret_code)
 {
@@ -317,8 +327,7 @@ static int step_rows(struct step *step, struct tx_rows *rows, int *ret_code)
 	while (r == 0) {
 		*ret_code = sqlite3_step(step->stmt);
 		if (connection->guard.violated)
-			return fail(ERR_INTERNAL, "statement %s touches a row of another tenant",
-				step->statement->name);
+			return fail_violated(step);
 		if (*ret_code != SQLITE_ROW)
 			break;
 		if (rows)

@@ -136,9 +136,9 @@ test('damaged ones are found and not restored', async (t) => {
 
 test('a database that is damaged', async (t) => {
 	const dataDir = await dataWithLedger(t);
-	sql(databaseOf(dataDir), `CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES ledger (id));
-		PRAGMA foreign_keys = OFF; INSERT INTO child VALUES (5, 99)`);
 	const server = await startServer(t, { dataDir });
+	sql(databaseOf(dataDir), `PRAGMA wal_autocheckpoint = 0; CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES ledger (id));
+		PRAGMA foreign_keys = OFF; INSERT INTO child VALUES (5, 99)`);
 	for (const running of [true, false]) {
 		if (!running)
 			await server.stop();
@@ -189,6 +189,15 @@ test('without a server, and without a database', async (t) => {
 	spawnSync('cp', ['-r', join(dataDir, 'backups'), empty]);
 	assert.equal((await command(t, empty, 'restore', name)).code, 0);
 	assert.equal(sql(databaseOf(empty), 'SELECT sum(amount) FROM ledger'), '1000');
+});
+
+test('not of PostgreSQL', async (t) => {
+	const env = { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nothing' };
+	for (const args of [['create'], ['check'], ['restore', 'bulkhead-2026-01-01T00-00-00.000Z']]) {
+		const { code, stderr } = await runProgram(t, ['backup', ...args], { env });
+		assert.equal(code, 1);
+		assert.match(stderr, /DATABASE_URL is set/);
+	}
 });
 
 test('used wrongly', async (t) => {

@@ -17,7 +17,7 @@ async function talk(t, server, text, { end = false } = {}) {
 	atEnd(t, () => socket.destroy());
 	let answer = '';
 	socket.setEncoding('utf8').on('data', (chunk) => (answer += chunk)).on('error', () => {});
-	const closed = once(socket, 'close');
+	const closed = new Promise((settle) => socket.on('close', settle)); // also after a reset
 	if (text)
 		socket.write(text);
 	if (end)
