@@ -80,7 +80,8 @@ SWITCH  := $(wildcard src/fiber/switch_$(shell $(CC) -dumpmachine | cut -d- -f1)
 object   = $(patsubst %,$(OUT)/%.o,$(basename $(1)))
 LIB_O   := $(call object,$(LIBRARY) $(SWITCH))
 MAIN_O  := $(call object,$(MAIN))
-TEST_O  := $(call object,$(TESTS) $(sort $(wildcard tests/*.c)))
+MODEL   := $(sort $(wildcard examples/module-notes/*.c))
+TEST_O  := $(call object,$(TESTS) $(sort $(wildcard tests/*.c))) $(OUT)/model.o
 FUZZERS := $(patsubst fuzz/%.c,$(OUT)/fuzz-%,$(wildcard fuzz/*.c))
 BENCHES := $(patsubst benchmarks/%.c,$(OUT)/bench-%,$(wildcard benchmarks/*.c))
 SERVERS := $(patsubst benchmarks/servers/%.c,$(OUT)/server-%,$(wildcard benchmarks/servers/*.c))
@@ -137,8 +138,13 @@ $(OUT)/%.o: %.c Makefile
 	@echo "  CC   $@"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+# The model module with its tests; its names are its own, as in the shared object that it is otherwise.
+$(call object,$(MODEL)): CPPFLAGS += -Iexamples/module-notes
+$(OUT)/model.o: $(call object,$(MODEL))
+	@ld -r -o $@ $^ && objcopy --localize-hidden $@
+
 # Migrations are part of the object that embeds them (MIGRATION_FILE).
-$(foreach sql,$(shell find src -name '*.sql'),$(eval \
+$(foreach sql,$(shell find src examples -name '*.sql'),$(eval \
 	$(patsubst %,$(OUT)/%.o,$(basename $(wildcard $(dir $(sql))*.c))): $(sql)))
 
 $(OUT)/%.o: %.S Makefile

@@ -7,9 +7,7 @@
 #include "handover.h"
 #include "housekeeping.h"
 #include "http/server.h"
-#include "module_file.h"
-#include "store/folder_lock.h"
-#include "store/migration.h"
+#include "module_list.h"
 
 struct app {
 	const struct config *config; /* the caller's */
@@ -19,10 +17,9 @@ struct app {
 	struct network *proxies; /* trusted ones */
 	size_t proxy_count;
 	struct gates gates;
-	struct module_file *files; /* of config->modules, as many as were asked for */
+	struct module_list modules;
 	size_t worker_count;
 	int claim;                     /* of the data folder; -1: none */
-	struct folder_lock lock;       /* of the database */
 	struct handover predecessor;   /* the server that this one takes over from */
 	struct control_wire successor; /* the server that takes over from this one, */
 	atomic_bool handing_over;      /* if there is one */
@@ -43,17 +40,5 @@ int app_open(struct app *app, const struct config *config, bool replace);
 int app_run(struct app *app);
 
 void app_close(struct app *app);
-
-/* Loads what MODULES names, for an app of which only the configuration is set; app_open does it
- * itself. Undo it by app_unload_modules, which is allowed after a failure. */
-int app_load_modules(struct app *app);
-void app_unload_modules(struct app *app);
-
-enum { APP_MIGRATIONS_MAX = 256 };
-
-/* The migrations of the program: those of the store, then of each module in the order of their
- * start, whether it is switched on or not. At most `max`, of which APP_MIGRATIONS_MAX are enough;
- * returns their number. */
-size_t app_migrations(const struct app *app, struct migration_source *at, size_t max);
 
 #endif

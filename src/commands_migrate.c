@@ -4,11 +4,11 @@
  */
 #include "commands_migrate.h"
 
-#include "app.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/time_text.h"
 #include "base/utf8.h"
+#include "module_list.h"
 #include "store/migration_text.h"
 #include "store_config.h"
 #include "json/writer.h"
@@ -37,8 +37,8 @@ static const char *const state_texts[] = {
 /* What the commands about the database need. */
 struct work {
 	const struct config *config;
-	struct app app;
-	struct migration_source sources[APP_MIGRATIONS_MAX];
+	struct module_list modules;
+	struct migration_source sources[MIGRATION_SOURCES_MAX];
 	size_t count;
 	struct migration_options options;
 };
@@ -57,10 +57,9 @@ static int open_work(struct work *work, const struct command_line *line)
 	if (command_load(&work->config) < 0)
 		return -ERR_INVALID;
 
-	work->app.config = work->config;
-	if (app_load_modules(&work->app) < 0)
+	if (module_list_load(&work->modules, work->config) < 0)
 		return (void)command_fail(""), -ERR_INVALID;
-	work->count = app_migrations(&work->app, work->sources, APP_MIGRATIONS_MAX);
+	work->count = module_list_migrations(&work->modules, work->sources);
 	work->options = migration_options_of(work->config);
 	work->options.dry_run = line->options & COMMAND_DRY_RUN;
 	work->options.say = say;
@@ -71,7 +70,7 @@ static int open_work(struct work *work, const struct command_line *line)
 
 static int close_work(struct work *work, int exit_code)
 {
-	app_unload_modules(&work->app);
+	module_list_done(&work->modules);
 	config_free(work->config);
 	return exit_code;
 }

@@ -63,6 +63,10 @@ int pg_check_rights(PGconn *pg, const struct store_options *options);
 int pg_check_statement(
 	PGconn *pg, const struct pg_catalog *catalog, const struct statement *statement);
 
+/* Whether the change of a plan, which has this text, is sure to touch one row at most
+ * (pg_single.c). */
+bool pg_touches_one(const struct pg_catalog *catalog, struct str text, const struct sql_plan *plan);
+
 /* --- the engine ------------------------------------------------------------------------ */
 
 struct pg_engine {

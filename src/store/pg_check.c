@@ -273,5 +273,7 @@ int pg_check_statement(
 	if (r == 0)
 		r = take_columns(statement, plan, described);
 	PQclear(described);
+	plan->at_most_one = pg_touches_one(catalog,
+		str_from_c(statement->postgres ? statement->postgres : statement->sql), plan);
 	return r;
 }

@@ -29,6 +29,9 @@ struct pg_session {
 	bool begun;     /* BEGIN has been queued */
 	bool closing;   /* so has COMMIT */
 	bool uncertain; /* it may have been committed */
+	bool doubtful;  /* an answer that is not there yet may be a reason to roll back */
+	size_t changes; /* statements that change something */
+	bool expecting; /* one of them wants to have touched a row */
 	int cut_off;    /* the caller's time ended while the commit was on the way: why */
 	enum pg_trouble trouble;
 };
@@ -79,6 +82,23 @@ static int begin(struct pg_session *session)
 	return r < 0 ? r : send_opening(session);
 }
 
+/*
+ * The number of rows that a change has touched can be wrong, which the server does not mind. When
+ * it can only be none or one, and there is no other change, a commit does no harm: there is nothing
+ * in it.
+ */
+static void note_change(struct pg_session *session, const struct statement *statement)
+{
+	const struct sql_plan *plan = statement_plan(statement, ENGINE_POSTGRES);
+
+	if (plan->verb == SQL_READ)
+		return;
+	session->changes++;
+	if (statement->expect != EXPECT_ANY && !plan->at_most_one)
+		session->doubtful = true;
+	session->expecting |= statement->expect != EXPECT_ANY;
+}
+
 static int send_statement(struct pg_session *session, const struct statement *statement,
 	const void *in, struct tx_rows *rows, size_t *changed)
 {
@@ -105,6 +125,7 @@ static int send_statement(struct pg_session *session, const struct statement *st
 		if (r < 0)
 			return r;
 	}
+	note_change(session, statement);
 	return pg_send(session->connection, &text, values, !session->engine->unprepared, &expected);
 }
 
@@ -331,8 +352,9 @@ static int receive(struct pg_session *session)
 
 		first = first ? first : r;
 		if (r < 0 && (!session->closing || session->trouble >= PG_GONE))
-			break;
+			return first;
 	}
+	session->doubtful = session->expecting = false;
 	return first;
 }
 
@@ -441,6 +463,19 @@ static int scope_error(void)
 		       : fail(ERR_TIMEOUT, "the transaction's time was over before its commit");
 }
 
+/* Waits for what may be a reason not to commit. */
+static int resolve_doubts(struct pg_session *session)
+{
+	int r;
+
+	if (!session->doubtful && !(session->expecting && session->changes > 1))
+		return 0;
+	if (session->connection->count == 0)
+		return 0;
+	r = sent(session, pg_send_flush(session->connection));
+	return r < 0 ? r : receive(session);
+}
+
 static int commit(struct pg_session *session)
 {
 	struct pg_connection *connection = session->connection;
@@ -450,6 +485,8 @@ static int commit(struct pg_session *session)
 	if (!session->begun || session->closing)
 		return 0;
 	r = scope_error();
+	if (r == 0)
+		r = resolve_doubts(session);
 	if (r == 0)
 		r = sent(session, send_end(session));
 	if (r < 0)

@@ -74,12 +74,18 @@ static int check_tables(struct sqlite_connection *connection, const struct state
  * flattened, and tables behind them told as main.x; other names are subqueries, which only pass on
  * what was read elsewhere, or the target under its other name.
  */
-static int check_line(const struct statement *statement, struct str alias, struct str line)
+static int check_line(
+	const struct statement *statement, const struct sql_plan *plan, struct str line)
 {
 	struct str rest = line, word = str_cut(&rest, ' '), of = str_cut(&rest, ' ');
+	struct str alias = plan->alias;
 	bool table = str_starts(of, S("main.")) || (alias.len && str_eq_nocase(of, alias));
 
 	if (!table)
+		return 0;
+	/* DELETE ... LIMIT takes rows by the numbers that a search of its own has found, which is
+	 * another line. */
+	if (plan->verb == SQL_DELETE && str_eq(rest, S("USING INTEGER PRIMARY KEY (rowid=?)")))
 		return 0;
 	if (str_eq(word, S("SCAN")) ||
 		(str_eq(word, S("SEARCH")) && str_find(rest, S("(tenant_id=?")) < 0))
@@ -108,7 +114,7 @@ static int check_query_plan(struct sqlite_connection *connection, const struct s
 	while (code == SQLITE_OK || code == SQLITE_ROW) {
 		code = sqlite3_step(stmt);
 		if (code == SQLITE_ROW)
-			r = check_line(statement, plan->alias,
+			r = check_line(statement, plan,
 				str_from_c((const char *)sqlite3_column_text(stmt, 3)));
 		if (r < 0)
 			break;
