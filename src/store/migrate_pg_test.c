@@ -151,8 +151,8 @@ TEST(migrate_postgres_store_tables)
 	TOLD("INSERT INTO main.outbox (tenant_id, id, type, created_us) VALUES ('" ONE "', '" TWO
 	     "', 'note.made', 1)",
 		"ERROR duplicate key value");
-	TOLD("INSERT INTO main.notice (tenant_id, topic, key, created_us) VALUES ('" ONE
-	     "', 'a', 'b', 1)",
+	TOLD("INSERT INTO main.notice (tenant_id, topic, key, origin, created_us) VALUES ('" ONE
+	     "', 'a', 'b', 7, 1)",
 		"rows 1");
 	PQfinish(connection);
 	migrate_test_close(&test);
