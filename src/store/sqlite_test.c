@@ -140,6 +140,11 @@ void sqlite_test_make(struct sqlite_test *test)
 	*test = (struct sqlite_test){ .folder = "/tmp/bulkhead-sqlite-XXXXXX" };
 	REQUIRE(mkdtemp(test->folder) != NULL);
 	test->options.folder = str_from_c(test->folder);
+	sqlite_test_make_tables(test);
+}
+
+void sqlite_test_make_tables(struct sqlite_test *test)
+{
 	sqlite_test_sql(test, tables);
 }
 

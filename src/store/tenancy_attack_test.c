@@ -52,7 +52,8 @@ static const struct attack_case legal[] = {
 	ROWS(LEGAL, READ("note n") " WHERE n.id IN (SELECT f.id FROM folder f)"),
 	ROWS(LEGAL, READ("note n") " UNION ALL SELECT f.body, f.id FROM folder f"),
 	ROWS(LEGAL, "WITH c AS (SELECT body, id FROM note) SELECT c.body AS a, c.id AS n FROM c"),
-	ROWS(LEGAL, "SELECT n.body AS a, sum(n.id) OVER (ORDER BY n.id) AS n FROM note n"),
+	ROWS(LEGAL, "SELECT n.body AS a, CAST(sum(n.id) OVER (ORDER BY n.id) AS bigint) AS n FROM "
+		    "note n"),
 	ROWS(LEGAL, "SELECT s.b AS a, s.c AS n FROM (SELECT max(body) AS b, count(*) AS c FROM "
 		    "note) s"),
 	ROWS(LEGAL, READ("note n") " WHERE n.tenant_id = :other"),
