@@ -8,6 +8,7 @@
 #include "store/store_internal.h"
 
 #include <dirent.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,7 +147,11 @@ static void scenario(struct loopback *net, void *arg)
 	world->net = net;
 	world->client = client_open(net);
 	REQUIRE(world->client);
+	world->worker.fiber_limit = 100;
+	REQUIRE(worker_start(&world->worker) == 0);
 	world->body(world);
+	worker_stop(&world->worker);
+	worker_join(&world->worker);
 }
 
 static void join_routes(struct world *world)
@@ -306,17 +311,19 @@ size_t answer_count(const struct answer *answer, const char *text)
 	return count;
 }
 
-/* --- beside the server
- * ------------------------------------------------------------------------------ */
+/* --- beside the server --------------------------------------------------------------- */
 
+/* Something to be done by the world's own worker, which lives as long as those of the server: the
+ * store may leave a connection with it. */
 struct errand {
-	struct worker worker;
+	struct message message;
 	struct arena arena;
 	struct db db;
 	int (*fn)(const struct db *db, void *arg);
 	void *arg;
 	int result;
 	struct err err;
+	sem_t done;
 };
 
 static int run_errand(void *arg)
@@ -325,29 +332,31 @@ static int run_errand(void *arg)
 
 	errand->result = errand->fn(&errand->db, errand->arg);
 	errand->err = *err_last();
-	worker_stop(&errand->worker);
+	CHECK(sem_post(&errand->done) == 0);
 	return 0;
 }
 
-static int start_errand(struct worker *worker)
+static void start_errand(struct message *message)
 {
-	return scope_spawn(&worker->sched.root, run_errand, worker->arg);
+	struct errand *errand = CONTAINER_OF(message, struct errand, message);
+
+	CHECK(scope_spawn(&worker_here()->sched.root, run_errand, errand) == 0);
 }
 
 void world_do(struct world *world, const char *caller, int (*fn)(const struct db *db, void *arg),
 	void *arg)
 {
 	struct uuid tenant = world_tenant(caller);
-	struct errand errand = { .fn = fn, .arg = arg };
+	struct errand errand = { .message.deliver = start_errand, .fn = fn, .arg = arg };
 
 	arena_init(&errand.arena, 64 * KILOBYTE, 64 * MEGABYTE);
 	errand.db = *caller == 'o' ? db_of_system(world->store, &errand.arena)
 				   : db_of(world->store, &tenant, &errand.arena);
-	errand.worker.fiber_limit = 10;
-	errand.worker.on_start = start_errand;
-	errand.worker.arg = &errand;
-	REQUIRE(worker_start(&errand.worker) == 0);
-	worker_join(&errand.worker);
+	REQUIRE(sem_init(&errand.done, 0, 0) == 0);
+	worker_send(&world->worker, &errand.message);
+	while (sem_wait(&errand.done) < 0)
+		continue;
+	(void)sem_destroy(&errand.done);
 	if (errand.result < 0)
 		(void)fail(errand.err.code, "%s", errand.err.frames[0].text);
 	must(errand.result, "world_do");

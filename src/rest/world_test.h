@@ -27,6 +27,7 @@ struct world {
 	struct store_options options;
 	struct loopback *net;
 	struct client *client; /* of world_call */
+	struct worker worker;  /* of world_do */
 	struct route routes[100];
 	struct module all; /* routes of all modules */
 };
@@ -92,7 +93,7 @@ size_t answer_count(const struct answer *answer, const char *text);
 /* Id of the tenant of a caller. */
 struct uuid world_tenant(const char *caller);
 
-/* Runs fn(db, arg) in a fiber of a worker of its own, with a handle of that caller's tenant (of the
+/* Runs fn(db, arg) in a fiber of the world's worker, with a handle of that caller's tenant (of the
  * system for an operator); REQUIREs that it succeeds. */
 void world_do(struct world *world, const char *caller, int (*fn)(const struct db *db, void *arg),
 	void *arg);
