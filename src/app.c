@@ -9,9 +9,11 @@
 #include "observe/clock.h"
 #include "observe/log.h"
 #include "observe/metric.h"
+#include "store_config.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -23,6 +25,9 @@
 
 /* How long a new server may take to open and migrate the store. */
 #define SUCCESSOR_TIME (10 * MINUTE)
+
+/* How long it is tried to go on after a new server has gone. */
+#define GO_ON_TIME (10 * SECOND)
 
 /* How long the end of the log may take. */
 #define LOG_CLOSE_TIME (2 * SECOND)
@@ -244,7 +249,7 @@ static int listen_at(struct app *app, struct str host, uint16_t port, struct tls
 		return r;
 
 	/* In a hand-over the socket is there already, with whoever waits in its backlog. */
-	fd = handover_take(&app->predecessor, &address);
+	fd = handover_take(&app->predecessor, app->server.site_count, &address);
 	return fd < 0 ? server_listen(&app->server, &address, tls, place)
 		      : server_adopt(&app->server, fd, tls, place);
 }
@@ -302,14 +307,44 @@ static void release_folder(struct app *app)
 	app->claim = -1;
 }
 
-static int open_store(struct app *app)
-{
-	return folder_lock_take(app->config->data_dir, &app->lock);
-}
-
+/* Nothing may be left that uses it. */
 static void close_store(struct app *app)
 {
-	folder_lock_release(&app->lock);
+	module_list_close(&app->modules, &app->server);
+	store_close(app->server.store);
+	app->server.store = NULL;
+}
+
+static int migrate(struct app *app)
+{
+	struct migration_source sources[MIGRATION_SOURCES_MAX];
+	size_t count = module_list_migrations(&app->modules, sources);
+
+	return store_migrate(app->config, sources, count);
+}
+
+/* Everything behind the requests: the database, and what the modules have there. */
+static int open_store(struct app *app)
+{
+	struct store_options options = store_options_of(app->config);
+	struct err err;
+	int r = migrate(app);
+
+	if (r == 0)
+		r = store_open(&options, &app->server.store);
+	if (r < 0)
+		return r;
+	r = module_list_register(&app->modules, &app->server);
+	if (r == 0)
+		r = module_list_open(&app->modules, &app->server);
+	if (r == 0)
+		r = store_start(app->server.store);
+	if (r == 0)
+		return 0;
+
+	err = *err_last();
+	close_store(app);
+	return err_restore(&err);
 }
 
 /* --- open, run, close --------------------------------------------------- */
@@ -379,7 +414,7 @@ static int start_housekeeping(struct app *app)
 {
 	struct housekeeping_options options = {
 		.config = app->config,
-		.backups = true,
+		.backups = store_is_sqlite(app->server.store),
 		.sockets = copy_sockets,
 		.hand_over = meet_successor,
 		.arg = app,
@@ -579,6 +614,20 @@ static enum successor await_successor(struct app *app)
 	}
 }
 
+/* Takes the folder and the store back. A process that has died may still have their locks for a
+ * moment. */
+static int go_on(struct app *app)
+{
+	uint64_t deadline = clock_now_ns() + GO_ON_TIME;
+	int r = handover_reclaim(app->config->data_dir, &app->claim);
+
+	if (r < 0)
+		return r;
+	while ((r = serve(app)) == -ERR_CONFLICT && clock_now_ns() < deadline)
+		(void)poll(NULL, 0, 20);
+	return r;
+}
+
 /* Lets go of everything but the listeners, and takes it back if need be. 0 when the new server
  * serves, 1 when this one does again; negative when it cannot. */
 static int step_aside(struct app *app)
@@ -590,13 +639,11 @@ static int step_aside(struct app *app)
 	server_stop(&app->server);
 	close_store(app);
 	release_folder(app);
+	log_info("the data folder is free for the new server");
 	r = handover_release(&app->successor);
 	if (r == 0 && await_successor(app) == SUCCESSOR_SERVES)
 		return 0;
-
-	r = handover_reclaim(app->config->data_dir, &app->claim);
-	if (r == 0)
-		r = serve(app);
+	r = go_on(app);
 	return r < 0 ? r : 1;
 }
 

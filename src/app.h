@@ -8,7 +8,6 @@
 #include "housekeeping.h"
 #include "http/server.h"
 #include "module_list.h"
-#include "store/folder_lock.h"
 
 struct app {
 	const struct config *config; /* the caller's */
@@ -21,7 +20,6 @@ struct app {
 	struct module_list modules;
 	size_t worker_count;
 	int claim;                     /* of the data folder; -1: none */
-	struct folder_lock lock;       /* of the database */
 	struct handover predecessor;   /* the server that this one takes over from */
 	struct control_wire successor; /* the server that takes over from this one, */
 	atomic_bool handing_over;      /* if there is one */

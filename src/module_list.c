@@ -101,16 +101,25 @@ int module_list_add(const struct module_list *list, struct server *server)
 	return r;
 }
 
+static size_t add_source(
+	const struct module *module, struct migration_source *sources, size_t count)
+{
+	if (!module->migrations)
+		return count;
+	sources[count] = (struct migration_source){ module->name, module->migrations };
+	return count + 1;
+}
+
 size_t module_list_migrations(
 	const struct module_list *list, struct migration_source ret[MIGRATION_SOURCES_MAX])
 {
 	size_t count = 0;
 
 	ret[count++] = (struct migration_source){ "store", store_migrations };
-	for (size_t i = 0; i < list->count; i++)
-		if (list->at[i]->migrations)
-			ret[count++] = (struct migration_source){ list->at[i]->name,
-				list->at[i]->migrations };
+	for (size_t i = 0; i < LEN(compiled_in); i++)
+		count = add_source(compiled_in[i].module, ret, count);
+	for (size_t i = 0; i < list->file_count; i++)
+		count = add_source(list->files[i].module, ret, count);
 	return count;
 }
 

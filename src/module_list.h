@@ -25,7 +25,8 @@ void module_list_done(struct module_list *list);
 /* Adds the routes of all. */
 int module_list_add(const struct module_list *list, struct server *server);
 
-/* The migrations of all, the store's own first; at most `room`, returns their number. */
+/* The migrations of all there are, of switched off ones too, the store's own first. Returns their
+ * number. */
 enum { MIGRATION_SOURCES_MAX = 128 };
 size_t module_list_migrations(
 	const struct module_list *list, struct migration_source ret[MIGRATION_SOURCES_MAX]);

@@ -645,11 +645,11 @@ static int fail_refused(struct pg_pool *pool)
 /* Parks until a connection comes, and undoes the promise when none is wanted any more. */
 static int wait_for_one(struct pg_pool *pool, struct pg_waiter *waiter)
 {
-	uint64_t began = clock_now_ns(), until = sched_now() + pool->options.wait_ns;
+	uint64_t began = clock_now_ns();
 	int r;
 
 	metric_gauge_add(pool->metrics.pending, 1);
-	r = park(&waiter->wait, until);
+	r = park(&waiter->wait, sched_now() + pool->options.wait_ns);
 	metric_gauge_add(pool->metrics.pending, -1);
 	metric_observe(pool->metrics.wait_time, clock_now_ns() - began);
 	if (r == 0)
@@ -662,7 +662,7 @@ static int wait_for_one(struct pg_pool *pool, struct pg_waiter *waiter)
 	unlock(pool);
 	if (r == -ERR_UNAVAILABLE)
 		return fail_refused(pool);
-	if (r == -ERR_TIMEOUT && sched_now() >= until) {
+	if (r == -ERR_TIMEOUT && !scope_over(fiber_current()->scope)) {
 		metric_count(pool->metrics.timeouts, 1);
 		return fail(ERR_UNAVAILABLE,
 			"no connection to the database came free within %llu ms",
@@ -671,13 +671,14 @@ static int wait_for_one(struct pg_pool *pool, struct pg_waiter *waiter)
 	return r;
 }
 
-/* A connection of no place becomes this worker's. */
+/* A connection of no place becomes this worker's. Nobody has looked at it for a while. */
 static int settle(struct pg_pool *pool, struct pg_place *place, struct pg_connection *connection)
 {
 	int r;
 
 	if (connection->home)
 		return 0;
+	connection->lost = !pg_tidy(connection);
 	r = pg_connection_watch(connection, &place->worker->poller, idle_changed);
 	if (r < 0) {
 		close_here(connection);
@@ -689,7 +690,9 @@ static int settle(struct pg_pool *pool, struct pg_place *place, struct pg_connec
 	return 0;
 }
 
-static int take_any(struct pg_pool *pool, struct pg_place *place, struct pg_connection **ret)
+/* `old`: it has lain about, and should be replaced. */
+static int take_any(
+	struct pg_pool *pool, struct pg_place *place, struct pg_connection **ret, bool *old)
 {
 	struct pg_waiter waiter = { .place = place };
 	enum decision decision;
@@ -707,23 +710,27 @@ static int take_any(struct pg_pool *pool, struct pg_place *place, struct pg_conn
 		r = settle(pool, place, waiter.got);
 	else
 		r = wait_for_one(pool, &waiter);
+	if (r < 0)
+		return r;
 	*ret = waiter.got;
-	return r;
+	*old = decision == TAKEN && clock_now_ns() >= waiter.got->expires_ns;
+	return 0;
 }
 
 int pg_pool_take(struct pg_pool *pool, struct pg_connection **ret)
 {
 	struct pg_place *place = place_of(pool);
 	struct pg_connection *connection = NULL;
+	bool old = false;
 
 	if (!place)
 		return -ERR_NO_MEMORY;
 	for (;;) { /* each turn but the last closes one */
-		int r = take_any(pool, place, &connection);
+		int r = take_any(pool, place, &connection, &old);
 
 		if (r < 0)
 			return r;
-		if (!connection->watch.ready.ended && clock_now_ns() < connection->expires_ns)
+		if (!old && !connection->lost && !connection->watch.ready.ended)
 			break;
 		close_here(connection);
 	}

@@ -6,6 +6,8 @@
 #include "store/sqlite_error.h"
 #include "store/sqlite_reference.h"
 
+#include <errno.h>
+
 enum {
 	/* Instructions of SQLite's machine between two looks at the clock: some microseconds. */
 	PROGRESS_OPS = 500,
@@ -112,8 +114,10 @@ void sqlite_connection_close(struct sqlite_connection *connection)
 
 int sqlite_connection_do(struct sqlite_connection *connection, enum sqlite_own what)
 {
-	int code = sqlite3_step(connection->own[what]);
+	int code;
 
+	errno = 0; /* for sqlite_fail */
+	code = sqlite3_step(connection->own[what]);
 	if (code == SQLITE_DONE)
 		code = SQLITE_OK;
 	(void)sqlite3_reset(connection->own[what]);
@@ -304,6 +308,16 @@ static int bind(struct step *step, const void *in)
 	return 0;
 }
 
+static int fail_violated(const struct step *step)
+{
+	int unseen = step->connection->guard.unseen;
+
+	if (unseen != SQLITE_OK)
+		return sqlite_fail(NULL, unseen);
+	return fail(ERR_INTERNAL, "statement %s touches a row of another tenant",
+		step->statement->name);
+}
+
 /* Steps to the end, or until no more rows are wanted. The last result code goes to `ret_code`. */
 static int step_rows(struct step *step, struct tx_rows *rows, int *ret_code)
 {
@@ -313,8 +327,7 @@ static int step_rows(struct step *step, struct tx_rows *rows, int *ret_code)
 	while (r == 0) {
 		*ret_code = sqlite3_step(step->stmt);
 		if (connection->guard.violated)
-			return fail(ERR_INTERNAL, "statement %s touches a row of another tenant",
-				step->statement->name);
+			return fail_violated(step);
 		if (*ret_code != SQLITE_ROW)
 			break;
 		if (rows)

@@ -249,19 +249,22 @@ static bool is_ours(const struct sqlite_guard *guard, sqlite3_value *value)
 		       sizeof(guard->tenant.bytes)) == 0;
 }
 
-static bool row_is_ours(const struct sqlite_guard *guard, int action, int column)
+/* The tenant of the row before (or after) the change. */
+static bool side_is_ours(
+	struct sqlite_guard *guard, int column, int (*side)(sqlite3 *, int, sqlite3_value **))
 {
 	sqlite3_value *value = NULL;
+	int code = side(guard->db, column, &value);
 
-	if (action != SQLITE_INSERT &&
-		(sqlite3_preupdate_old(guard->db, column, &value) != SQLITE_OK ||
-			!is_ours(guard, value)))
-		return false;
-	if (action != SQLITE_DELETE &&
-		(sqlite3_preupdate_new(guard->db, column, &value) != SQLITE_OK ||
-			!is_ours(guard, value)))
-		return false;
-	return true;
+	if (code != SQLITE_OK)
+		guard->unseen = code;
+	return code == SQLITE_OK && is_ours(guard, value);
+}
+
+static bool row_is_ours(struct sqlite_guard *guard, int action, int column)
+{
+	return (action == SQLITE_INSERT || side_is_ours(guard, column, sqlite3_preupdate_old)) &&
+	       (action == SQLITE_DELETE || side_is_ours(guard, column, sqlite3_preupdate_new));
 }
 
 /* Before each row that changes. It cannot stop the statement: whoever steps looks at `violated`. */

@@ -9,11 +9,14 @@
 
 #include "observe/clock.h"
 #include "observe/log.h"
+#include "store/sqlite.h"
 #include "store/sqlite_error.h"
 #include "store/sqlite_metrics.h"
 
 #include <signal.h>
 #include <time.h>
+
+uint64_t sqlite_group_time_ns = 2 * MILLISECOND;
 
 static struct sqlite_request *request_of(struct link *link)
 {
@@ -201,7 +204,7 @@ static int begin(struct sqlite_writer *writer, bool durable)
 static struct sqlite_request *run_members(
 	struct sqlite_writer *writer, struct link *members, struct link *ran)
 {
-	uint64_t until = clock_now_ns() + SQLITE_GROUP_TIME;
+	uint64_t until = clock_now_ns() + sqlite_group_time_ns;
 	struct link *link;
 
 	while ((link = list_pop(members))) {

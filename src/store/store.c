@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/time_text.h"
-#include "store/notice_internal.h"
+#include "store/notice_poller.h"
 #include <stdatomic.h>
 
 enum { STATEMENTS_MAX = 4096 };
@@ -86,6 +86,10 @@ int store_open(const struct store_options *options, struct store **ret)
 		r = store_register(store, own_statements, LEN(own_statements));
 	if (r == 0)
 		r = store_register(store, outbox_statements, outbox_statement_count);
+	if (r == 0 && !store_is_sqlite(store))
+		r = store_register(store, notice_statements, notice_statement_count);
+	if (r == 0 && !store_is_sqlite(store))
+		r = store_register(store, notice_poller_statements, notice_poller_statement_count);
 	if (r < 0) {
 		struct err err = *err_last();
 
@@ -107,6 +111,8 @@ int store_start(struct store *store)
 {
 	int r = store->engine->ops->start(store->engine);
 
+	if (r == 0)
+		r = notice_poller_start(store);
 	store->started = r == 0;
 	return r;
 }
@@ -119,6 +125,7 @@ void store_close(struct store *store)
 
 	if (!store)
 		return;
+	notice_poller_stop(store->notices);
 	kind = store->engine ? store->engine->kind : ENGINE_SQLITE;
 	if (store->engine)
 		store->engine->ops->close(store->engine);
@@ -181,6 +188,18 @@ static void drop_plan(const struct statement *statement, enum engine_kind kind)
 	mem_free(plan, sizeof(*plan));
 }
 
+/* Statements of the same text are one to the database, so they have one number. */
+static size_t number_for(const struct store *store, const struct sql_plan *plan)
+{
+	for (size_t i = 0; i < store->statement_count; i++) {
+		const struct statement *other = store->statements[i];
+
+		if (str_eq(statement_plan(other, store->engine->kind)->text, plan->text))
+			return other->slot->number;
+	}
+	return atomic_fetch_add(&numbers, 1) + 1;
+}
+
 /* The plan is shared by all stores of an engine: the first one makes and checks it. */
 static int prepare(struct store *store, const struct statement *statement)
 {
@@ -193,7 +212,7 @@ static int prepare(struct store *store, const struct statement *statement)
 		if (r < 0)
 			return r;
 		if (slot->number == 0)
-			slot->number = atomic_fetch_add(&numbers, 1) + 1;
+			slot->number = number_for(store, slot->plan[kind]);
 		r = store->engine->ops->check(store->engine, statement);
 		if (r < 0) {
 			drop_plan(statement, kind);
