@@ -33,6 +33,9 @@ enum {
 	OVERLOAD = 10, /* times as many as can be served or wait */
 };
 
+#define GROUPS  "\nbulkhead_sqlite_group_size_count "
+#define MEMBERS "\nbulkhead_sqlite_group_size_sum "
+
 #define WRITE_TIME (2 * SECOND)
 
 /* --- the table --------------------------------------------------------------------- */
@@ -169,6 +172,23 @@ static double percentile_ms(double share)
 	return (double)samples[(size_t)((double)(sample_count - 1) * share)] / (double)MILLISECOND;
 }
 
+/* The number behind a line's beginning in the metrics; 0 without such a line. */
+static double metric_now(const char *line)
+{
+	struct buf text;
+	ptrdiff_t at;
+	double value = 0;
+
+	buf_init(&text, 4 * 1024 * 1024);
+	must(metric_write(&text, METRIC_TEXT), "metrics");
+	buf_byte(&text, '\0');
+	at = str_find(buf_str(&text), str_from_c(line));
+	if (at >= 0)
+		value = strtod(text.at + at + strlen(line), NULL);
+	buf_done(&text);
+	return value;
+}
+
 /* --- the store under load ---------------------------------------------------------------- */
 
 static struct store_options options;
@@ -289,9 +309,13 @@ static double per_second(size_t done)
 static int measure_writes(void *arg)
 {
 	struct load load;
+	double groups = metric_now(GROUPS), members = metric_now(MEMBERS);
 
 	(void)arg;
 	load = write_with(FIBERS, false);
+	groups = metric_now(GROUPS) - groups;
+	if (groups > 0)
+		tell("group_size", (metric_now(MEMBERS) - members) / groups);
 	tell("row_per_s", per_second(load.done));
 	tell("row_p50_ms", percentile_ms(0.5));
 	tell("row_p99_ms", percentile_ms(0.99));
@@ -506,29 +530,9 @@ static void read_by_hand(const char *path)
 	(void)sqlite3_close(db);
 }
 
-static double group_size(void)
-{
-	struct buf text;
-	ptrdiff_t at;
-	double sum = 0, groups = 0;
-
-	buf_init(&text, 4 * 1024 * 1024);
-	must(metric_write(&text, METRIC_TEXT), "metrics");
-	buf_byte(&text, '\0');
-	at = str_find(buf_str(&text), S("bulkhead_sqlite_group_size_sum "));
-	if (at >= 0)
-		sum = strtod(strchr(text.at + at, ' '), NULL);
-	at = str_find(buf_str(&text), S("bulkhead_sqlite_group_size_count "));
-	if (at >= 0)
-		groups = strtod(strchr(text.at + at, ' '), NULL);
-	buf_done(&text);
-	return groups > 0 ? sum / groups : 1;
-}
-
 static void measure_sqlite(const char *folder)
 {
 	char path[4096];
-	size_t group;
 
 	options.folder = str_from_c(folder);
 	open_store("");
@@ -539,8 +543,6 @@ static void measure_sqlite(const char *folder)
 	on_worker(measure_writes);
 	store_close(store);
 
-	group = (size_t)(group_size() + 0.5);
-	tell("group_size", (double)group);
 	(void)snprintf(path, sizeof(path), "%s/bare.db", folder);
 	tell("bare_group_of_64_per_s", write_by_hand(path, FIBERS));
 	(void)snprintf(path, sizeof(path), "%s/single.db", folder);
@@ -570,6 +572,15 @@ static void ask(PGconn *connection, PGresult *result)
 		exit(1);
 	}
 	PQclear(result);
+}
+
+/* What autovacuum would do a minute later. */
+static void analyze(const char *owner_url)
+{
+	PGconn *connection = connect_by_hand(owner_url);
+
+	ask(connection, PQexec(connection, "VACUUM ANALYZE main.item"));
+	PQfinish(connection);
 }
 
 /* The same statement on a copy of the table without row-level security. */
@@ -607,18 +618,7 @@ static void read_postgres_by_hand(const char *owner_url)
 
 static double round_trips(void)
 {
-	struct buf text;
-	ptrdiff_t at;
-	double value = 0;
-
-	buf_init(&text, 4 * 1024 * 1024);
-	must(metric_write(&text, METRIC_TEXT), "metrics");
-	buf_byte(&text, '\0');
-	at = str_find(buf_str(&text), S("\nbulkhead_pg_round_trips_total "));
-	if (at >= 0)
-		value = strtod(strchr(text.at + at + 1, ' '), NULL);
-	buf_done(&text);
-	return value;
+	return metric_now("\ndb_client_round_trips_total ");
 }
 
 static int get_then_insert(struct tx *tx, void *arg)
@@ -702,6 +702,7 @@ static void measure_postgres(const char *folder, const char *url, const char *ow
 	options.url = str_from_c(url);
 	open_store(owner_url);
 	on_worker(fill);
+	analyze(owner_url);
 	on_worker(measure_reads);
 	on_worker(count_round_trips);
 	on_worker(measure_writes);

@@ -13,6 +13,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What the other tenant has: nothing that a text, which is ASCII, could say. */
+#define SECRET "\xc5\x9d\xc3\xab\xc3\xa7\xc5\x95"
+
 enum {
 	MINE = 1,
 	THEIRS = 2,
@@ -81,13 +84,14 @@ static void tenant_of(sqlite3_context *context, int count, sqlite3_value **value
 	sqlite3_result_int(context, MINE);
 }
 
-/* Nothing outside of the views is read but the target. */
+/* Nothing outside of the views is read but the target (and the arguments of table functions). */
 static int watch(void *arg, int action, const char *table, const char *column, const char *schema,
 	const char *view)
 {
 	(void)arg, (void)column;
 	if (running && action == SQLITE_READ && !view && schema && strcmp(schema, "main") == 0)
-		CHECK(str_eq_nocase(str_from_c(table), running->target));
+		CHECK(str_eq_nocase(str_from_c(table), running->target) ||
+			strcmp(table, "json_each") == 0 || strcmp(table, "json_tree") == 0);
 	CHECK(!running || (action != SQLITE_PRAGMA && action != SQLITE_ATTACH &&
 				  action != SQLITE_TRANSACTION && action != SQLITE_DROP_TABLE));
 	return SQLITE_OK;
@@ -110,7 +114,7 @@ static void make_table(const char *name)
 		"CREATE TABLE main.%s (tenant_id INTEGER NOT NULL, id, title TEXT, version INTEGER,"
 		" PRIMARY KEY (tenant_id, id), UNIQUE (title, version)) WITHOUT ROWID;"
 		"INSERT INTO main.%s VALUES (1, 'a', 'mine', 1), (1, 'b', 'mine', 2),"
-		" (2, 'a', 'secret', 1), (2, 'b', 'secret', 3);"
+		" (2, 'a', '" SECRET "', 1), (2, 'b', '" SECRET "', 3);"
 		"CREATE TEMP VIEW %s AS SELECT * FROM main.%s WHERE tenant_id = current_tenant()",
 		name, name, name, name);
 
@@ -132,6 +136,7 @@ static void set_up(void)
 		      NULL) == SQLITE_OK);
 	make_table("note");
 	make_table("tag");
+	run("SELECT 1 FROM json_each('[]'), json_tree('[]')"); /* looks at the schema, once */
 	CHECK(sqlite3_prepare_v2(database, sums, -1, &theirs, NULL) == SQLITE_OK);
 	(void)sqlite3_set_authorizer(database, watch, NULL);
 	(void)sqlite3_limit(database, SQLITE_LIMIT_LENGTH, 1 << 20);
@@ -139,7 +144,7 @@ static void set_up(void)
 
 static void check_theirs(void)
 {
-	static const char all[] = "2,a,secret,1,2,b,secret,3";
+	static const char all[] = "2,a," SECRET ",1,2,b," SECRET ",3";
 
 	CHECK(sqlite3_step(theirs) == SQLITE_ROW);
 	CHECK(strncmp((const char *)sqlite3_column_text(theirs, 0), all, strlen(all)) == 0);
@@ -170,7 +175,7 @@ static void check_row(sqlite3_stmt *stmt)
 	for (int i = 0; i < sqlite3_column_count(stmt); i++) {
 		const char *text = (const char *)sqlite3_column_text(stmt, i);
 
-		CHECK(!text || !strcasestr(text, "secret"));
+		CHECK(!text || !strstr(text, SECRET));
 	}
 }
 

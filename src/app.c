@@ -1,4 +1,4 @@
-/* Start and stop, and the ordered list of modules. */
+/* Start, stop, and a new server that takes over. */
 #include "app.h"
 
 #include "base/mem.h"
@@ -6,14 +6,14 @@
 #include "crypto/library.h"
 #include "http/request.h"
 #include "loop/signals.h"
-#include "modules/hello/hello.h"
-#include "modules/ops/ops.h"
 #include "observe/clock.h"
 #include "observe/log.h"
 #include "observe/metric.h"
+#include "store_config.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -26,84 +26,11 @@
 /* How long a new server may take to open and migrate the store. */
 #define SUCCESSOR_TIME (10 * MINUTE)
 
+/* How long it is tried to go on after a new server has gone. */
+#define GO_ON_TIME (10 * SECOND)
+
 /* How long the end of the log may take. */
 #define LOG_CLOSE_TIME (2 * SECOND)
-
-/* --- modules, in the order of their start; those of MODULES come last ---- */
-
-static bool hello_enabled(const struct config *config)
-{
-	return config->hello_enabled;
-}
-
-static const struct {
-	const struct module *module;
-	bool (*enabled)(const struct config *); /* NULL: always */
-} modules[] = {
-	{ &ops_module, NULL },
-	{ &hello_module, hello_enabled },
-};
-
-static bool name_is_taken(const struct app *app, const char *name, size_t loaded)
-{
-	for (size_t i = 0; i < LEN(modules); i++)
-		if (strcmp(modules[i].module->name, name) == 0)
-			return true;
-	for (size_t i = 0; i < loaded; i++)
-		if (strcmp(app->files[i].module->name, name) == 0)
-			return true;
-	return false;
-}
-
-static int load_modules(struct app *app)
-{
-	const struct config_list *paths = &app->config->modules;
-
-	if (paths->count == 0)
-		return 0;
-	app->files = mem_zalloc(paths->count * sizeof(*app->files));
-	if (!app->files)
-		return -ERR_NO_MEMORY;
-
-	for (size_t i = 0; i < paths->count; i++) {
-		struct module_file *file = &app->files[i];
-		int r = module_open(paths->at[i], app->config->app_env == APP_PRODUCTION, file);
-
-		if (r < 0)
-			return r;
-		if (name_is_taken(app, file->module->name, i))
-			return fail(ERR_CONFLICT, "MODULES: %.*s: there is a module %s already",
-				STR_ARG(paths->at[i]), file->module->name);
-		log_info("module loaded", LOG_STR("module", str_from_c(file->module->name)),
-			LOG_STR("version", str_from_c(file->module->version)),
-			LOG_STR("path", paths->at[i]));
-	}
-	return 0;
-}
-
-/* Nothing may be left that refers to them: threads, the log, the error slot. */
-static void unload_modules(struct app *app)
-{
-	size_t count = app->files ? app->config->modules.count : 0;
-
-	for (size_t i = count; i-- > 0;)
-		module_close(&app->files[i]);
-	mem_free(app->files, count * sizeof(*app->files));
-	app->files = NULL;
-}
-
-static int add_modules(struct app *app)
-{
-	size_t count = app->files ? app->config->modules.count : 0;
-	int r = 0;
-
-	for (size_t i = 0; i < LEN(modules) && r == 0; i++)
-		if (!modules[i].enabled || modules[i].enabled(app->config))
-			r = server_add(&app->server, modules[i].module);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = server_add(&app->server, app->files[i].module);
-	return r;
-}
 
 /* --- parts of the start ------------------------------------------------- */
 
@@ -322,7 +249,7 @@ static int listen_at(struct app *app, struct str host, uint16_t port, struct tls
 		return r;
 
 	/* In a hand-over the socket is there already, with whoever waits in its backlog. */
-	fd = handover_take(&app->predecessor, &address);
+	fd = handover_take(&app->predecessor, app->server.site_count, &address);
 	return fd < 0 ? server_listen(&app->server, &address, tls, place)
 		      : server_adopt(&app->server, fd, tls, place);
 }
@@ -380,27 +307,47 @@ static void release_folder(struct app *app)
 	app->claim = -1;
 }
 
-static int open_store(struct app *app)
-{
-	return folder_lock_take(app->config->data_dir, &app->lock);
-}
-
+/* Nothing may be left that uses it. */
 static void close_store(struct app *app)
 {
-	folder_lock_release(&app->lock);
+	module_list_close(&app->modules, &app->server);
+	store_close(app->server.store);
+	app->server.store = NULL;
+}
+
+static int migrate(struct app *app)
+{
+	struct migration_source sources[MIGRATION_SOURCES_MAX];
+	size_t count = module_list_migrations(&app->modules, sources);
+
+	return store_migrate(app->config, sources, count);
+}
+
+/* Everything behind the requests: the database, and what the modules have there. */
+static int open_store(struct app *app)
+{
+	struct store_options options = store_options_of(app->config);
+	struct err err;
+	int r = migrate(app);
+
+	if (r == 0)
+		r = store_open(&options, &app->server.store);
+	if (r < 0)
+		return r;
+	r = module_list_register(&app->modules, &app->server);
+	if (r == 0)
+		r = module_list_open(&app->modules, &app->server);
+	if (r == 0)
+		r = store_start(app->server.store);
+	if (r == 0)
+		return 0;
+
+	err = *err_last();
+	close_store(app);
+	return err_restore(&err);
 }
 
 /* --- open, run, close --------------------------------------------------- */
-
-/* Puts an error back into the slot after a clean-up that may have used it. */
-static int fail_again(const struct err *err)
-{
-	int r = fail(err->code, "%s", err->frames[0].text);
-
-	for (unsigned i = 1; i < err->depth; i++)
-		r = err_wrap("%s", err->frames[i].text);
-	return r;
-}
 
 static void close_server(struct app *app)
 {
@@ -435,7 +382,7 @@ static int open_server(struct app *app)
 	if (r == 0)
 		r = open_ports(app);
 	if (r == 0)
-		r = add_modules(app);
+		r = module_list_add(&app->modules, &app->server);
 	if (r < 0)
 		close_server(app);
 	return r;
@@ -467,7 +414,7 @@ static int start_housekeeping(struct app *app)
 {
 	struct housekeeping_options options = {
 		.config = app->config,
-		.backups = true,
+		.backups = store_is_sqlite(app->server.store),
 		.sockets = copy_sockets,
 		.hand_over = meet_successor,
 		.arg = app,
@@ -495,7 +442,7 @@ static int serve(struct app *app)
 		server_pause(&app->server); /* the backlog is not ours to send away */
 	server_stop(&app->server);
 	close_store(app);
-	return fail_again(&err);
+	return err_restore(&err);
 }
 
 /* All that comes after the log is open. */
@@ -504,7 +451,7 @@ static int open_rest(struct app *app)
 	int r = open_metrics();
 
 	if (r == 0)
-		r = load_modules(app);
+		r = module_list_load(&app->modules, app->config);
 	if (r == 0)
 		r = open_server(app);
 	if (r < 0)
@@ -520,7 +467,7 @@ static int open_rest(struct app *app)
 		struct err err = *err_last();
 
 		close_server(app);
-		return fail_again(&err);
+		return err_restore(&err);
 	}
 	return 0;
 }
@@ -539,8 +486,8 @@ static int open_claimed(struct app *app)
 
 	err = *err_last();
 	(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
-	unload_modules(app);
-	return fail_again(&err);
+	module_list_done(&app->modules);
+	return err_restore(&err);
 }
 
 int app_open(struct app *app, const struct config *config, bool replace)
@@ -563,7 +510,7 @@ int app_open(struct app *app, const struct config *config, bool replace)
 
 		release_folder(app);
 		handover_close(&app->predecessor, false);
-		return fail_again(&err);
+		return err_restore(&err);
 	}
 	say_where(app);
 	handover_close(&app->predecessor, true);
@@ -667,6 +614,20 @@ static enum successor await_successor(struct app *app)
 	}
 }
 
+/* Takes the folder and the store back. A process that has died may still have their locks for a
+ * moment. */
+static int go_on(struct app *app)
+{
+	uint64_t deadline = clock_now_ns() + GO_ON_TIME;
+	int r = handover_reclaim(app->config->data_dir, &app->claim);
+
+	if (r < 0)
+		return r;
+	while ((r = serve(app)) == -ERR_CONFLICT && clock_now_ns() < deadline)
+		(void)poll(NULL, 0, 20);
+	return r;
+}
+
 /* Lets go of everything but the listeners, and takes it back if need be. 0 when the new server
  * serves, 1 when this one does again; negative when it cannot. */
 static int step_aside(struct app *app)
@@ -678,13 +639,11 @@ static int step_aside(struct app *app)
 	server_stop(&app->server);
 	close_store(app);
 	release_folder(app);
+	log_info("the data folder is free for the new server");
 	r = handover_release(&app->successor);
 	if (r == 0 && await_successor(app) == SUCCESSOR_SERVES)
 		return 0;
-
-	r = handover_reclaim(app->config->data_dir, &app->claim);
-	if (r == 0)
-		r = serve(app);
+	r = go_on(app);
 	return r < 0 ? r : 1;
 }
 
@@ -741,5 +700,5 @@ void app_close(struct app *app)
 	release_folder(app);
 	log_info("stopped");
 	(void)log_close(clock_now_ns() + LOG_CLOSE_TIME);
-	unload_modules(app);
+	module_list_done(&app->modules);
 }

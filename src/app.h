@@ -7,8 +7,7 @@
 #include "handover.h"
 #include "housekeeping.h"
 #include "http/server.h"
-#include "module_file.h"
-#include "store/folder_lock.h"
+#include "module_list.h"
 
 struct app {
 	const struct config *config; /* the caller's */
@@ -18,10 +17,9 @@ struct app {
 	struct network *proxies; /* trusted ones */
 	size_t proxy_count;
 	struct gates gates;
-	struct module_file *files; /* of config->modules, as many as were asked for */
+	struct module_list modules;
 	size_t worker_count;
 	int claim;                     /* of the data folder; -1: none */
-	struct folder_lock lock;       /* of the database */
 	struct handover predecessor;   /* the server that this one takes over from */
 	struct control_wire successor; /* the server that takes over from this one, */
 	atomic_bool handing_over;      /* if there is one */

@@ -1,4 +1,4 @@
-/* The command line: `bulkhead serve | config | version | help`. */
+/* The command line: `bulkhead serve | migrate | backup | config | version | help ...`. */
 #ifndef COMMANDS_H
 #define COMMANDS_H
 

@@ -40,6 +40,15 @@ static struct backup_place place_of(const struct command_job *job)
 	return (struct backup_place){ job->config->data_dir, job->stop };
 }
 
+static int check_engine(const struct command_job *job)
+{
+	if (job->config->database_url.text.len)
+		return fail(ERR_INVALID,
+			"DATABASE_URL is set: these backups are of the SQLite file, and "
+			"PostgreSQL has tools of its own");
+	return 0;
+}
+
 /* Bytes for people: 1536 is "1.5 KB". */
 static void write_size(struct buf *out, int64_t bytes)
 {
@@ -73,10 +82,12 @@ static int create(const struct command_job *job, struct arena *arena, struct buf
 	struct backup_retention retention = { job->config->backup_keep,
 		job->config->backup_keep_days };
 	struct backup_place place = place_of(job);
-	struct backup backup;
-	size_t removed;
-	int r = backup_create(&place, arena, &backup);
+	struct backup backup = { 0 };
+	size_t removed = 0;
+	int r = check_engine(job);
 
+	if (r == 0)
+		r = backup_create(&place, arena, &backup);
 	if (r == 0)
 		r = backup_prune(&place, &retention, &removed);
 	if (r < 0)
@@ -170,7 +181,7 @@ int backup_command_list(const struct command_job *job, struct buf *out)
 int backup_command_verify(const struct command_job *job, struct buf *out)
 {
 	struct backup_place place = place_of(job);
-	struct backup backup;
+	struct backup backup = { 0 };
 	struct arena arena;
 	int r;
 
@@ -187,12 +198,14 @@ int backup_command_verify(const struct command_job *job, struct buf *out)
 int backup_command_restore(const struct command_job *job, struct buf *out)
 {
 	struct backup_place place = place_of(job);
-	struct backup_restored done;
+	struct backup_restored done = { 0 };
 	struct arena arena;
 	int r;
 
 	arena_init(&arena, 64 * KILOBYTE, ARENA_MAX);
-	r = backup_restore(&place, job->argument, &arena, &done);
+	r = check_engine(job);
+	if (r == 0)
+		r = backup_restore(&place, job->argument, &arena, &done);
 	if (r == 0 && job->json) {
 		r = write_json(&done.backup, out);
 	} else if (r == 0) {
@@ -213,8 +226,10 @@ int backup_command_check(const struct command_job *job, struct buf *out)
 {
 	struct backup_place place = place_of(job);
 	struct buf findings;
-	int r;
+	int r = check_engine(job);
 
+	if (r < 0)
+		return r;
 	buf_init(&findings, CONTROL_ANSWER_MAX / 8);
 	r = database_check(&place, &findings);
 	if (r == 0)

@@ -68,6 +68,32 @@ static void check_memory(const struct config *config, struct config_report *repo
 			"must not be smaller than HTTP_MAX_BODY: a body is held in it");
 }
 
+/* One login owns the tables, another one serves: who owns them is above their policies. */
+static void check_database(const struct config *config, struct config_report *report)
+{
+	const struct config_url *url = &config->database_url, *owner = &config->database_owner_url;
+	struct str name = S("DATABASE_URL"), owner_name = S("DATABASE_OWNER_URL");
+
+	if (!config_sound(report, name) || !config_sound(report, owner_name))
+		return;
+
+	if (!url->text.len && owner->text.len)
+		config_problem(report, name, "is missing: DATABASE_OWNER_URL is set");
+	if (!url->text.len && config->database_direct_url.text.len)
+		config_problem(report, name, "is missing: DATABASE_DIRECT_URL is set");
+	if (!url->text.len)
+		return;
+	if (!url->user.len)
+		config_problem(report, name, "must name its user: migrations give it its rights");
+	else if (owner->text.len && str_eq(url->user, owner->user))
+		config_problem(report, owner_name,
+			"must be another login than that of DATABASE_URL, who may not own tables");
+	if (config->app_env == APP_PRODUCTION && config->migrate_on_start && !owner->text.len)
+		config_problem(report, owner_name,
+			"is missing: in production the login of DATABASE_URL may not own tables; "
+			"set it, or MIGRATE_ON_START=false and migrate as a step of its own");
+}
+
 static bool is_everybody(const struct config_cidr *net)
 {
 	static const struct config_cidr all_of_ipv4 = { { [10] = 0xff, [11] = 0xff }, 96 };
@@ -96,6 +122,7 @@ static void check(const void *values, struct config_report *report)
 
 	check_tls(config, report);
 	check_listeners(config, report);
+	check_database(config, report);
 	check_memory(config, report);
 	check_proxies(config, report);
 }

@@ -71,6 +71,52 @@
 		"How long running requests may take to end after the listener has closed; what "   \
 		"is left is cancelled. Keep it below the platform's own kill timeout.")            \
                                                                                                    \
+	X(database_url, DATABASE_URL, URL("postgres", "postgresql"), ALWAYS(""),                   \
+		CONFIG_SECRET, "Database",                                                         \
+		"PostgreSQL, by a login that owns nothing; migrations give it its rights. "        \
+		"Empty keeps everything in a SQLite file in DATA_DIR.")                            \
+	X(database_owner_url, DATABASE_OWNER_URL, URL("postgres", "postgresql"), ALWAYS(""),       \
+		CONFIG_SECRET, "Database",                                                         \
+		"The same database by the login that owns the tables, not through a "              \
+		"pooler. Used to migrate and for nothing else, so that nothing that "              \
+		"serves can change or see more than a tenant.")                                    \
+	X(database_direct_url, DATABASE_DIRECT_URL, URL("postgres", "postgresql"),                 \
+		ALWAYS(""), CONFIG_SECRET, "Database",                                             \
+		"DATABASE_URL past a pooler, for what cannot go through one. Setting it "          \
+		"says that DATABASE_URL is a pooler.")                                             \
+	X(database_pool_max, DATABASE_POOL_MAX, INTEGER(1, 1000), ALWAYS("10"), 0,                 \
+		"Database",                                                                        \
+		"Connections to PostgreSQL of this process. All instances together stay "          \
+		"below its max_connections.")                                                      \
+	X(database_pool_wait, DATABASE_POOL_WAIT, DURATION(MILLISECOND, MINUTE),                   \
+		ALWAYS("2s"), 0, "Database",                                                       \
+		"How long a request waits for a connection before it is answered 503.")            \
+	X(database_connect_timeout, DATABASE_CONNECT_TIMEOUT, DURATION(100 * MILLISECOND,          \
+		MINUTE), ALWAYS("5s"), 0, "Database",                                              \
+		"Within this time a new connection must stand.")                                   \
+	X(database_connection_age, DATABASE_CONNECTION_AGE, DURATION(MINUTE, 24 * HOUR),           \
+		ALWAYS("30m"), 0, "Database",                                                      \
+		"Age after which a connection is replaced, so that load follows a "                \
+		"failover and memory of the server is given back.")                                \
+	X(database_prepare, DATABASE_PREPARE, BOOL, ALWAYS("true"), 0, "Database",                 \
+		"Prepares statements once for each connection. Switch it off for a pooler "        \
+		"that cannot keep them.")                                                          \
+	X(sqlite_cache, SQLITE_CACHE, SIZE(1 * MEGABYTE, 64 * 1024 * MEGABYTE),                    \
+		ALWAYS("16mb"), 0, "Database",                                                     \
+		"Pages of the SQLite file kept in memory by the writer; each reader has a "        \
+		"quarter of it.")                                                                  \
+	X(sqlite_read_threads, SQLITE_READ_THREADS, INTEGER(1, 64), ALWAYS("2"), 0,                \
+		"Database",                                                                        \
+		"Threads for reads of the SQLite file that take long, so that they do not "        \
+		"hold up a worker.")                                                               \
+	X(sqlite_write_queue, SQLITE_WRITE_QUEUE, INTEGER(16, 1000000), ALWAYS("4096"), 0,         \
+		"Database",                                                                        \
+		"Transactions that may wait for the writer of the SQLite file; beyond it "         \
+		"they are answered 503.")                                                          \
+	X(migrate_on_start, MIGRATE_ON_START, BOOL, ALWAYS("true"), 0, "Database",                 \
+		"Brings the database up to date before serving. Switch it off where "              \
+		"bulkhead migrate up is a step of the deployment.")                                \
+                                                                                                   \
 	X(memory_limit, MEMORY_LIMIT, SIZE(64 * MEGABYTE, 1024 * 1024 * MEGABYTE), ALWAYS("0"),    \
 		CONFIG_OR_ZERO, "Memory",                                                          \
 		"Most memory for requests and buffers; beyond it new work is answered 503 "        \

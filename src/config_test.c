@@ -623,7 +623,8 @@ TEST(config_ordinary_names_are_left_alone)
 	enter_folder();
 	expect_said(&config_table,
 		"HOSTNAME=a|HOSTTYPE=b|HOME=/|LOGNAME=x|MAIL=y|PATH=/bin|SSL_CERT_FILE=/x|"
-		"SSL_CERT_DIR=/y|NODE_ENV=test|HTTP_PROXY=x|http_proxy=y|NO_PROXY=z|DATABASE_URL=x",
+		"SSL_CERT_DIR=/"
+		"y|NODE_ENV=test|HTTP_PROXY=x|http_proxy=y|NO_PROXY=z|DATABASE_NAME=x",
 		"", __LINE__);
 	expect_said(&config_table,
 		"USER=a|SHELL=b|TERM=c|LANG=d|LC_ALL=e|PWD=/|OLDPWD=/|TZ=UTC|TMPDIR=/tmp|EDITOR=vi|"
@@ -1049,6 +1050,21 @@ TEST(config_rules_across_settings)
 			"problem: REQUEST_MEMORY_LIMIT must not be larger than MEMORY_LIMIT\n" },
 		{ "HTTP_MAX_BODY=17mb", "problem: REQUEST_MEMORY_LIMIT must not be smaller than "
 					"HTTP_MAX_BODY: a body is held in it\n" },
+		{ "DATABASE_URL=postgres://app:x@db/a|DATABASE_OWNER_URL=postgres://own@db/a", "" },
+		{ "DATABASE_OWNER_URL=postgres://own@db/a|DATABASE_DIRECT_URL=postgres://app@db/a",
+			"problem: DATABASE_URL is missing: DATABASE_OWNER_URL is set\n"
+			"problem: DATABASE_URL is missing: DATABASE_DIRECT_URL is set\n" },
+		{ "DATABASE_URL=postgres://db/a", "problem: DATABASE_URL must name its user: "
+						  "migrations give it its rights\n" },
+		{ "DATABASE_URL=postgres://app@db/a|DATABASE_OWNER_URL=postgres://app@db/a",
+			"problem: DATABASE_OWNER_URL must be another login than that of "
+			"DATABASE_URL, who may not own tables\n" },
+		{ "APP_ENV=production|DATABASE_URL=postgres://app@db/a",
+			"problem: DATABASE_OWNER_URL is missing: in production the login of "
+			"DATABASE_URL may not own tables; set it, or MIGRATE_ON_START=false and "
+			"migrate as a step of its own\n" },
+		{ "APP_ENV=production|DATABASE_URL=postgres://app@db/a|MIGRATE_ON_START=false",
+			"" },
 		{ "TRUSTED_PROXIES=0.0.0.0/0",
 			"warning: TRUSTED_PROXIES trusts the whole internet: "
 			"anybody can invent a client address\n" },

@@ -88,7 +88,8 @@ static int answer_error(struct caller *caller, const struct err *err)
 
 static int answer_lines(struct caller *caller, struct str text, int exit_code)
 {
-	struct control_answer end = { .done = true, .exit = { .set = true, .value = exit_code } };
+	struct control_answer end = { .done = { .set = true, .value = true },
+		.exit = { .set = true, .value = exit_code } };
 	int r = 0;
 
 	while (text.len && r == 0) {
@@ -150,10 +151,10 @@ static int run_command(struct caller *caller, const struct control_command *comm
 static int hand_over(struct caller *caller)
 {
 	const struct control_options *options = &caller->control->options;
-	struct control_answer message;
+	struct control_answer message = { 0 };
 	int fds[CONTROL_FDS_MAX];
 	size_t count = options->sockets(options->arg, fds);
-	struct str line;
+	struct str line = { 0 };
 	int fd, r;
 
 	log_info("a new server wants to take over", LOG_INT("newPid", caller->pid));
@@ -197,8 +198,8 @@ static int serve(void *arg)
 {
 	struct caller *caller = arg;
 	struct control *control = caller->control;
-	struct control_request request;
-	struct str line;
+	struct control_request request = { 0 };
+	struct str line = { 0 };
 	int r = read_line(caller, sched_now() + CALLER_TIME, &line);
 
 	/* A copy: a later line comes to the same place. */

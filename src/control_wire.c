@@ -182,7 +182,7 @@ int control_connect(struct str folder, struct control_wire *ret)
 
 static int fail_claimed(struct str folder)
 {
-	struct control_wire wire;
+	struct control_wire wire = { .fd = -1 };
 	pid_t pid = 0;
 	uid_t uid;
 
@@ -388,7 +388,7 @@ int control_step(int fd, struct str step, const int *fds, size_t fd_count, uint6
 static int read_answer(struct control_wire *wire, uint64_t deadline_ns, struct arena *arena,
 	struct control_answer *ret)
 {
-	struct str line;
+	struct str line = { 0 };
 	int r = control_read(wire, deadline_ns, &line);
 
 	return r < 0 ? r : control_decode(&control_answer_schema, line, arena, ret);
@@ -396,7 +396,7 @@ static int read_answer(struct control_wire *wire, uint64_t deadline_ns, struct a
 
 int control_await_step(struct control_wire *wire, struct str step, uint64_t deadline_ns)
 {
-	struct control_answer answer;
+	struct control_answer answer = { 0 };
 	struct arena arena;
 	int r;
 
@@ -432,7 +432,7 @@ static int read_all(struct control_wire *wire, uint64_t deadline_ns, struct buf 
 
 	arena_init(&arena, 16 * KILOBYTE, 2 * CONTROL_ANSWER_MAX);
 	while (r == 0) {
-		struct control_answer answer;
+		struct control_answer answer = { 0 };
 
 		r = read_answer(wire, deadline_ns, &arena, &answer);
 		if (r < 0)
@@ -444,7 +444,7 @@ static int read_all(struct control_wire *wire, uint64_t deadline_ns, struct buf 
 			buf_byte(out, '\n');
 			r = out->failed;
 		}
-		if (answer.done && r == 0) {
+		if (answer.done.value && r == 0) {
 			*ret_exit = answer.exit.set ? (int)answer.exit.value : 0;
 			break;
 		}
@@ -457,7 +457,7 @@ static int read_all(struct control_wire *wire, uint64_t deadline_ns, struct buf 
 int control_call(struct str folder, const struct control_request *request, uint64_t deadline_ns,
 	struct buf *out, int *ret_exit)
 {
-	struct control_wire wire;
+	struct control_wire wire = { .fd = -1 };
 	int r = control_wire_init();
 
 	if (r == 0)
@@ -465,7 +465,8 @@ int control_call(struct str folder, const struct control_request *request, uint6
 	if (r < 0)
 		return r;
 	r = send_request(&wire, request);
-	if (r == 0)
+	/* Whoever does not want to hear us may have said why before. */
+	if (r == 0 || r == -ERR_CLOSED)
 		r = read_all(&wire, deadline_ns, out, ret_exit);
 	control_wire_close(&wire);
 	return r;

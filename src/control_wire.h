@@ -36,7 +36,7 @@ struct control_request {
 
 struct control_answer {
 	struct opt_str line;
-	bool done;
+	struct opt_bool done;
 	struct opt_str error;
 	struct opt_str step;
 	struct opt_i64 exit;

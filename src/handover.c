@@ -56,22 +56,29 @@ int handover_ask(struct str folder, struct handover *ret)
 	return 0;
 }
 
-int handover_take(struct handover *handover, const struct address *wanted)
+/* Takes one of the sockets if it suits. */
+static int take(struct handover *handover, size_t index, const struct address *wanted)
 {
-	for (size_t i = 0; handover->open && i < handover->wire.fd_count; i++) {
-		struct listener listener;
-		int fd = handover->wire.fds[i];
+	struct listener listener;
+	int fd = handover->wire.fds[index];
 
-		if (fd < 0)
-			continue;
-		handover->wire.fds[i] = -1;
-		if (listener_adopt(&listener, fd) < 0)
-			continue; /* closed by that */
-		if (listener_suits(&listener, wanted))
-			return fd;
-		handover->wire.fds[i] = fd;
-	}
+	handover->wire.fds[index] = -1;
+	if (fd < 0 || listener_adopt(&listener, fd) < 0)
+		return -1; /* closed by that */
+	if (listener_suits(&listener, wanted))
+		return fd;
+	handover->wire.fds[index] = fd;
 	return -1;
+}
+
+int handover_take(struct handover *handover, size_t index, const struct address *wanted)
+{
+	size_t count = handover->open ? handover->wire.fd_count : 0;
+	int fd = index < count ? take(handover, index, wanted) : -1;
+
+	for (size_t i = 0; i < count && fd < 0 && address_port(wanted) != 0; i++)
+		fd = take(handover, i, wanted);
+	return fd;
 }
 
 /* Until the claim is free, or the time is over. */

@@ -34,9 +34,10 @@ struct handover {
  * -ERR_UNAVAILABLE with the reason why it does not want to; -ERR_TIMEOUT and so on. */
 int handover_ask(struct str folder, struct handover *ret);
 
-/* The socket that listens at the address (port 0: at any port); it is the caller's. -1: there is
- * none. */
-int handover_take(struct handover *handover, const struct address *wanted);
+/* The socket for the `index`th port of this server: the old one's of the same place, if it listens
+ * at that address (port 0: at any port of it), or any other that does at just that address and
+ * port. It is the caller's. -1: there is none. */
+int handover_take(struct handover *handover, size_t index, const struct address *wanted);
 
 /* Tells the old server that all is ready, and waits until it has let go of the data folder; also
  * when it has died. Gives the claim to the folder. -ERR_TIMEOUT; -ERR_CANCELLED after a signal to

@@ -239,7 +239,7 @@ int housekeeping_start(
 		struct err err = *err_last();
 
 		offload_close(&housekeeping->pool);
-		return fail(err.code, "%s", err.frames[0].text);
+		return err_restore(&err);
 	}
 	(void)pthread_setname_np(housekeeping->worker.thread, "housekeeping");
 	housekeeping->running = true;

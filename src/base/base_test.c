@@ -273,15 +273,21 @@ TEST(err_chain)
 
 TEST(err_blames_a_field)
 {
+	struct err kept;
+
 	EXPECT_INT(fail_field(ERR_CONFLICT, "slug", "unique", "is taken"), -ERR_CONFLICT);
 	EXPECT_STR(str_from_c(err_text()), S("is taken"));
 	EXPECT_STR(str_from_c(err_last()->field), S("slug"));
 	EXPECT_STR(str_from_c(err_last()->rule), S("unique"));
 	(void)err_wrap("while saving");
 	EXPECT_STR(str_from_c(err_last()->field), S("slug"));
+	kept = *err_last();
 	(void)fail(ERR_INVALID, "another");
 	EXPECT_INT(err_last()->field[0], 0);
 	EXPECT_INT(err_last()->rule[0], 0);
+	EXPECT_INT(err_restore(&kept), -ERR_CONFLICT);
+	EXPECT_STR(str_from_c(err_last()->field), S("slug"));
+	EXPECT_STR(str_from_c(err_text()), S("while saving"));
 }
 
 TEST(err_table)

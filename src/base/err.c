@@ -84,6 +84,12 @@ int err_blame(const char *field, const char *rule)
 	return -(int)err->code;
 }
 
+int err_restore(const struct err *err)
+{
+	*current() = *err;
+	return -(int)err->code;
+}
+
 const struct err *err_last(void)
 {
 	return current();

@@ -105,6 +105,10 @@ int err_add(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 
  */
 int err_blame(const char *field, const char *rule) __attribute__((cold));
 
+/* Puts an error back into the slot, after a clean-up that may have used it. Returns its negative
+ * code. */
+int err_restore(const struct err *err);
+
 /* The slot in use. Never NULL; code is ERR_OK when nothing has failed yet. */
 const struct err *err_last(void);
 

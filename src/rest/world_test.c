@@ -1,11 +1,14 @@
 /* Servers with a store, for tests. */
 #include "rest/world_test.h"
 
+#include "base/fault.h"
+#include "base/num.h"
 #include "http/server.h"
 #include "store/migration.h"
 #include "store/store_internal.h"
 
 #include <dirent.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +29,22 @@ struct uuid world_tenant(const char *caller)
 	return id;
 }
 
+/* "X-Fault: 3" makes the third allocation of the request from here on fail; the next request
+ * without it on this thread ends that. */
+static void arm(const struct req *req)
+{
+#ifdef BULKHEAD_FAULTS
+	uint64_t nth = 0;
+
+	for (size_t i = 0; i < req->head.count; i++)
+		if (str_eq_nocase(req->head.fields[i].name, S("x-fault")))
+			REQUIRE(num_parse_u64(req->head.fields[i].value, &nth));
+	fault_arm(FAULT_MEMORY, (size_t)nth);
+#else
+	(void)req;
+#endif
+}
+
 static int identify(struct req *req, struct caller *ret)
 {
 	static _Thread_local char tenants[64][UUID_TEXT_LEN];
@@ -35,6 +54,7 @@ static int identify(struct req *req, struct caller *ret)
 	char *text;
 	struct uuid id;
 
+	arm(req);
 	if (!str_starts(value, S("Bearer ")) || name.len == 0)
 		return 0;
 	*ret = (struct caller){ .kind = CALLER_USER, .id = name };
@@ -127,7 +147,11 @@ static void scenario(struct loopback *net, void *arg)
 	world->net = net;
 	world->client = client_open(net);
 	REQUIRE(world->client);
+	world->worker.fiber_limit = 100;
+	REQUIRE(worker_start(&world->worker) == 0);
 	world->body(world);
+	worker_stop(&world->worker);
+	worker_join(&world->worker);
 }
 
 static void join_routes(struct world *world)
@@ -143,7 +167,7 @@ static void join_routes(struct world *world)
 		.route_count = count };
 }
 
-static void remove_folder(const char *path)
+void world_remove_folder(const char *path)
 {
 	DIR *folder = opendir(path);
 	struct dirent *entry;
@@ -155,7 +179,7 @@ static void remove_folder(const char *path)
 			continue;
 		(void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
 		if (entry->d_type == DT_DIR)
-			remove_folder(name);
+			world_remove_folder(name);
 		else
 			(void)unlink(name);
 	}
@@ -164,27 +188,40 @@ static void remove_folder(const char *path)
 	(void)rmdir(path);
 }
 
-void world_run(
-	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *))
+struct str world_folder(char *path, size_t size)
 {
-	struct world world = { .modules = modules, .body = body };
-	struct loopback_options options = {
-		.way = LOOPBACK_TCP, .module = &world.all, .set_up = set_up, .show_causes = true
-	};
 	const char *base = getenv("TMPDIR");
 
-	(void)snprintf(world.folder, sizeof(world.folder), "%s/bulkhead-world-XXXXXX",
-		base ? base : "/tmp");
-	REQUIRE(mkdtemp(world.folder) != NULL);
-	world.options.folder = str_from_c(world.folder);
-	if (engine == ENGINE_POSTGRES)
-		world.options.url = store_test_postgres(false);
+	(void)snprintf(path, size, "%s/bulkhead-world-XXXXXX", base ? base : "/tmp");
+	REQUIRE(mkdtemp(path) != NULL);
+	return str_from_c(path);
+}
+
+void world_run_on(const struct store_options *options, const struct module *const *modules,
+	void (*body)(struct world *))
+{
+	struct world world = { .modules = modules, .body = body, .options = *options };
+	struct loopback_options how = {
+		.way = LOOPBACK_TCP, .module = &world.all, .set_up = set_up, .show_causes = true
+	};
 
 	join_routes(&world);
 	migrate(&world);
-	(void)loopback_run(&options, scenario, &world);
+	(void)loopback_run(&how, scenario, &world);
 	take_down(&world);
-	remove_folder(world.folder);
+}
+
+void world_run(
+	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *))
+{
+	struct store_options options = { 0 };
+	char path[256];
+
+	options.folder = world_folder(path, sizeof(path));
+	if (engine == ENGINE_POSTGRES)
+		options.url = store_test_postgres(false);
+	world_run_on(&options, modules, body);
+	world_remove_folder(path);
 }
 
 /* --- calls -------------------------------------------------------------------------------------
@@ -274,17 +311,19 @@ size_t answer_count(const struct answer *answer, const char *text)
 	return count;
 }
 
-/* --- beside the server
- * ------------------------------------------------------------------------------ */
+/* --- beside the server --------------------------------------------------------------- */
 
+/* Something to be done by the world's own worker, which lives as long as those of the server: the
+ * store may leave a connection with it. */
 struct errand {
-	struct worker worker;
+	struct message message;
 	struct arena arena;
 	struct db db;
 	int (*fn)(const struct db *db, void *arg);
 	void *arg;
 	int result;
 	struct err err;
+	sem_t done;
 };
 
 static int run_errand(void *arg)
@@ -293,29 +332,31 @@ static int run_errand(void *arg)
 
 	errand->result = errand->fn(&errand->db, errand->arg);
 	errand->err = *err_last();
-	worker_stop(&errand->worker);
+	CHECK(sem_post(&errand->done) == 0);
 	return 0;
 }
 
-static int start_errand(struct worker *worker)
+static void start_errand(struct message *message)
 {
-	return scope_spawn(&worker->sched.root, run_errand, worker->arg);
+	struct errand *errand = CONTAINER_OF(message, struct errand, message);
+
+	CHECK(scope_spawn(&worker_here()->sched.root, run_errand, errand) == 0);
 }
 
 void world_do(struct world *world, const char *caller, int (*fn)(const struct db *db, void *arg),
 	void *arg)
 {
 	struct uuid tenant = world_tenant(caller);
-	struct errand errand = { .fn = fn, .arg = arg };
+	struct errand errand = { .message.deliver = start_errand, .fn = fn, .arg = arg };
 
 	arena_init(&errand.arena, 64 * KILOBYTE, 64 * MEGABYTE);
 	errand.db = *caller == 'o' ? db_of_system(world->store, &errand.arena)
 				   : db_of(world->store, &tenant, &errand.arena);
-	errand.worker.fiber_limit = 10;
-	errand.worker.on_start = start_errand;
-	errand.worker.arg = &errand;
-	REQUIRE(worker_start(&errand.worker) == 0);
-	worker_join(&errand.worker);
+	REQUIRE(sem_init(&errand.done, 0, 0) == 0);
+	worker_send(&world->worker, &errand.message);
+	while (sem_wait(&errand.done) < 0)
+		continue;
+	(void)sem_destroy(&errand.done);
 	if (errand.result < 0)
 		(void)fail(errand.err.code, "%s", errand.err.frames[0].text);
 	must(errand.result, "world_do");

@@ -25,15 +25,24 @@ struct world {
 	void (*body)(struct world *);
 	struct store *store;
 	struct store_options options;
-	char folder[256];
 	struct loopback *net;
 	struct client *client; /* of world_call */
+	struct worker worker;  /* of world_do */
 	struct route routes[100];
 	struct module all; /* routes of all modules */
 };
 
 void world_run(
 	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *));
+
+/* The same on a database that another run has used or will use: options->folder, or options->url.
+ */
+void world_run_on(const struct store_options *options, const struct module *const *modules,
+	void (*body)(struct world *));
+
+/* A new folder, and removing it with all that is in it. */
+struct str world_folder(char *path, size_t size);
+void world_remove_folder(const char *path);
 
 #define WORLD_TEST(name_, modules_)                                                                \
 	static void world_test_##name_(struct world *world);                                       \
@@ -59,6 +68,8 @@ struct answer {
  * a and A are of tenant 1, b and B of tenant 2, o is an operator, n has no tenant; anything else is
  * nobody. Whose name has a capital letter lacks all rights, others have all of them (platform: only
  * operators).
+ *
+ * "X-Fault: 3" makes the third allocation from identifying the caller on fail.
  */
 
 /* Sends "GET /path" with header lines ("If-Match: \"1\"\r\n") and a body of JSON (NULL: none). */
@@ -82,7 +93,7 @@ size_t answer_count(const struct answer *answer, const char *text);
 /* Id of the tenant of a caller. */
 struct uuid world_tenant(const char *caller);
 
-/* Runs fn(db, arg) in a fiber of a worker of its own, with a handle of that caller's tenant (of the
+/* Runs fn(db, arg) in a fiber of the world's worker, with a handle of that caller's tenant (of the
  * system for an operator); REQUIREs that it succeeds. */
 void world_do(struct world *world, const char *caller, int (*fn)(const struct db *db, void *arg),
 	void *arg);

@@ -179,7 +179,7 @@ static int describe(const struct folder *folder, const char *file, const atomic_
 	char hex[2 * SHA256_LEN];
 	char path[PATH_MAX];
 	uint64_t size;
-	int fd, r;
+	int fd = -1, r;
 
 	r = folder_path(folder, file, path);
 	if (r == 0)
@@ -294,7 +294,7 @@ int backup_create(const struct backup_place *place, struct arena *arena, struct 
 
 /* --- looking at them ------------------------------------------------------------------- */
 
-static int check_size(const struct folder *folder, const struct backup *backup)
+int backup_check_size(const struct folder *folder, const struct backup *backup)
 {
 	char file[BACKUP_FILE_MAX];
 	struct stat what;
@@ -316,7 +316,7 @@ static int list_one(const struct folder *folder, struct str name, struct arena *
 	int r = own.at ? manifest_read(folder, own, arena, &entry->backup) : -(int)err_last()->code;
 
 	if (r == 0)
-		r = check_size(folder, &entry->backup);
+		r = backup_check_size(folder, &entry->backup);
 	if (r == -ERR_NO_MEMORY || r == -ERR_TOO_LARGE)
 		return r;
 	if (r < 0) {
@@ -357,19 +357,21 @@ int backup_list(const struct backup_place *place, struct arena *arena, struct ba
 	return r;
 }
 
-static int verify_digest(const struct folder *folder, const struct backup *backup,
-	const atomic_bool *stop, const char *file)
+int backup_read_copy(
+	const struct folder *folder, const struct backup *backup, const atomic_bool *stop, int to)
 {
+	char file[BACKUP_FILE_MAX];
 	uint8_t sha256[SHA256_LEN];
 	char hex[2 * SHA256_LEN];
 	uint64_t size;
-	int fd, r;
+	int from = -1, r;
 
-	r = file_open(folder, file, &fd);
+	backup_file_name(backup->name, ".db", file);
+	r = file_open(folder, file, &from);
 	if (r < 0)
 		return r;
-	r = file_digest(fd, -1, file, stop, sha256, &size);
-	(void)close(fd);
+	r = file_digest(from, to, file, stop, sha256, &size);
+	(void)close(from);
 	if (r < 0)
 		return r;
 	hex_write(hex, str_of((const char *)sha256, sizeof(sha256)));
@@ -393,10 +395,10 @@ int backup_verify(
 	if (r == 0)
 		r = manifest_read(&folder, name, arena, &backup);
 	if (r == 0)
-		r = check_size(&folder, &backup);
-	backup_file_name(name, ".db", file);
+		r = backup_check_size(&folder, &backup);
 	if (r == 0)
-		r = verify_digest(&folder, &backup, place->stop, file);
+		r = backup_read_copy(&folder, &backup, place->stop, -1);
+	backup_file_name(name, ".db", file);
 	if (r == 0)
 		r = folder_path(&folder, file, path);
 	if (r == 0)
@@ -424,7 +426,7 @@ static size_t kept(const struct folder *folder, const struct names *names,
 		struct arena_mark mark = arena_mark(arena);
 		struct backup backup;
 		bool sound = manifest_read(folder, name_str(&names->at[i]), arena, &backup) == 0 &&
-			     check_size(folder, &backup) == 0;
+			     backup_check_size(folder, &backup) == 0;
 
 		arena_back(arena, mark);
 		if (good > 0 && retention->days &&

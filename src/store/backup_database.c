@@ -249,7 +249,7 @@ static int run_check(sqlite3 *db, const char *sql, struct buf *findings)
 
 static int check_file(const char *path, const atomic_bool *stop, struct buf *findings)
 {
-	sqlite3 *db;
+	sqlite3 *db = NULL;
 	int r = open_to_read(path, stop, &db);
 	int references;
 
@@ -334,7 +334,7 @@ int database_migrations(const char *path, struct arena *arena, struct backup *re
 {
 	sqlite3_stmt *statement = NULL;
 	int64_t there = 0, rows = 0;
-	sqlite3 *db;
+	sqlite3 *db = NULL;
 	int r = open_to_read(path, NULL, &db);
 	int rc;
 

@@ -204,9 +204,9 @@ int file_read(const struct folder *folder, const char *name, size_t limit, struc
 	ssize_t got = 1;
 	size_t len = 0;
 	char *at;
-	int fd, r;
+	int fd = -1;
+	int r = file_open(folder, name, &fd);
 
-	r = file_open(folder, name, &fd);
 	if (r < 0)
 		return r;
 	if (fstat(fd, &what) < 0 || (uint64_t)what.st_size > limit) {

@@ -93,6 +93,16 @@ int manifest_write(const struct folder *folder, const char *file, const struct b
 int manifest_read(
 	const struct folder *folder, struct str name, struct arena *arena, struct backup *ret);
 
+/* --- backup.c --------------------------------------------------------------------------- */
+
+/* -ERR_INVALID when the size of the copy is not that of the manifest; -ERR_NOT_FOUND. */
+int backup_check_size(const struct folder *folder, const struct backup *backup);
+
+/* Reads all of the copy, and writes it to `to` unless that is negative. -ERR_INVALID when it is not
+ * what the manifest says. */
+int backup_read_copy(
+	const struct folder *folder, const struct backup *backup, const atomic_bool *stop, int to);
+
 /* --- backup_database.c: all that is asked of SQLite ------------------------------------ */
 
 /* Copies the state that `from` has now into the empty file `to` of a folder. */

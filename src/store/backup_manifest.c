@@ -78,7 +78,7 @@ int manifest_read(
 	char file[BACKUP_FILE_MAX];
 	struct problems problems;
 	struct backup backup;
-	struct str text;
+	struct str text = { 0 };
 	int r;
 
 	backup_file_name(name, ".json", file);

@@ -7,7 +7,6 @@
 #include "store/backup_internal.h"
 
 #include "base/fault.h"
-#include "crypto/base64.h"
 #include "observe/clock.h"
 #include "store/folder_lock.h"
 
@@ -27,35 +26,17 @@ enum { ASIDE_LEN = sizeof(ASIDE) - 1 + TIME_NAME_SIZE - 1, ASIDE_MAX = ASIDE_LEN
 static int bring_in(const struct folder *backups, const struct folder *data,
 	const struct backup *backup, const atomic_bool *stop)
 {
-	uint8_t sha256[SHA256_LEN];
-	char hex[2 * SHA256_LEN];
-	char file[BACKUP_FILE_MAX];
-	uint64_t size;
-	int from, to, r;
+	int fd = -1, r;
 
-	backup_file_name(backup->name, ".db", file);
-	r = file_open(backups, file, &from);
-	if (r < 0)
-		return r;
 	file_remove(data, INCOMING);
-	r = file_create(data, INCOMING, &to);
-	if (r < 0) {
-		(void)close(from);
-		return r;
-	}
-	r = file_digest(from, to, file, stop, sha256, &size);
-	if (r == 0)
-		r = file_sync(to, INCOMING);
-	(void)close(to);
-	(void)close(from);
+	r = file_create(data, INCOMING, &fd);
 	if (r < 0)
 		return r;
-
-	hex_write(hex, str_of((const char *)sha256, sizeof(sha256)));
-	if ((int64_t)size != backup->size || !str_eq(backup->sha256, str_of(hex, sizeof(hex))))
-		return fail(ERR_INVALID, "%s is damaged: its SHA-256 is not that of the manifest",
-			file);
-	return 0;
+	r = backup_read_copy(backups, backup, stop, fd);
+	if (r == 0)
+		r = file_sync(fd, INCOMING);
+	(void)close(fd);
+	return r;
 }
 
 static int verify_incoming(const struct folder *data, const atomic_bool *stop)
@@ -153,6 +134,8 @@ static int restore(const struct folder *data, const struct folder *backups,
 	struct backup_restored done = { 0 };
 	int r = manifest_read(backups, name, arena, &done.backup);
 
+	if (r == 0)
+		r = backup_check_size(backups, &done.backup);
 	if (r == 0)
 		r = folder_has_room(data, (uint64_t)done.backup.size);
 	if (r == 0)

@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define DAY_US ((int64_t)86400 * 1000000)
@@ -761,6 +763,90 @@ TEST(backup_on_a_disk_that_becomes_full)
 			EXPECT_INT(count_files(&fixture, "backups", NULL), 2 * i);
 		}
 	(void)sqlite3_vfs_unregister(&weak.vfs);
+	fixture_done(&fixture);
+}
+
+/* --- processes that die ------------------------------------------------------------------- */
+
+/* Runs `body` again and again in a process of its own, which is killed at some moment. */
+static void kill_while(void (*body)(struct fixture *), struct fixture *fixture, uint64_t *seed)
+{
+	pid_t pid = fork();
+	int status;
+
+	REQUIRE(pid >= 0);
+	if (pid == 0)
+		for (;;)
+			body(fixture);
+	(void)usleep(2000 + test_random(seed) % 30000);
+	REQUIRE(kill(pid, SIGKILL) == 0);
+	REQUIRE(waitpid(pid, &status, 0) == pid);
+	EXPECT(WIFSIGNALED(status));
+}
+
+static void create_one(struct fixture *fixture)
+{
+	struct backup backup;
+
+	if (backup_create(&fixture->place, &fixture->arena, &backup) < 0)
+		_exit(EXIT_FAILURE);
+	arena_reset(&fixture->arena);
+}
+
+/* What has the name of a backup is one; the next one removes what was left of others. */
+TEST(backup_of_a_process_that_is_killed)
+{
+	struct backup_entry *entries;
+	struct fixture fixture;
+	uint64_t seed = 7;
+	size_t count;
+
+	fixture_open(&fixture);
+	make_database(&fixture);
+	for (int round = 0; round < (test_long() ? 200 : 20); round++)
+		kill_while(create_one, &fixture, &seed);
+	REQUIRE(backup_list(&fixture.place, &fixture.arena, &entries, &count) == 0);
+	EXPECT(count > 0);
+	for (size_t i = 0; i < count; i++)
+		EXPECT_INT(verify(&fixture, entries[i].backup.name), 0);
+	(void)create(&fixture);
+	EXPECT_INT(count_files(&fixture, "backups", NULL), 2 * (count + 1));
+	fixture_done(&fixture);
+}
+
+static struct str restored_name;
+
+static void restore_one(struct fixture *fixture)
+{
+	struct backup_restored restored;
+
+	if (restore(fixture, restored_name, &restored) < 0)
+		_exit(EXIT_FAILURE);
+	arena_reset(&fixture->arena);
+}
+
+/* There is either the former database or all of the backup. */
+TEST(restore_of_a_process_that_is_killed)
+{
+	struct fixture fixture;
+	uint64_t seed = 7;
+	struct backup backup;
+	char name[BACKUP_NAME_LEN];
+
+	fixture_open(&fixture);
+	make_database(&fixture);
+	backup = create(&fixture);
+	memcpy(name, backup.name.at, sizeof(name)); /* the arena is emptied on the way */
+	restored_name = str_of(name, sizeof(name));
+	for (int round = 0; round < (test_long() ? 200 : 20); round++) {
+		int64_t rows;
+
+		run(&fixture, "INSERT OR IGNORE INTO entry VALUES (501, 1, 'after')");
+		kill_while(restore_one, &fixture, &seed);
+		rows = ask(path_of(&fixture, DATABASE_FILE), "SELECT count(*) FROM entry");
+		EXPECT(rows == 500 || rows == 501);
+		EXPECT_INT(verify(&fixture, restored_name), 0);
+	}
 	fixture_done(&fixture);
 }
 

@@ -343,7 +343,7 @@ static int await(const struct asking *ask, struct waiter *waiter, struct str *re
 		struct err err = *err_last();
 
 		leave(ask->shard, waiter);
-		return fail(err.code, "%s", err.frames[0].text);
+		return err_restore(&err);
 	}
 	if (waiter->result < 0)
 		return fail(ERR_NO_MEMORY, "no memory for what was loaded");

@@ -57,10 +57,7 @@ void tx_begin_attempt(struct tx *tx)
 
 int tx_failed_before(const struct tx *tx)
 {
-	const struct err *err = tx->failed;
-
-	(void)fail(err->code, "%s", err->frames[err->depth - 1].text);
-	return err->field[0] ? err_blame(err->field, err->rule) : -(int)err->code;
+	return err_restore(tx->failed);
 }
 
 int tx_keep(struct tx *tx, int r)

@@ -86,19 +86,6 @@ struct book {
 	size_t count;
 };
 
-static bool name_is_sound(const char *name)
-{
-	size_t len = strlen(name);
-
-	if (len == 0 || len > MIGRATION_NAME_MAX || name[0] < 'a' || name[0] > 'z')
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') ||
-			    name[i] == '-'))
-			return false;
-	return true;
-}
-
 static int read_book(struct migrate_run *run, const struct migration_source *sources, size_t count,
 	struct book *ret)
 {
@@ -112,7 +99,7 @@ static int read_book(struct migrate_run *run, const struct migration_source *sou
 	for (size_t i = 0; i < count; i++) {
 		int r;
 
-		if (!name_is_sound(sources[i].module))
+		if (!migration_module_is_sound(str_from_c(sources[i].module)))
 			return fail(
 				ERR_INVALID, "\"%s\" is no name of a module", sources[i].module);
 		for (size_t j = 0; j < i; j++)

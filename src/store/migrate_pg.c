@@ -14,9 +14,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Of the advisory lock, which is one of the database: "bulkhead" as a number. */
-#define LOCK_KEY "7094707087498079588"
-
 #define HISTORY                                                                                    \
 	"CREATE TABLE main.migration ("                                                            \
 	"module text NOT NULL, number bigint NOT NULL, sum text NOT NULL, title text NOT NULL, "   \
@@ -218,7 +215,7 @@ static int take_lock(struct migrate_run *run, struct pg_migrator *pg)
 		PGresult *result;
 		bool taken;
 		int r = pg_migrator_run(
-			pg, "SELECT pg_try_advisory_lock(" LOCK_KEY ")", 0, NULL, &result);
+			pg, "SELECT pg_try_advisory_lock(" MIGRATE_LOCK_KEY ")", 0, NULL, &result);
 
 		if (r < 0)
 			return r;
@@ -505,14 +502,39 @@ static int run_concurrent(
 	return 0;
 }
 
+/* What is there before the first attempt is not ours, whatever a later one finds. */
+static int check_names(struct migrate_run *run, const struct migrate_step *step)
+{
+	static const char there[] = "SELECT 1 WHERE to_regclass('main.' || quote_ident($1)) "
+				    "IS NOT NULL";
+
+	for (size_t i = 0; i < step->statements.count; i++) {
+		const struct migration_statement *statement = &step->statements.at[i];
+		struct index_step what;
+		int r = read_index(step, statement, &what);
+
+		if (r == 0 && !what.drop)
+			r = has_row(
+				pg_migrator_of(run), there, 1, (const char *const[]){ what.name });
+		if (r < 0)
+			return r;
+		if (r > 0)
+			return migrate_fail(step, statement, ERR_INVALID,
+				"something of that name is there already");
+	}
+	return 0;
+}
+
 /* Without a limit on waiting: the locks are such that nobody waits behind them. */
 static int step_concurrently(struct migrate_run *run, const struct migrate_step *step)
 {
 	struct pg_migrator *pg = pg_migrator_of(run);
 	bool same = step->begun &&
 		    str_eq(step->begun->sum, str_of(step->migration->sum, MIGRATION_SUM_LEN));
-	int r = step->down ? 0 : write_history(run, step, 0);
+	int r = step->begun ? 0 : check_names(run, step);
 
+	if (r == 0 && !step->down)
+		r = write_history(run, step, 0);
 	if (r == 0)
 		r = pg_migrator_do(pg, "SET lock_timeout = 0");
 	for (size_t i = 0; i < step->statements.count && r == 0; i++)

@@ -6,6 +6,8 @@
 #include "base/fault.h"
 #include "base/time_text.h"
 #include "observe/clock.h"
+#include "store/sqlite.h"
+#include "store/sqlite_error.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -58,10 +60,7 @@ static int copy_pages(sqlite3 *from, sqlite3 *to)
 		(void)sqlite3_backup_step(backup, -1);
 		(void)sqlite3_backup_finish(backup);
 	}
-	if (sqlite3_errcode(to) != SQLITE_OK)
-		return fail(sqlite3_errcode(to) == SQLITE_NOMEM ? ERR_NO_MEMORY : ERR_IO, "%s",
-			sqlite3_errmsg(to));
-	return 0;
+	return sqlite3_errcode(to) == SQLITE_OK ? 0 : sqlite_fail(to, sqlite3_extended_errcode(to));
 }
 
 /* The copy is one file without a log beside it. */
@@ -73,14 +72,14 @@ static int copy_to(sqlite3 *from, const char *path)
 
 	if (fd < 0)
 		return fail_path("make", path);
-	if (sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
-		SQLITE_OK)
+	if (sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+		    sqlite_vfs_name) != SQLITE_OK)
 		r = fail(ERR_IO, "cannot open %s: %s", path, to ? sqlite3_errmsg(to) : "no memory");
 	if (r == 0)
 		r = copy_pages(from, to);
 	if (r == 0 &&
 		sqlite3_exec(to, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL) != SQLITE_OK)
-		r = fail(ERR_IO, "cannot write %s: %s", path, sqlite3_errmsg(to));
+		r = sqlite_fail(to, sqlite3_extended_errcode(to));
 	(void)sqlite3_close(to);
 	if (r == 0 && (call_fails() || fsync(fd) < 0))
 		r = fail_path("write", path);

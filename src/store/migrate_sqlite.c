@@ -6,13 +6,13 @@
 #include "store/migrate.h"
 
 #include "base/err.h"
-#include "base/time_text.h"
 #include "observe/clock.h"
 #include "store/folder_lock.h"
 #include "store/migrate_snapshot.h"
+#include "store/sqlite_error.h"
+#include "store/sqlite_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_PAUSE_MS = 50, BUSY_MS = 5000, FOLDER_MODE = 0700, FILE_MODE = 0600 };
+enum { LOCK_PAUSE_MS = 50, FOLDER_MODE = 0700, CACHE_BYTES = 16 * 1024 * 1024 };
 
 struct database {
 	sqlite3 *at; /* NULL: there is no file */
@@ -35,38 +35,20 @@ static struct database *database_of(struct migrate_run *run)
 
 /* --- talking to it ------------------------------------------------------------------ */
 
-static enum err_code code_of(int result)
+static int fail_sqlite(sqlite3 *at)
 {
-	switch (result & 0xff) {
-	case SQLITE_NOMEM: return ERR_NO_MEMORY;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED: return ERR_UNAVAILABLE;
-	case SQLITE_FULL:
-	case SQLITE_IOERR:
-	case SQLITE_CANTOPEN:
-	case SQLITE_READONLY:
-	case SQLITE_PERM: return ERR_IO;
-	default: return ERR_INVALID;
-	}
-}
-
-static int fail_sqlite(sqlite3 *at, const char *doing)
-{
-	int result = at ? sqlite3_errcode(at) : SQLITE_NOMEM;
-
-	return fail(
-		code_of(result), "%s: %s", doing, at ? sqlite3_errmsg(at) : sqlite3_errstr(result));
+	return sqlite_fail(at, sqlite3_extended_errcode(at));
 }
 
 /* Statements of our own, without rows. */
 static int run_text(sqlite3 *at, const char *sql)
 {
-	return sqlite3_exec(at, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail_sqlite(at, sql);
+	return sqlite3_exec(at, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail_sqlite(at);
 }
 
 static int prepare_text(sqlite3 *at, const char *sql, sqlite3_stmt **ret)
 {
-	return sqlite3_prepare_v2(at, sql, -1, ret, NULL) == SQLITE_OK ? 0 : fail_sqlite(at, sql);
+	return sqlite3_prepare_v2(at, sql, -1, ret, NULL) == SQLITE_OK ? 0 : fail_sqlite(at);
 }
 
 static struct str column_text(sqlite3_stmt *statement, int column)
@@ -83,7 +65,7 @@ static int next_row(sqlite3_stmt *statement)
 
 	if (result == SQLITE_ROW)
 		return 1;
-	return result == SQLITE_DONE ? 0 : fail_sqlite(sqlite3_db_handle(statement), "cannot read");
+	return result == SQLITE_DONE ? 0 : fail_sqlite(sqlite3_db_handle(statement));
 }
 
 /* --- open and close -------------------------------------------------------------------- */
@@ -120,59 +102,32 @@ static int take_lock(struct migrate_run *run, struct folder_lock *ret)
 	return r;
 }
 
-/* The file is made by us, so that nobody else can read it for a moment. */
-static int make_file(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
-
-	if (fd < 0)
-		return fail(ERR_IO, "cannot open %s: %s", path, err_errno_text(errno));
-	(void)close(fd);
-	return 0;
-}
-
 /*
  * Foreign keys are off while tables are rebuilt under other names, and checked before each commit
  * instead.
  */
-static int set_up(sqlite3 *at, bool change)
-{
-	int r;
-
-	(void)sqlite3_extended_result_codes(at, 1);
-	(void)sqlite3_busy_timeout(at, BUSY_MS);
-	(void)sqlite3_limit(at, SQLITE_LIMIT_ATTACHED, 0);
-	(void)sqlite3_db_config(at, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	(void)sqlite3_db_config(at, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	r = run_text(at, "PRAGMA cell_size_check = ON; PRAGMA foreign_keys = OFF");
-	if (r == 0 && change)
-		r = run_text(at, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-	return r;
-}
-
 static int open_file(struct migrate_run *run, struct database *database)
 {
+	struct sqlite_file *file = arena_new(&run->arena, struct sqlite_file);
+	struct str folder = run->options->store.folder;
 	char path[PATH_MAX];
-	int len = snprintf(
-		path, sizeof(path), "%.*s/bulkhead.db", STR_ARG(run->options->store.folder));
-	int r = 0;
+	int r;
 
-	if (len < 0 || (size_t)len >= sizeof(path))
-		return fail(ERR_INVALID, "the path of the data folder is too long");
-	if (database->changing)
-		r = make_file(path);
-	else if (access(path, F_OK) < 0)
+	if (!file)
+		return -(int)err_last()->code;
+	(void)snprintf(path, sizeof(path), "%.*s/bulkhead.db", STR_ARG(folder));
+	if (!database->changing && access(path, F_OK) < 0)
 		return 0; /* nothing to read */
-	if (r < 0)
-		return r;
-	r = sqlite3_open_v2(path, &database->at,
-		SQLITE_OPEN_NOMUTEX |
-			(database->changing ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY),
-		NULL);
-	if (r != SQLITE_OK)
-		return fail_sqlite(database->at, path);
-	r = set_up(database->at, database->changing);
-	return r < 0 ? err_wrap("%s", path) : 0;
+	r = sqlite_file_init(file, folder, CACHE_BYTES);
+	if (r == 0 && database->changing)
+		r = sqlite_file_check(file);
+	if (r == 0)
+		r = sqlite_file_open(
+			file, database->changing ? SQLITE_WRITER : SQLITE_READER, &database->at);
+	if (r == 0 && database->changing)
+		r = run_text(database->at,
+			"PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 1000");
+	return r;
 }
 
 static int sqlite_open(struct migrate_run *run, bool change)
@@ -324,6 +279,19 @@ static int fit(struct str text)
 	return r;
 }
 
+/* What is wrong with the statement, not with the disk, is the migration's fault. */
+static int fail_statement(
+	sqlite3 *at, const struct migrate_step *step, const struct migration_statement *text)
+{
+	char said[ERR_TEXT_MAX];
+
+	(void)snprintf(said, sizeof(said), "%s", sqlite3_errmsg(at));
+	if (fail_sqlite(at) == -ERR_INTERNAL)
+		return migrate_fail(step, text, ERR_INVALID, said);
+	(void)snprintf(said, sizeof(said), "%s", err_text());
+	return migrate_fail(step, text, err_last()->code, said);
+}
+
 static int run_statement(
 	sqlite3 *at, const struct migrate_step *step, const struct migration_statement *text)
 {
@@ -337,10 +305,7 @@ static int run_statement(
 		do
 			r = sqlite3_step(statement);
 		while (r == SQLITE_ROW);
-	if (r == SQLITE_OK || r == SQLITE_DONE)
-		r = 0;
-	else
-		r = migrate_fail(step, text, code_of(r), sqlite3_errmsg(at));
+	r = r == SQLITE_OK || r == SQLITE_DONE ? 0 : fail_statement(at, step, text);
 	(void)sqlite3_finalize(statement);
 	return r;
 }

@@ -55,6 +55,17 @@ static int wrong(const struct migration_source *source, size_t line, const char 
 	return fail(ERR_INVALID, "%s.sql:%zu: %s", source->module, line, text);
 }
 
+bool migration_module_is_sound(struct str name)
+{
+	if (name.len == 0 || name.len > MIGRATION_NAME_MAX || name.at[0] < 'a' || name.at[0] > 'z')
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		if (!((name.at[i] >= 'a' && name.at[i] <= 'z') || name.at[i] == '-' ||
+			    (name.at[i] >= '0' && name.at[i] <= '9')))
+			return false;
+	return true;
+}
+
 /* --- versions ---------------------------------------------------------------- */
 
 struct version {

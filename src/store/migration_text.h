@@ -76,6 +76,9 @@ int migration_tokens(struct arena *arena, struct str text, enum engine_kind engi
  * SQLite the word means nothing (migrate_sqlite.c leaves it out). */
 bool migration_is_concurrent(struct str statement, enum engine_kind engine);
 
+/* True for [a-z][a-z0-9-]*, at most MIGRATION_NAME_MAX bytes. */
+bool migration_module_is_sound(struct str name);
+
 /* Orders versions "X.Y.Z": negative, 0, positive. One with a suffix ("0.2.0-dev") comes before the
  * one without. What is no version comes first. */
 int version_compare(struct str a, struct str b);

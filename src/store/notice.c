@@ -6,8 +6,33 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "crypto/random.h"
 #include "observe/clock.h"
+#include "store/notice_poller.h"
 #include "store/store_internal.h"
+
+/* --- statements -------------------------------------------------------------------- */
+
+struct notice_row {
+	struct str topic, key;
+	int64_t origin;
+};
+
+static const struct schema notice_row_schema = SCHEMA(notice_row, "A notice for other instances.",
+	FIELD(notice_row, topic, "About what."), FIELD(notice_row, key, "Which."),
+	FIELD(notice_row, origin, "The instance that has told itself."));
+
+#define INSERT                                                                                     \
+	"INSERT INTO main.notice (tenant_id, topic, key, origin, created_us) "                     \
+	"VALUES (:tenant, :topic, :key, :origin, :now)"
+
+static const struct statement notice_insert =
+	STATEMENT("notice_insert", .postgres = INSERT, .in = &notice_row_schema);
+static const struct statement notice_insert_system = STATEMENT("notice_insert_system",
+	.postgres = INSERT, .in = &notice_row_schema, .flags = STATEMENT_SYSTEM);
+
+const struct statement *const notice_statements[] = { &notice_insert, &notice_insert_system };
+const size_t notice_statement_count = LEN(notice_statements);
 
 /* --- listeners --------------------------------------------------------------------- */
 
@@ -19,6 +44,9 @@ int notices_open(bool polled, struct notices **ret)
 		return -ERR_NO_MEMORY;
 	(void)pthread_rwlock_init(&notices->lock, NULL);
 	notices->polled = polled;
+	notices->origin = (int64_t)random_u64();
+	notices->look_every_ns = NOTICE_LOOK_EVERY;
+	notices->retention_ns = NOTICE_RETENTION;
 	*ret = notices;
 	return 0;
 }
@@ -126,6 +154,8 @@ void notices_tell_batch(const struct notice_batch *batch)
 
 	LIST_EACH (notice, &batch->all, struct pending_notice, link)
 		notices_tell(batch->to, notice->topic, &notice->tenant, notice->key);
+	if (batch->to->poller)
+		notice_hint_want(batch->to->poller);
 }
 
 /* The batch of the attempt; NULL without memory. */
@@ -171,6 +201,15 @@ static bool is_sound(struct str text, size_t most)
 	return text.len <= most && utf8_valid(text) && str_find_byte(text, 0) < 0;
 }
 
+/* Leaves it for other instances. */
+static int leave_row(struct tx *tx, struct str topic, struct str key)
+{
+	bool system = tx->system && !tx->entered;
+	struct notice_row row = { topic, key, tx->store->notices->origin };
+
+	return tx_exec(tx, system ? &notice_insert_system : &notice_insert, &row);
+}
+
 int tx_notice(struct tx *tx, struct str topic, struct str key)
 {
 	int r;
@@ -184,5 +223,7 @@ int tx_notice(struct tx *tx, struct str topic, struct str key)
 		return tx_keep(tx, fail(ERR_INVALID, "a notice is not text, or too long"));
 
 	r = remember(tx, topic, key);
+	if (r == 0 && tx->engine->kind == ENGINE_POSTGRES)
+		r = leave_row(tx, topic, key);
 	return tx_keep(tx, r);
 }

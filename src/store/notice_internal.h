@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 
 #define NOTICE_STALE_AFTER (5 * SECOND)
+#define NOTICE_LOOK_EVERY  (500 * MILLISECOND)
+#define NOTICE_RETENTION   (10 * MINUTE)
 
 struct notice_batch;
 struct notice_poller;
@@ -17,10 +19,12 @@ struct notices {
 	pthread_rwlock_t lock; /* of the list; held for reading while listeners hear */
 	struct notice_listener *listeners;
 	size_t count;
-	bool polled; /* PostgreSQL: there may be other instances */
+	bool polled;    /* PostgreSQL: there may be other instances */
+	int64_t origin; /* this one, by chance */
 	/* When the last look that succeeded began; 0: none yet. */
 	_Atomic uint64_t looked_ns;
-	struct notice_poller *poller; /* NULL on SQLite, and before store_start */
+	struct notice_poller *poller;         /* NULL on SQLite, and before store_start */
+	uint64_t look_every_ns, retention_ns; /* as above; tests change them before store_start */
 };
 
 /* -ERR_NO_MEMORY. */
@@ -39,5 +43,9 @@ void notices_tell_batch(const struct notice_batch *batch);
 
 /* notices_fresh at a time of clock_now_ns. */
 bool notices_fresh_at(const struct notices *notices, uint64_t now_ns);
+
+/* Of PostgreSQL, to be registered. */
+extern const struct statement *const notice_statements[], *const notice_poller_statements[];
+extern const size_t notice_statement_count, notice_poller_statement_count;
 
 #endif

@@ -74,7 +74,7 @@ struct sql_param {
 struct sql_plan {
 	struct arena arena; /* everything below */
 	struct str text;    /* with ?1, ?2 or $1, $2 for the parameters; NUL behind it */
-	char name[32];      /* PostgreSQL: of the prepared statement, made from the text */
+	char name[32];      /* PostgreSQL: of the prepared statement, made from name and text */
 	enum sql_verb verb;
 	bool system;
 	struct str target; /* the table that is written, without main.; empty for SQL_READ */

@@ -210,14 +210,16 @@ static int write_text(struct maker *maker)
 	return r;
 }
 
-/* The same text has the same name in all processes, and no other text has it. */
-static void name_plan(struct sql_plan *plan)
+/* The same statement has the same name in all processes, and no other text or statement has it: two
+ * of one text may meet on one connection, where each is prepared. */
+static void name_plan(const struct statement *statement, struct sql_plan *plan)
 {
+	const struct str parts[] = { str_from_c(statement->name), S(":"), plan->text };
 	static const char hex[] = "0123456789abcdef";
 	uint8_t sum[SHA256_LEN];
 	size_t at = 0;
 
-	digest(DIGEST_SHA256, plan->text, sum);
+	digest_parts(DIGEST_SHA256, parts, LEN(parts), sum);
 	plan->name[at++] = 's';
 	for (size_t i = 0; i < NAME_BYTES; i++) {
 		plan->name[at++] = hex[sum[i] >> 4];
@@ -249,7 +251,7 @@ static int fill_plan(struct maker *maker)
 		if (!plan->tables[i].at)
 			return -(int)err_last()->code;
 	}
-	name_plan(plan);
+	name_plan(maker->statement, plan);
 	return 0;
 }
 

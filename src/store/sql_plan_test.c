@@ -142,16 +142,19 @@ TEST(sql_plan_shapes)
 TEST(sql_plan_names)
 {
 	struct statement one = STATEMENT("one", .sql = "SELECT 1"),
-			 same = STATEMENT("same", .sql = " SELECT  1 -- really\n;"),
-			 other = STATEMENT("other", .sql = "SELECT 2");
-	struct sql_plan plans[3];
+			 same = STATEMENT("one", .sql = " SELECT  1 -- really\n;"),
+			 twin = STATEMENT("twin", .sql = "SELECT 1"),
+			 other = STATEMENT("one", .sql = "SELECT 2");
+	struct sql_plan plans[4];
 
 	REQUIRE(sql_plan_make(&one, PG, &plans[0]) == 0);
 	REQUIRE(sql_plan_make(&same, PG, &plans[1]) == 0);
-	REQUIRE(sql_plan_make(&other, PG, &plans[2]) == 0);
-	EXPECT_STR(str_from_c(plans[0].name), S("se004ebd5b5532a4b85984a62f8ad"));
+	REQUIRE(sql_plan_make(&twin, PG, &plans[2]) == 0);
+	REQUIRE(sql_plan_make(&other, PG, &plans[3]) == 0);
+	EXPECT_STR(str_from_c(plans[0].name), S("sa0eb4aeec966c47c032a637e88b7"));
 	EXPECT_STR(str_from_c(plans[1].name), str_from_c(plans[0].name));
 	EXPECT(strcmp(plans[2].name, plans[0].name) != 0);
+	EXPECT(strcmp(plans[3].name, plans[0].name) != 0);
 	for (size_t i = 0; i < LEN(plans); i++)
 		sql_plan_done(&plans[i]);
 	sql_plan_done(NULL);
@@ -160,7 +163,8 @@ TEST(sql_plan_names)
 /* --- mistakes ------------------------------------------------------------------------------ */
 
 /* clang-format off */
-static const struct schema union_schema = { .type = "either", .tag = &row_schema.fields[0] };
+static const struct field tag = { .member = "kind" };
+static const struct schema union_schema = { .type = "either", .tag = &tag };
 
 static const struct {
 	struct statement statement;

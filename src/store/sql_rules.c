@@ -67,8 +67,7 @@ static bool is_written(struct sql_span span, const char *const *parts, size_t co
 	for (size_t i = 0; i < count; i++) {
 		const struct sql_token *token = &span.at[i];
 
-		if (token->kind == SQL_STRING || token->kind == SQL_QUOTED ||
-			!str_eq_nocase(token->text, str_from_c(parts[i])))
+		if (!str_eq_nocase(token->text, str_from_c(parts[i])))
 			return false;
 		if (token->kind == SQL_PARAMETER && !str_eq(token->body, S("tenant")))
 			return false;

@@ -114,11 +114,14 @@ static const struct rule_case tenant_cases[] = {
 		"WHERE id = :id AND (version = 1 OR version = 2) AND note.tenant_id = :tenant", NULL },
 	{ BOTH, "UPDATE main.note AS n SET title = t.name FROM tag AS t, link "
 		"WHERE version BETWEEN 1 AND 3 AND n.tenant_id = :tenant AND t.id = n.id", NULL },
+	{ BOTH, "UPDATE main.note SET title = m.title FROM (SELECT note.id, title FROM note) AS m "
+		"WHERE m.id = note.id AND note.tenant_id = :tenant", NULL },
 	{ BOTH, "DELETE FROM main.note WHERE tenant_id = :tenant", NULL },
 	{ BOTH, "DELETE FROM main.note AS n WHERE tenant_id = :tenant AND n.id IN "
 		"(SELECT id FROM note ORDER BY id LIMIT 5) RETURNING id", NULL },
 	{ BOTH, "WITH old AS (SELECT id FROM note) DELETE FROM main.note WHERE id IN (SELECT id FROM old) "
 		"AND tenant_id = :tenant", NULL },
+	{ LITE, "DELETE FROM main.note WHERE tenant_id = :tenant LIMIT :room", NULL },
 	{ PG, "DELETE FROM main.note AS n USING tag AS t WHERE t.note_id = n.id AND n.tenant_id = :tenant",
 		NULL },
 	{ PG, "DELETE FROM main.note AS n WHERE n.tenant_id = :tenant AND n.id IN (SELECT id FROM note "
@@ -378,6 +381,8 @@ static const struct rule_case tenant_cases[] = {
 		"WHERE note.tenant_id = :tenant", "note is the table that is written" },
 	{ BOTH, "UPDATE main.note SET title = '' FROM (SELECT 1 AS x) AS note WHERE note.tenant_id = "
 		":tenant", "note is the table that is written" },
+	{ PG, "UPDATE main.note AS unnest SET title = '' FROM UNNEST(:other::uuid[]) "
+		"WHERE unnest.tenant_id = :tenant", "UNNEST is the table that is written" },
 	{ BOTH, "UPDATE main.note SET tenant_id = :other WHERE tenant_id = :tenant", "does not change" },
 	{ BOTH, "UPDATE main.note SET title = '', \"tenant_id\" = :other WHERE tenant_id = :tenant",
 		"does not change" },
@@ -388,6 +393,7 @@ static const struct rule_case tenant_cases[] = {
 	{ BOTH, "DELETE FROM main.note RETURNING id", "WHERE must be" },
 	{ BOTH, "DELETE FROM main.note WHERE tenant_id = :tenant OR tenant_id = :other", "WHERE must be" },
 	{ LITE, "DELETE FROM main.note WHERE tenant_id = :tenant ORDER BY id LIMIT 1", "ORDER is not" },
+	{ PG, "DELETE FROM main.note WHERE tenant_id = :tenant LIMIT 1", "LIMIT is not allowed" },
 	{ LITE, "DELETE FROM main.note USING tag WHERE tenant_id = :tenant", "USING is not allowed" },
 	{ PG, "DELETE FROM main.note USING note WHERE note.tenant_id = :tenant",
 		"note is the table that is written" },

@@ -11,8 +11,11 @@
  * start: the default one. */
 extern const char *sqlite_vfs_name;
 
+/* How long a group takes in members before it is committed (2 ms). */
+extern uint64_t sqlite_group_time_ns;
+
 /* How long a read may hold up its worker before it is repeated on a thread of its own; 0: all
- * reads run there. See doc/decisions/007. */
+ * reads run there (250 us). See doc/decisions/007. */
 extern uint64_t sqlite_read_budget_ns;
 
 #endif

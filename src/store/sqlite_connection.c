@@ -6,8 +6,16 @@
 #include "store/sqlite_error.h"
 #include "store/sqlite_reference.h"
 
-/* Virtual machine instructions between two looks at the clock: about ten microseconds. */
-enum { PROGRESS_OPS = 1000 };
+#include <errno.h>
+
+enum {
+	/* Instructions of SQLite's machine between two looks at the clock: some microseconds. */
+	PROGRESS_OPS = 500,
+
+	/* Looks that a read gets in any case. One that is over its budget before has not worked but
+	 * waited, for the processor or a page; elsewhere it would wait as long. */
+	BUDGET_LOOKS = 4,
+};
 
 static const char *const own_sql[SQLITE_OWNS] = {
 	[SQLITE_OWN_BEGIN] = "BEGIN",
@@ -38,7 +46,8 @@ static int progress(void *arg)
 	if (stop_of(limits))
 		return 1;
 	now = clock_now_ns();
-	if (now >= limits->budget_until_ns)
+	connection->looks++;
+	if (now >= limits->budget_until_ns && connection->looks >= BUDGET_LOOKS)
 		connection->over_budget = true;
 	return now >= limits->deadline_ns || connection->over_budget;
 }
@@ -105,8 +114,10 @@ void sqlite_connection_close(struct sqlite_connection *connection)
 
 int sqlite_connection_do(struct sqlite_connection *connection, enum sqlite_own what)
 {
-	int code = sqlite3_step(connection->own[what]);
+	int code;
 
+	errno = 0; /* for sqlite_fail */
+	code = sqlite3_step(connection->own[what]);
 	if (code == SQLITE_DONE)
 		code = SQLITE_OK;
 	(void)sqlite3_reset(connection->own[what]);
@@ -122,6 +133,7 @@ void sqlite_connection_attach(
 	connection->tx = tx;
 	connection->limits = *limits;
 	connection->over_budget = false;
+	connection->looks = 0;
 	connection->slow = NULL;
 	connection->wrote = NULL;
 	connection->guard.tenant = tx->tenant;
@@ -296,6 +308,16 @@ static int bind(struct step *step, const void *in)
 	return 0;
 }
 
+static int fail_violated(const struct step *step)
+{
+	int unseen = step->connection->guard.unseen;
+
+	if (unseen != SQLITE_OK)
+		return sqlite_fail(NULL, unseen);
+	return fail(ERR_INTERNAL, "statement %s touches a row of another tenant",
+		step->statement->name);
+}
+
 /* Steps to the end, or until no more rows are wanted. The last result code goes to `ret_code`. */
 static int step_rows(struct step *step, struct tx_rows *rows, int *ret_code)
 {
@@ -305,8 +327,7 @@ static int step_rows(struct step *step, struct tx_rows *rows, int *ret_code)
 	while (r == 0) {
 		*ret_code = sqlite3_step(step->stmt);
 		if (connection->guard.violated)
-			return fail(ERR_INTERNAL, "statement %s touches a row of another tenant",
-				step->statement->name);
+			return fail_violated(step);
 		if (*ret_code != SQLITE_ROW)
 			break;
 		if (rows)

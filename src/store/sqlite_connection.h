@@ -46,6 +46,7 @@ struct sqlite_connection {
 	size_t statement_room;
 	struct tx *tx; /* that runs; NULL: none */
 	struct sqlite_limits limits;
+	unsigned looks;                /* at the clock, while it ran */
 	bool over_budget;              /* that is why it was interrupted */
 	const struct statement *slow;  /* the statement that went over the budget; NULL */
 	const struct statement *wrote; /* the transaction's last change; NULL: none */

@@ -23,19 +23,25 @@ static const struct {
 	{ SQLITE_TOOBIG, ERR_TOO_LARGE, "a value is too large" },
 };
 
-/* A quota, or a limit on the size of files, is a full disk to us. */
-static bool means_full(sqlite3 *db, int code)
+static bool is_no_room(int number)
 {
-	int number = db && (code & 0xFF) == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
-
 	return number == ENOSPC || number == EDQUOT || number == EFBIG;
+}
+
+/* A quota, or a limit on the size of files, is a full disk to us. SQLite remembers the system's
+ * number of a statement's error but not of a commit's; there it is still in errno. */
+static bool means_full(sqlite3 *db, int code, int number)
+{
+	return (code & 0xFF) == SQLITE_IOERR &&
+	       (is_no_room(number) || (db && is_no_room(sqlite3_system_errno(db))));
 }
 
 int sqlite_fail(sqlite3 *db, int code)
 {
+	int number = errno;
 	const char *said = db ? sqlite3_errmsg(db) : sqlite3_errstr(code);
 
-	if (means_full(db, code))
+	if (means_full(db, code, number))
 		code = SQLITE_FULL;
 	for (size_t i = 0; i < LEN(rows); i++)
 		if (rows[i].code == (code & 0xFF))

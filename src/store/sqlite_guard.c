@@ -249,19 +249,22 @@ static bool is_ours(const struct sqlite_guard *guard, sqlite3_value *value)
 		       sizeof(guard->tenant.bytes)) == 0;
 }
 
-static bool row_is_ours(const struct sqlite_guard *guard, int action, int column)
+/* The tenant of the row before (or after) the change. */
+static bool side_is_ours(
+	struct sqlite_guard *guard, int column, int (*side)(sqlite3 *, int, sqlite3_value **))
 {
 	sqlite3_value *value = NULL;
+	int code = side(guard->db, column, &value);
 
-	if (action != SQLITE_INSERT &&
-		(sqlite3_preupdate_old(guard->db, column, &value) != SQLITE_OK ||
-			!is_ours(guard, value)))
-		return false;
-	if (action != SQLITE_DELETE &&
-		(sqlite3_preupdate_new(guard->db, column, &value) != SQLITE_OK ||
-			!is_ours(guard, value)))
-		return false;
-	return true;
+	if (code != SQLITE_OK)
+		guard->unseen = code;
+	return code == SQLITE_OK && is_ours(guard, value);
+}
+
+static bool row_is_ours(struct sqlite_guard *guard, int action, int column)
+{
+	return (action == SQLITE_INSERT || side_is_ours(guard, column, sqlite3_preupdate_old)) &&
+	       (action == SQLITE_DELETE || side_is_ours(guard, column, sqlite3_preupdate_new));
 }
 
 /* Before each row that changes. It cannot stop the statement: whoever steps looks at `violated`. */
@@ -308,6 +311,21 @@ static int make_view(sqlite3 *db, const char *table)
 	return code;
 }
 
+/* SQLite declares these tables when they are named first, and asks for that as for a CREATE TABLE:
+ * so it is done before anybody is asked. */
+static int name_values_of(sqlite3 *db)
+{
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < LEN(values_of) && code == SQLITE_OK; i++) {
+		char sql[64];
+
+		(void)snprintf(sql, sizeof(sql), "SELECT 1 FROM %s('[]')", values_of[i]);
+		code = sqlite3_exec(db, sql, NULL, NULL, NULL);
+	}
+	return code;
+}
+
 int sqlite_guard_init(
 	struct sqlite_guard *guard, sqlite3 *db, const struct sqlite_schema *schema, bool writes)
 {
@@ -320,6 +338,8 @@ int sqlite_guard_init(
 	for (size_t i = 0; i < schema->count && code == SQLITE_OK; i++)
 		if (schema->tables[i].tenant)
 			code = make_view(db, schema->tables[i].name.at);
+	if (code == SQLITE_OK)
+		code = name_values_of(db);
 	if (code == SQLITE_OK)
 		code = sqlite3_set_authorizer(db, authorize, guard);
 	if (code != SQLITE_OK)

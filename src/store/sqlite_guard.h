@@ -24,7 +24,8 @@ struct sqlite_guard {
 	struct uuid tenant;          /* of current_tenant() */
 	const struct sql_plan *plan; /* that is prepared or runs; NULL: none is, all is denied */
 	bool own;                    /* what is prepared is ours */
-	bool violated;               /* a row of another tenant was touched */
+	bool violated;               /* a row of another tenant was touched, or */
+	int unseen;                  /* this code kept the hook from seeing whose it was */
 	char denied[160];            /* what the authorizer denied last; for people */
 	const struct sqlite_table *seen; /* by the hook, most recently */
 };
@@ -50,6 +51,7 @@ static inline void sqlite_guard_enter(struct sqlite_guard *guard, const struct s
 {
 	guard->plan = plan;
 	guard->violated = false;
+	guard->unseen = SQLITE_OK;
 	guard->denied[0] = '\0';
 }
 

@@ -78,6 +78,34 @@ int sqlite_log_tend(struct sqlite_log *log, sqlite3 *db, bool idle)
 	return (code & 0xFF) == SQLITE_BUSY ? SQLITE_OK : code;
 }
 
+/* Reads and writes each part of the file in its place. */
+static int write_again(sqlite3_file *file, sqlite3_int64 size)
+{
+	char part[32 * 1024];
+	int code = SQLITE_OK;
+
+	for (sqlite3_int64 at = 0; at < size && code == SQLITE_OK; at += (int)sizeof(part)) {
+		int len = (int)MIN(size - at, (sqlite3_int64)sizeof(part));
+
+		code = file->pMethods->xRead(file, part, len, at);
+		if (code == SQLITE_OK)
+			code = file->pMethods->xWrite(file, part, len, at);
+	}
+	return code == SQLITE_OK ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : code;
+}
+
+int sqlite_log_rewrite(sqlite3 *db)
+{
+	sqlite3_file *file = NULL;
+	sqlite3_int64 size;
+	int code = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
+
+	if (code != SQLITE_OK || !file || !file->pMethods)
+		return code; /* there is no log yet */
+	code = file->pMethods->xFileSize(file, &size);
+	return code == SQLITE_OK ? write_again(file, size) : code;
+}
+
 int sqlite_log_empty(struct sqlite_log *log, sqlite3 *db)
 {
 	return checkpoint(log, db, SQLITE_CHECKPOINT_TRUNCATE, EMPTY_WAIT_MS);

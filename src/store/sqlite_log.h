@@ -37,6 +37,13 @@ bool sqlite_log_wants_idle(const struct sqlite_log *log);
  * error. */
 int sqlite_log_tend(struct sqlite_log *log, sqlite3 *db, bool idle);
 
+/*
+ * Writes all of it once more, the same bytes in their places, and syncs. After a failed sync the
+ * kernel takes for written what is not, and a later sync, also the one that a checkpoint begins
+ * with, does nothing for it. Only on the writer, outside of transactions.
+ */
+int sqlite_log_rewrite(sqlite3 *db);
+
 /* Moves all of it into the database file and makes it empty, waiting for readers up to a second.
  * SQLITE_OK only when it is empty. */
 int sqlite_log_empty(struct sqlite_log *log, sqlite3 *db);

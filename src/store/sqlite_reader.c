@@ -113,25 +113,19 @@ static int start_thread(struct sqlite_readers *readers, size_t number)
 
 static struct sqlite_connection *open_mine(struct sqlite_readers *readers)
 {
-	struct sqlite_connection *connection = mem_zalloc(sizeof(*connection));
-	bool room;
+	struct sqlite_connection *connection = NULL;
 
-	if (!connection)
-		return NULL;
-	if (sqlite_connection_open(connection, readers->database, SQLITE_READER) < 0) {
-		mem_free(connection, sizeof(*connection));
-		return NULL;
-	}
 	(void)pthread_mutex_lock(&readers->lock);
-	room = readers->worker_count < SQLITE_READERS_MAX;
-	if (room)
+	if (readers->worker_count < SQLITE_READERS_MAX)
+		connection = mem_zalloc(sizeof(*connection));
+	if (connection &&
+		sqlite_connection_open(connection, readers->database, SQLITE_READER) < 0) {
+		mem_free(connection, sizeof(*connection));
+		connection = NULL;
+	}
+	if (connection)
 		readers->workers[readers->worker_count++] = connection;
 	(void)pthread_mutex_unlock(&readers->lock);
-	if (!room) {
-		sqlite_connection_close(connection);
-		mem_free(connection, sizeof(*connection));
-		return NULL;
-	}
 	return connection;
 }
 

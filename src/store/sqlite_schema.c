@@ -169,7 +169,8 @@ int sqlite_schema_read(sqlite3 *db, struct sqlite_schema *ret)
 
 void sqlite_schema_done(struct sqlite_schema *schema)
 {
-	arena_done(&schema->arena);
+	if (schema->arena.chunk_size) /* it was read */
+		arena_done(&schema->arena);
 	*schema = (struct sqlite_schema){ 0 };
 }
 

@@ -39,6 +39,8 @@ struct sqlite_schema {
 
 /* -ERR_INVALID for what we cannot guard, and the errors of reading. */
 int sqlite_schema_read(sqlite3 *db, struct sqlite_schema *ret);
+
+/* Zeroed ones are allowed. */
 void sqlite_schema_done(struct sqlite_schema *schema);
 
 /* The table of that name in any case, as SQLite compares them; NULL. */

@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "observe/clock.h"
-#include "store/engine.h"
+#include "store/store_internal.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -81,7 +81,6 @@ const struct statement tree_add = STATEMENT("tree_add",
 const struct statement count_all =
 	STATEMENT("count_all", .sql = "SELECT count(*) AS number FROM main.note",
 		.out = &number_schema, .flags = STATEMENT_SYSTEM);
-
 /* Statements that take as long as they are told. */
 const struct statement spin = STATEMENT("spin",
 	.sql = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :number) "
@@ -140,6 +139,11 @@ void sqlite_test_make(struct sqlite_test *test)
 	*test = (struct sqlite_test){ .folder = "/tmp/bulkhead-sqlite-XXXXXX" };
 	REQUIRE(mkdtemp(test->folder) != NULL);
 	test->options.folder = str_from_c(test->folder);
+	sqlite_test_make_tables(test);
+}
+
+void sqlite_test_make_tables(struct sqlite_test *test)
+{
 	sqlite_test_sql(test, tables);
 }
 
@@ -291,5 +295,223 @@ TEST(sqlite_rows_come_back)
 	sqlite_test_open(&test);
 	sqlite_test_run(&test, rows_come_back);
 	sqlite_test_close(&test);
+	sqlite_test_remove(&test);
+}
+
+/* --- constraints --------------------------------------------------------------------------------
+ */
+
+static void expect_blame(int r, int wanted, const char *field, const char *rule)
+{
+	const struct err *err = err_last();
+
+	EXPECT_INT(r, wanted);
+	if (r == wanted) {
+		EXPECT_STR(str_from_c(err->field), str_from_c(field));
+		EXPECT_STR(str_from_c(err->rule), str_from_c(rule));
+	}
+}
+
+static int add_later(struct tx *tx, void *arg)
+{
+	return tx_exec(tx, &later_add, arg);
+}
+
+static void constraints_blame(struct sqlite_test *test)
+{
+	struct db db = sqlite_test_db(test, 1, &test->arena);
+	struct db other = sqlite_test_db(test, 2, &test->arena);
+	struct note note = note_of(&test->arena, 1, S("a")), box = note;
+
+	EXPECT_INT(db_exec(&db, &box_add, &box), 0);
+	EXPECT_INT(db_exec(&db, &note_add, &note), 0);
+	note.slug = S("other");
+	expect_blame(db_exec(&db, &note_add, &note), -ERR_CONFLICT, "id", "unique");
+	note.slug = S("a");
+	note.id = sqlite_test_id_text(&test->arena, 2);
+	expect_blame(db_exec(&db, &note_add, &note), -ERR_CONFLICT, "slug", "unique");
+	note.slug = S("b");
+	note.stars = 9;
+	expect_blame(db_exec(&db, &note_add, &note), -ERR_INVALID, "stars_range", "check");
+	note.stars = 1;
+
+	note.box_id = (struct opt_str){ .set = true, .value = note.id };
+	expect_blame(db_exec(&db, &note_add, &note), -ERR_INVALID, "boxId", "unknown_reference");
+	note.box_id.value = box.id;
+	expect_blame(db_exec(&other, &note_add, &note), -ERR_INVALID, "boxId", "unknown_reference");
+	EXPECT_INT(db_exec(&db, &note_add, &note), 0);
+	expect_blame(db_exec(&db, &box_delete, &box), -ERR_CONFLICT, "", "still_referenced");
+	EXPECT_INT(db_exec(&other, &box_delete, &box), 0); /* not theirs: nothing to delete */
+
+	note.box_id.value = note.id;
+	expect_blame(db_write(&db, add_later, &note), -ERR_INVALID, "", "unknown_reference");
+	expect_blame(db_exec(&db, &later_add, &note), -ERR_INVALID, "", "unknown_reference");
+	note.slug.len = 0;
+	note.id = str_of("x", 1);
+	EXPECT_INT(db_exec(&db, &note_add, &note), -ERR_INTERNAL); /* no UUID: ours to check */
+}
+
+TEST(sqlite_constraints_blame_the_member)
+{
+	struct sqlite_test test;
+
+	sqlite_test_make(&test);
+	sqlite_test_open(&test);
+	sqlite_test_run(&test, constraints_blame);
+	sqlite_test_close(&test);
+	EXPECT_INT(sqlite_test_number(&test, "SELECT count(*) FROM later"), 0);
+	sqlite_test_remove(&test);
+}
+
+/* --- entering tenants
+ * ------------------------------------------------------------------------------- */
+
+static int enter_between_rows(void *row, void *arg)
+{
+	struct tx *tx = arg;
+	struct uuid id = sqlite_test_id(2);
+
+	(void)row;
+	return tx_enter(tx, &id);
+}
+
+static int work_in_two_worlds(struct tx *tx, void *arg)
+{
+	struct sqlite_test *test = arg;
+	struct note note = note_of(&test->arena, 1, S("a"));
+	struct number number;
+
+	for (unsigned tenant = 1; tenant <= 2; tenant++) {
+		struct uuid id = sqlite_test_id(tenant);
+
+		EXPECT_INT(tx_enter(tx, &id), 0);
+		EXPECT_INT(tx_exec(tx, &note_add, &note), 0);
+		EXPECT_INT(tx_one(tx, &note_count, NULL, &number), 0);
+		EXPECT_INT(number.number, 1);
+		EXPECT_INT(tx_leave(tx), 0);
+	}
+	EXPECT_INT(tx_one(tx, &count_all, NULL, &number), 0);
+	EXPECT_INT(number.number, 2);
+	return tx_each(tx, &count_all, NULL, &number, enter_between_rows, tx);
+}
+
+static void tenants_are_entered(struct sqlite_test *test)
+{
+	struct db all = db_of_system(test->store, &test->arena);
+
+	EXPECT_INT(db_write(&all, work_in_two_worlds, test), -ERR_INTERNAL);
+}
+
+TEST(sqlite_tenants_are_entered_between_statements)
+{
+	struct sqlite_test test;
+
+	sqlite_test_make(&test);
+	sqlite_test_open(&test);
+	sqlite_test_run(&test, tenants_are_entered);
+	sqlite_test_close(&test);
+	EXPECT_INT(sqlite_test_number(&test, "SELECT count(*) FROM note"), 0);
+	sqlite_test_remove(&test);
+}
+
+/* --- registration
+ * -------------------------------------------------------------------------------------- */
+
+static const struct {
+	struct statement statement;
+	const char *wanted; /* part of the sentence; NULL: it is fine */
+} registrations[] = {
+	{ STATEMENT("s1",
+		  .sql = "SELECT count(*) AS number FROM note WHERE tenant_id = "
+			 ":tenant",
+		  .out = &number_schema),
+		NULL },
+	{ STATEMENT("s2",
+		  .sql = "SELECT count(*) AS other FROM note WHERE tenant_id = "
+			 ":tenant",
+		  .out = &number_schema),
+		"s2: column other is no member of number" },
+	{ STATEMENT("s3", .sql = "SELECT 1 AS number, 2 AS number", .out = &number_schema),
+		"s3: column number is there twice" },
+	{ STATEMENT("s4", .sql = "SELECT 1 AS number"), "answers with rows" },
+	{ STATEMENT("s5", .sql = "DELETE FROM main.note WHERE tenant_id = :tenant",
+		  .out = &number_schema),
+		"answers with no rows" },
+	{ STATEMENT("s6", .sql = "SELECT missing AS number FROM note", .out = &number_schema),
+		"s6: no such column: missing" },
+	{ STATEMENT("s7", .sql = "SELECT 1 AS number FROM nothing", .out = &number_schema),
+		"nothing" },
+	{ STATEMENT("s8", .sql = "SELECT 1 AS number FROM installation", .out = &number_schema),
+		"installation" },
+	{ STATEMENT("s9", .sql = "SELECT 1 AS number FROM main.installation", .out = &number_schema,
+		  .flags = STATEMENT_SYSTEM),
+		NULL },
+	{ STATEMENT("s10", .sql = "UPDATE main.tree AS t SET up = NULL WHERE t.tenant_id = :tenant "
+				  "AND t.up IS NOT NULL"),
+		NULL },
+	{ STATEMENT(
+		  "s11", .sql = "UPDATE main.rowid SET n = 1 WHERE tenant_id = :tenant AND n = 2"),
+		"s11: it reads more than one tenant's rows: SEARCH main.rowid USING "
+		"INTEGER" },
+	{ STATEMENT("s12", .sql = "UPDATE main.rowid AS r SET n = 1 WHERE r.tenant_id = :tenant"),
+		"s12: it reads more than one tenant's rows: SCAN r" },
+	{ STATEMENT("s13", .sql = "SELECT n AS number FROM rowid WHERE tenant_id = :tenant",
+		  .out = &number_schema),
+		"s13: it reads more than one tenant's rows: SCAN main.rowid" },
+	/* A foreign key that forgets the tenant would delete what others have. */
+	{ STATEMENT("s14", .sql = "DELETE FROM main.knot WHERE tenant_id = :tenant"),
+		"s14: it reads more than one tenant's rows: SEARCH loop USING" },
+};
+
+TEST(sqlite_registration_refuses)
+{
+	struct sqlite_test test;
+
+	sqlite_test_make(&test);
+	sqlite_test_sql(&test,
+		"CREATE TABLE rowid (tenant_id uuid NOT NULL, n integer PRIMARY KEY);"
+		"CREATE TABLE knot (tenant_id uuid NOT NULL, n integer UNIQUE, "
+		"PRIMARY KEY (tenant_id, n));"
+		"CREATE TABLE loop (tenant_id uuid NOT NULL, n integer REFERENCES knot (n) ON "
+		"DELETE "
+		"CASCADE);"
+		"CREATE INDEX loop_by_knot ON loop (n);");
+	REQUIRE(store_open(&test.options, &test.store) == 0);
+	for (size_t i = 0; i < LEN(registrations); i++) {
+		const struct statement *statement = &registrations[i].statement;
+		int r = store_register(test.store, &statement, 1);
+
+		EXPECT_INT(r, registrations[i].wanted ? -ERR_INVALID : 0);
+		if (r < 0 && registrations[i].wanted &&
+			str_find(str_from_c(err_text()), str_from_c(registrations[i].wanted)) < 0)
+			test_note(false, __FILE__, __LINE__, "\"%s\", wanted \"%s\"", err_text(),
+				registrations[i].wanted);
+	}
+	sqlite_test_close(&test);
+	sqlite_test_remove(&test);
+}
+
+TEST(sqlite_tenant_tables_can_be_emptied_in_order)
+{
+	struct sqlite_test test;
+	struct arena arena;
+	struct engine *engine;
+	struct str *names;
+	size_t count, box = 0, note = 0, later = 0;
+
+	sqlite_test_make(&test);
+	arena_init(&arena, 4096, MEGABYTE);
+	REQUIRE(store_open(&test.options, &test.store) == 0);
+	engine = test.store->engine;
+	REQUIRE(engine->ops->tenant_tables(engine, &arena, &names, &count) == 0);
+	EXPECT_INT(count, 5);
+	for (size_t i = 0; i < count; i++) {
+		box = str_eq(names[i], S("box")) ? i + 1 : box;
+		note = str_eq(names[i], S("note")) ? i + 1 : note;
+		later = str_eq(names[i], S("later")) ? i + 1 : later;
+	}
+	EXPECT(note && later && box > note && box > later);
+	sqlite_test_close(&test);
+	arena_done(&arena);
 	sqlite_test_remove(&test);
 }

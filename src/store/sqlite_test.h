@@ -25,6 +25,7 @@ struct sqlite_test {
 
 /* A new folder with a database of the tables below. */
 void sqlite_test_make(struct sqlite_test *test);
+void sqlite_test_make_tables(struct sqlite_test *test);
 
 /* Runs SQL on the file with a connection of its own. The store may be open. */
 void sqlite_test_sql(struct sqlite_test *test, const char *sql);

@@ -9,11 +9,14 @@
 
 #include "observe/clock.h"
 #include "observe/log.h"
+#include "store/sqlite.h"
 #include "store/sqlite_error.h"
 #include "store/sqlite_metrics.h"
 
 #include <signal.h>
 #include <time.h>
+
+uint64_t sqlite_group_time_ns = 2 * MILLISECOND;
 
 static struct sqlite_request *request_of(struct link *link)
 {
@@ -33,20 +36,34 @@ static int open_connection(struct sqlite_writer *writer)
 	return 0;
 }
 
+/* The last connection moves the log into the database file, unless the log is not to be trusted. */
+static void close_connection(struct sqlite_writer *writer)
+{
+	sqlite3 *db = writer->connection.db;
+
+	if (db && writer->distrusted && sqlite_log_rewrite(db) != SQLITE_OK)
+		(void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite_connection_close(&writer->connection);
+}
+
 /*
  * After the disk has failed. What was written and not synced may be lost although a later sync says
- * otherwise, so the log must not be gone on with: frames behind a lost one would be lost, too. All
- * that is committed moves into the database file, with syncs of its own, and the log begins anew.
+ * otherwise, so the log must not be gone on with: frames behind a lost one would be lost, too. Nor
+ * may it be moved into the database file as it is: should the power go in the middle of that, the
+ * file would have parts of what the log has lost. So it is written again, then moved, and begins
+ * anew.
  */
 static int regain_trust(struct sqlite_writer *writer)
 {
 	int code, r;
 
-	sqlite_connection_close(&writer->connection);
+	close_connection(writer);
 	r = open_connection(writer);
 	if (r < 0)
 		return r;
-	code = sqlite_log_empty(&writer->log, writer->connection.db);
+	code = sqlite_log_rewrite(writer->connection.db);
+	if (code == SQLITE_OK)
+		code = sqlite_log_empty(&writer->log, writer->connection.db);
 	if (code != SQLITE_OK)
 		return sqlite_fail(writer->connection.db, code);
 	writer->distrusted = false;
@@ -187,7 +204,7 @@ static int begin(struct sqlite_writer *writer, bool durable)
 static struct sqlite_request *run_members(
 	struct sqlite_writer *writer, struct link *members, struct link *ran)
 {
-	uint64_t until = clock_now_ns() + SQLITE_GROUP_TIME;
+	uint64_t until = clock_now_ns() + sqlite_group_time_ns;
 	struct link *link;
 
 	while ((link = list_pop(members))) {
@@ -342,7 +359,7 @@ void sqlite_writer_close(struct sqlite_writer *writer)
 	sqlite_queue_close(&writer->queue);
 	if (writer->started)
 		(void)pthread_join(writer->thread, NULL);
-	sqlite_connection_close(&writer->connection);
+	close_connection(writer);
 	sqlite_queue_done(&writer->queue);
 	metric_gauge_add(sqlite_metrics.log_pages, -(int64_t)writer->log.pages);
 	*writer = (struct sqlite_writer){ 0 };

@@ -15,8 +15,8 @@ enum {
 	SQLITE_GROUP_RERUNS = 8, /* after so many, those that are left get a group each */
 };
 
-#define SQLITE_GROUP_TIME  (2 * MILLISECOND) /* no more members are begun after that */
-#define SQLITE_MEMBER_TIME (30 * SECOND)     /* the longest that one may hold up all others */
+/* The longest that one member may hold up all others. */
+#define SQLITE_MEMBER_TIME (30 * SECOND)
 
 struct sqlite_writer {
 	struct sqlite_queue queue;

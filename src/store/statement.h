@@ -22,7 +22,10 @@
  *
  *     A tenant statement reads tables by their plain name, which shows the rows of its tenant, and
  *     writes at most one table, named main.x right behind INTO, DELETE FROM or UPDATE (columns of
- *     the target through an alias: UPDATE main.note AS n ... WHERE n.id = :id).
+ *     the target through an alias: UPDATE main.note AS n ... WHERE n.id = :id). INSERT names
+ *     tenant_id among its columns and gives it the value :tenant; the WHERE of UPDATE and DELETE
+ *     is tenant_id = :tenant AND ...; ON CONFLICT ... DO UPDATE has tenant_id among the columns of
+ *     the conflict. Functions and types are those on the lists in store/sql_words.c.
  *
  *     A STATEMENT_SYSTEM statement crosses tenants. It names all tables main.x and runs on a
  *     system handle only. A test lists them; there should be few.

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/time_text.h"
-#include "store/notice_internal.h"
+#include "store/notice_poller.h"
 #include <stdatomic.h>
 
 enum { STATEMENTS_MAX = 4096 };
@@ -86,11 +86,15 @@ int store_open(const struct store_options *options, struct store **ret)
 		r = store_register(store, own_statements, LEN(own_statements));
 	if (r == 0)
 		r = store_register(store, outbox_statements, outbox_statement_count);
+	if (r == 0 && !store_is_sqlite(store))
+		r = store_register(store, notice_statements, notice_statement_count);
+	if (r == 0 && !store_is_sqlite(store))
+		r = store_register(store, notice_poller_statements, notice_poller_statement_count);
 	if (r < 0) {
 		struct err err = *err_last();
 
 		store_close(store);
-		return fail(err.code, "%s", err.frames[err.depth - 1].text);
+		return err_restore(&err);
 	}
 	*ret = store;
 	return 0;
@@ -107,6 +111,8 @@ int store_start(struct store *store)
 {
 	int r = store->engine->ops->start(store->engine);
 
+	if (r == 0)
+		r = notice_poller_start(store);
 	store->started = r == 0;
 	return r;
 }
@@ -119,6 +125,7 @@ void store_close(struct store *store)
 
 	if (!store)
 		return;
+	notice_poller_stop(store->notices);
 	kind = store->engine ? store->engine->kind : ENGINE_SQLITE;
 	if (store->engine)
 		store->engine->ops->close(store->engine);
@@ -252,7 +259,7 @@ int store_register(struct store *store, const struct statement *const *statement
 		while (store->statement_count > before)
 			unregister(
 				store->statements[--store->statement_count], store->engine->kind);
-		return fail(err.code, "%s", err.frames[err.depth - 1].text);
+		return err_restore(&err);
 	}
 	return 0;
 }

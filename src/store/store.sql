@@ -19,14 +19,16 @@ CREATE TABLE main.outbox (
 );
 --postgres: CREATE INDEX outbox_order ON main.outbox (xact, position);
 
--- What instances keep in memory and must forget.
+-- What instances keep in memory and must forget. `origin` is the instance that has told itself.
 CREATE TABLE main.notice (
 	tenant_id uuid NOT NULL,
 	position --sqlite: INTEGER PRIMARY KEY AUTOINCREMENT,
 		--postgres: bigint GENERATED ALWAYS AS IDENTITY,
 	topic text NOT NULL,
 	key text NOT NULL,
+	origin bigint NOT NULL,
 	created_us bigint NOT NULL
+	--sqlite: , UNIQUE (tenant_id, position)
 	--postgres: , xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	--postgres: PRIMARY KEY (tenant_id, position)
 );

@@ -314,9 +314,9 @@ static void say_columns(struct grammar *grammar, enum shape shape)
 		say_text(grammar);
 		say(grammar, " AS a, ");
 		if (percent(grammar, 10)) {
-			say(grammar, "sum(length(");
-			say_column(grammar, "body");
-			say(grammar, ")) OVER (PARTITION BY ");
+			say(grammar, "max(");
+			say_column(grammar, "amount");
+			say(grammar, ") OVER (PARTITION BY ");
 			say_column(grammar, "id");
 			say(grammar, ")");
 		} else {

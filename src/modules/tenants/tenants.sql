@@ -12,8 +12,15 @@ CREATE TABLE main.tenant (
 	updated_at bigint NOT NULL
 ) --sqlite: WITHOUT ROWID
 ;
-CREATE UNIQUE INDEX tenant_by_slug ON main.tenant (slug); -- safe: a slug is one of its kind in the installation
 CREATE INDEX tenant_by_status ON main.tenant (status, tenant_id);
+
+-- Slugs are one of their kind in the installation. The table belongs to no tenant, so that none can find
+-- out those of others.
+CREATE TABLE main.tenant_slug (
+	slug text NOT NULL PRIMARY KEY,
+	id uuid NOT NULL
+) --sqlite: WITHOUT ROWID
+;
 
 -- The tenant of the installation itself (tenant_system).
 INSERT INTO main.tenant (tenant_id, slug, name, tier, status, settings, limits, version, created_at, updated_at)
@@ -24,6 +31,8 @@ VALUES (
 	--sqlite: unixepoch() * 1000000, unixepoch() * 1000000
 	--postgres: extract(epoch FROM now())::bigint * 1000000, extract(epoch FROM now())::bigint * 1000000
 );
+INSERT INTO main.tenant_slug (slug, id) SELECT slug, tenant_id FROM main.tenant;
 
 -- down 1
+DROP TABLE main.tenant_slug; -- safe: going down
 DROP TABLE main.tenant; -- safe: going down

@@ -60,7 +60,7 @@ int tenant_move(struct tenant *tenant, enum tenant_status to);
 /* --- rows (tenants_store.c) ------------------------------------------------------------ */
 
 extern const struct statement tenant_self, tenant_by_id, tenant_list;
-enum { TENANT_STATEMENTS = 7 };
+enum { TENANT_STATEMENTS = 9 };
 extern const struct statement *const tenant_statements[TENANT_STATEMENTS];
 
 /* A change under way, of one tenant. */

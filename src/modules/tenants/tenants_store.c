@@ -18,12 +18,18 @@
 #define COLUMNS                                                                                    \
 	"tenant_id, slug, name, tier, status, settings, limits, version, created_at, updated_at"
 
+/* A row of main.tenant_slug. */
 struct tenant_slug {
 	struct str slug;
+	struct str id;
 };
 
 /* clang-format off */
 static const struct schema tenant_slug_schema = SCHEMA(tenant_slug, "A tenant by its slug.",
+	FIELD(tenant_slug, slug, "Which."),
+	FIELD(tenant_slug, id, "Whose.", .format = FORMAT_UUID));
+
+static const struct schema slug_key_schema = SCHEMA(tenant_slug, "A slug.",
 	FIELD(tenant_slug, slug, "Which."));
 
 static const struct schema tenant_id_schema = SCHEMA(tenant_ref, "A tenant by its id.",
@@ -53,9 +59,17 @@ static const struct statement tenant_update = STATEMENT("tenant_update",
 static const struct statement tenant_delete = STATEMENT("tenant_delete",
 	.sql = "DELETE FROM main.tenant WHERE tenant_id = :tenant", .expect = EXPECT_ONE);
 
-static const struct statement tenant_by_slug =
-	STATEMENT("tenant_by_slug", .sql = "SELECT " COLUMNS " FROM main.tenant WHERE slug = :slug",
-		.in = &tenant_slug_schema, .out = &tenant_schema, .flags = STATEMENT_SYSTEM);
+static const struct statement slug_get = STATEMENT("tenant_slug_get",
+	.sql = "SELECT slug, id FROM main.tenant_slug WHERE slug = :slug", .in = &slug_key_schema,
+	.out = &tenant_slug_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement slug_take = STATEMENT("tenant_slug_take",
+	.sql = "INSERT INTO main.tenant_slug (slug, id) VALUES (:slug, :id)",
+	.in = &tenant_slug_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement slug_free = STATEMENT("tenant_slug_free",
+	.sql = "DELETE FROM main.tenant_slug WHERE slug = :slug AND id = :id",
+	.in = &tenant_slug_schema, .flags = STATEMENT_SYSTEM, .expect = EXPECT_ONE);
 
 const struct statement tenant_by_id = STATEMENT("tenant_by_id",
 	.sql = "SELECT " COLUMNS " FROM main.tenant WHERE tenant_id = :id", .in = &tenant_id_schema,
@@ -68,7 +82,8 @@ const struct statement tenant_list = STATEMENT("tenant_list",
 	.in = &tenant_search_schema, .out = &tenant_schema, .flags = STATEMENT_SYSTEM);
 
 const struct statement *const tenant_statements[TENANT_STATEMENTS] = { &tenant_self, &tenant_insert,
-	&tenant_update, &tenant_delete, &tenant_by_slug, &tenant_by_id, &tenant_list };
+	&tenant_update, &tenant_delete, &slug_get, &slug_take, &slug_free, &tenant_by_id,
+	&tenant_list };
 
 /* --- what is kept in memory --------------------------------------------------------------- */
 
@@ -129,11 +144,11 @@ static int load_self(const struct db *db, void *arg, struct cache_value *ret)
 
 static int load_slug(const struct db *db, void *arg, struct cache_value *ret)
 {
-	struct tenant tenant;
-	int r = db_one(db, &tenant_by_slug, arg, &tenant);
+	struct tenant_slug slug;
+	int r = db_one(db, &slug_get, arg, &slug);
 
 	if (r == 0)
-		ret->bytes = tenant.tenant_id;
+		ret->bytes = slug.id;
 	return r;
 }
 
@@ -161,7 +176,7 @@ int tenant_find(struct store *store, const struct uuid *id, struct arena *arena,
 int tenant_find_slug(struct store *store, struct str slug, struct arena *arena, struct tenant *ret)
 {
 	struct db db = db_of_system(store, arena);
-	struct tenant_slug by = { slug };
+	struct tenant_slug by = { .slug = slug };
 	char key[SLUG_KEY_MAX];
 	struct uuid id;
 	struct str text;
@@ -198,11 +213,14 @@ static int emit(struct tx *tx, struct str type, const struct tenant *tenant)
 	return tx_emit(tx, &(struct event){ type, tenant->tenant_id, &tenant_schema, tenant });
 }
 
-static int forget_slug(struct tx *tx, struct str slug)
+/* Takes or frees the tenant's slug, on the system handle. */
+static int change_slug(struct tx *tx, const struct statement *how, const struct tenant *tenant)
 {
+	struct tenant_slug row = { tenant->slug, tenant->tenant_id };
 	char key[SLUG_KEY_MAX];
+	int r = tx_exec(tx, how, &row);
 
-	return cache_forget(tx, tenants, slug_key(key, slug));
+	return r < 0 ? r : cache_forget(tx, tenants, slug_key(key, tenant->slug));
 }
 
 /* Nothing may be left of an absence that was kept. */
@@ -236,13 +254,13 @@ int tenant_create_in_tx(struct tx *tx, void *arg)
 
 	r = tenant_merge(tx_arena(tx), &all, &tenant);
 	if (r == 0)
+		r = change_slug(tx, &slug_take, &tenant);
+	if (r == 0)
 		r = tx_enter(tx, &id);
 	if (r == 0)
 		r = insert(tx, &tenant);
 	if (r == 0)
 		r = tx_leave(tx);
-	if (r == 0)
-		r = forget_slug(tx, tenant.slug);
 	if (r == 0)
 		*create->ret = tenant;
 	return r;
@@ -318,9 +336,9 @@ int tenant_change_in_tx(struct tx *tx, void *arg)
 	if (r == 0)
 		r = tx_leave(tx);
 	if (r == 0 && !str_eq(before.slug, after.slug)) {
-		r = forget_slug(tx, before.slug);
+		r = change_slug(tx, &slug_free, &before);
 		if (r == 0)
-			r = forget_slug(tx, after.slug);
+			r = change_slug(tx, &slug_take, &after);
 	}
 	if (r == 0)
 		*change->ret = after;
@@ -347,5 +365,5 @@ int tenant_forget_in_tx(struct tx *tx, void *arg)
 		r = tx_leave(tx);
 	if (r == 0)
 		r = emit(tx, S("tenant.deleted"), &tenant);
-	return r < 0 ? r : forget_slug(tx, tenant.slug);
+	return r < 0 ? r : change_slug(tx, &slug_free, &tenant);
 }
