@@ -14,9 +14,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Of the advisory lock, which is one of the database: "bulkhead" as a number. */
-#define LOCK_KEY "7094707087498079588"
-
 #define HISTORY                                                                                    \
 	"CREATE TABLE main.migration ("                                                            \
 	"module text NOT NULL, number bigint NOT NULL, sum text NOT NULL, title text NOT NULL, "   \
@@ -218,7 +215,7 @@ static int take_lock(struct migrate_run *run, struct pg_migrator *pg)
 		PGresult *result;
 		bool taken;
 		int r = pg_migrator_run(
-			pg, "SELECT pg_try_advisory_lock(" LOCK_KEY ")", 0, NULL, &result);
+			pg, "SELECT pg_try_advisory_lock(" MIGRATE_LOCK_KEY ")", 0, NULL, &result);
 
 		if (r < 0)
 			return r;

@@ -6,6 +6,9 @@
 
 #include <libpq-fe.h>
 
+/* Of the advisory lock, which is one of the database: "bulkhead" as a number. */
+#define MIGRATE_LOCK_KEY "7094695996560859492"
+
 enum { PG_NAME_MAX = 63, PG_PARAMS_MAX = 8 };
 
 struct pg_migrator {

@@ -3,7 +3,10 @@
 #include "store/migrate_test.h"
 
 #include "base/err.h"
+#include "base/fault.h"
+#include "base/mem.h"
 #include "observe/clock.h"
+#include "store/migrate_pg.h"
 #include "store/pg_server_test.h"
 
 #include <libpq-fe.h>
@@ -149,7 +152,7 @@ TEST(migrate_postgres_store_tables)
 	     "', 'note.made', 1)",
 		"ERROR duplicate key value");
 	TOLD("INSERT INTO main.notice (tenant_id, topic, key, origin, created_us) VALUES ('" ONE
-	     "', 'a', 'b', 1, 1)",
+	     "', 'a', 'b', 7, 1)",
 		"rows 1");
 	PQfinish(connection);
 	migrate_test_close(&test);
@@ -489,7 +492,7 @@ TEST(migrate_postgres_waits_for_other_instances)
 	open_test(&test);
 	MUST(migrate_test_up(&test, TABLES));
 	connection = session(test.options.owner_url);
-	TOLD("SELECT pg_advisory_lock(7094707087498079588)", "");
+	TOLD("SELECT pg_advisory_lock(" MIGRATE_LOCK_KEY ")", "");
 	test.options.wait_ns = 300 * MILLISECOND;
 	FAILS(migrate_test_up(&test, TABLES), -ERR_UNAVAILABLE, "another instance migrates");
 	EXPECT(has_said(&test, "another instance migrates the database; waiting"));
@@ -658,5 +661,33 @@ TEST(migrate_postgres_takes_up_indexes)
 	MUST(migrate_test_up(&test, INDEXED));
 	EXPECT(strcmp(pg_ask(test.options.owner_url, oid), before) != 0);
 	EXPECT_STR(str_from_c(pg_ask(test.options.owner_url, VALID_INDEXES)), S("2"));
+	migrate_test_close(&test);
+}
+
+/* Every allocation of ours failed in turn: an error, and nothing half done. */
+TEST_SLOW(migrate_postgres_survives_every_failure, 120)
+{
+	static const char more[] =
+		TABLES "-- up 2: more\nALTER TABLE main.note ADD more text;\n"
+		       "-- down 2\nALTER TABLE main.note DROP more; -- safe: x\n";
+	struct migrate_test test;
+	bool struck = true;
+	int r;
+
+	open_test(&test);
+	test.options.say = NULL;
+	MUST(migrate_test_up(&test, TABLES));
+	buf_done(&test.said);
+	for (size_t nth = 1; struck; nth++) {
+		fault_arm(FAULT_MEMORY, nth);
+		r = migrate_test_up(&test, more);
+		struck = fault_struck(FAULT_MEMORY);
+		fault_arm(FAULT_MEMORY, 0);
+		EXPECT_INT(r, struck ? -ERR_NO_MEMORY : 0);
+		EXPECT_INT(mem_used(), 0);
+		MUST(migrate_test_up(&test, more));
+		MUST(migrate_test_down(&test, more, 1));
+		REQUIRE(nth < 300);
+	}
 	migrate_test_close(&test);
 }
