@@ -191,7 +191,7 @@ static int say_three(struct tx *tx, void *arg)
 
 	if (r == 0)
 		r = tx_notice(tx, S("b"), S("two"));
-	return r < 0 ? r : *(int *)arg;
+	return r < 0 ? r : *(int *)arg; /* a bare code must not commit either */
 }
 
 STORE_TEST_WITH(notices_of_an_engine, NULL, NULL)
