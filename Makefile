@@ -47,17 +47,20 @@ LDFLAGS += $(filter -fsanitize=address% -fsanitize=thread --coverage,$(FLAGS_$(F
 
 # Their headers. What these declare is listed in src/exports.list.
 API_HEADERS := \
-	base/arena.h base/buf.h base/check.h base/err.h base/list.h base/mem.h base/num.h base/str.h \
-	base/time_text.h base/utf8.h base/version.h \
+	base/arena.h base/buf.h base/check.h base/embed.h base/err.h base/list.h base/mem.h \
+	base/num.h base/str.h base/time_text.h base/utf8.h base/version.h \
 	crypto/base64.h crypto/digest.h crypto/random.h crypto/uuid.h \
 	fiber/fiber.h fiber/scope.h fiber/stack.h fiber/sync.h fiber/timer.h \
 	http/accept.h http/caller.h http/compress.h http/h1_chunk.h http/h1_parse.h \
-	http/idempotency_key.h http/limiter.h http/module.h http/request.h http/route.h \
-	http/router.h http/status.h http/target.h \
+	http/idempotency_key.h http/limiter.h http/match.h http/module.h http/request.h \
+	http/route.h http/router.h http/status.h http/target.h \
 	json/names.h json/number.h json/reader.h json/writer.h \
-	loop/ready.h net/address.h net/stream.h \
+	loop/ready.h \
+	net/address.h net/stream.h \
 	observe/clock.h observe/log.h observe/metric.h observe/span.h observe/trace.h \
-	schema/format.h schema/problem.h schema/schema.h
+	schema/format.h schema/problem.h schema/schema.h \
+	store/cache.h store/db.h store/notice.h store/page.h store/statement.h \
+	rest/db.h rest/page.h rest/write.h
 
 # For the linker: no program exports those names, and the server has each of them as bh_x, too.
 HIDDEN   := $(OUT)/hidden.ld

@@ -12,7 +12,10 @@
 #include "rest/world_test.h"
 #include "rest/write.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* --- things ----------------------------------------------------------------------------- */
 
@@ -125,6 +128,16 @@ static int thing_lose(struct req *req, const struct thing_new *in, struct thing 
 }
 HANDLER(thing_lose, thing_new, thing, 0)
 
+/* A real crash at that moment. */
+static int thing_die(struct req *req, const struct thing_new *in, struct thing *out)
+{
+	int r = thing_create(req, in, out);
+
+	(void)kill(getpid(), SIGKILL);
+	return r;
+}
+HANDLER(thing_die, thing_new, thing, 0)
+
 /* Writes, but not by req_write. */
 static int thing_plain(struct req *req, const struct thing_new *in, struct thing *out)
 {
@@ -229,6 +242,7 @@ static const struct route routes[] = {
 	MAKE("/bare", thing_create_handler, &thing_schema, .need = "things:write",
 		.shape = ROUTE_BARE),
 	MAKE("/lost", thing_lose_handler, &thing_schema, .need = "things:write"),
+	MAKE("/die", thing_die_handler, &thing_schema, .need = "things:write"),
 	MAKE("/plain", thing_plain_handler, &thing_schema, .need = "things:write", .status = 201),
 	MAKE("/nothing", thing_nothing_handler, NULL, .need = "things:write"),
 	MAKE("/slow", thing_slow_handler, &thing_schema, .need = "things:write", .status = 201),
@@ -522,6 +536,101 @@ WORLD_TEST(repeat_of_operators, modules)
 	EXPECT_INT(things_of(world, "bob"), 1);
 }
 
+/* --- kill -9 between commit and answer -------------------------------------------- */
+
+static void call_and_die(struct world *world)
+{
+	world_send(world->client, "ada", "POST /die", KEY("k"), "{\"name\":\"one\"}");
+	(void)client_fill(world->client);
+}
+
+static void call_again(struct world *world)
+{
+	struct answer answer = post(world, "ada", "/die", "k", "one");
+
+	EXPECT_INT(answer.status, 200);
+	EXPECT(replayed(&answer));
+	EXPECT_STR(str_from_c(answer_text(&answer, "name")), S("one"));
+	EXPECT_INT(runs, 0);
+	EXPECT_INT(things_of(world, "ada"), 1);
+}
+
+/* In a process of its own, on the same database; `killed`: by itself. */
+static void run_in_child(
+	const struct store_options *options, void (*body)(struct world *), bool killed)
+{
+	pid_t child = fork();
+	int status;
+
+	REQUIRE(child >= 0);
+	if (child == 0) {
+		world_run_on(options, modules, body);
+		test_end();
+	}
+	EXPECT_INT(waitpid(child, &status, 0), child);
+	EXPECT(killed ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void kill_before_the_answer(enum engine_kind engine)
+{
+	struct store_options options = { 0 };
+	char path[256];
+
+	options.folder = world_folder(path, sizeof(path));
+	if (engine == ENGINE_POSTGRES)
+		options.url = store_test_postgres(false);
+	run_in_child(&options, call_and_die, true);
+	run_in_child(&options, call_again, false);
+	world_remove_folder(path);
+}
+
+TEST(repeat_after_kill_sqlite)
+{
+	kill_before_the_answer(ENGINE_SQLITE);
+}
+
+TEST(repeat_after_kill_postgres)
+{
+	kill_before_the_answer(ENGINE_POSTGRES);
+}
+
+/* --- no memory ---------------------------------------------------------------------- */
+
+/* Whatever allocation fails: what was answered with success is there, what was not can be asked for
+ * again, and in the end each is there once. */
+WORLD_TEST(repeat_without_memory, modules)
+{
+	enum { MOST = 60, ENOUGH = 20 };
+	size_t made = 0, failed = 0;
+
+#ifndef BULKHEAD_FAULTS
+	test_skip("without faults");
+#endif
+	for (int nth = 1, whole = 0; whole < ENOUGH && nth < MOST; nth++, made++) {
+		char headers[100], body[60];
+		struct answer answer;
+		int first;
+
+		(void)snprintf(headers, sizeof(headers), KEY("%d") "X-Fault: %d\r\n", nth, nth);
+		(void)snprintf(body, sizeof(body), "{\"name\":\"%d\"}", nth);
+		answer = world_call(world, "ada", "POST /things", headers, body);
+		first = answer.status;
+		EXPECT(first == 201 || first == 503 || first == 500 || first == 0);
+		whole = first == 201 ? whole + 1 : 0;
+		failed += first != 201;
+		if (first == 0) /* not even an error could be said */
+			world->client = client_open(world->net);
+
+		(void)snprintf(headers, sizeof(headers), KEY("%d"), nth);
+		answer = world_call(world, "ada", "POST /things", headers, body);
+		EXPECT_INT(answer.status, 201);
+		EXPECT(first != 201 || replayed(&answer));
+	}
+	EXPECT(failed > 0);
+	EXPECT_INT(things_of(world, "ada"), made);
+	nothing_in_work();
+}
+
 /* --- sweeping
  * --------------------------------------------------------------------------------------- */
 
@@ -558,7 +667,7 @@ WORLD_TEST(repeat_is_forgotten_after_a_day, modules)
 
 	clock_replace(&source);
 	for (int i = 0; i < 30; i++) {
-		char name[10];
+		char name[12];
 
 		(void)snprintf(name, sizeof(name), "%d", i);
 		EXPECT_INT(post(world, i % 2 ? "ada" : "bob", "/things", name, name).status, 201);
@@ -589,7 +698,7 @@ WORLD_TEST(pages_follow_each_other, modules)
 	size_t seen = 0, pages = 0;
 
 	for (int i = 0; i < COUNT; i++) {
-		char name[10];
+		char name[12];
 
 		(void)snprintf(name, sizeof(name), "%d", i);
 		EXPECT_INT(post(world, "ada", "/things", NULL, name).status, 201);

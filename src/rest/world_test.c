@@ -1,6 +1,8 @@
 /* Servers with a store, for tests. */
 #include "rest/world_test.h"
 
+#include "base/fault.h"
+#include "base/num.h"
 #include "http/server.h"
 #include "store/migration.h"
 #include "store/store_internal.h"
@@ -27,6 +29,22 @@ struct uuid world_tenant(const char *caller)
 	return id;
 }
 
+/* "X-Fault: 3" makes the third allocation of the request from here on fail; the next request
+ * without it on this thread ends that. */
+static void arm(const struct req *req)
+{
+#ifdef BULKHEAD_FAULTS
+	uint64_t nth = 0;
+
+	for (size_t i = 0; i < req->head.count; i++)
+		if (str_eq_nocase(req->head.fields[i].name, S("x-fault")))
+			REQUIRE(num_parse_u64(req->head.fields[i].value, &nth));
+	fault_arm(FAULT_MEMORY, (size_t)nth);
+#else
+	(void)req;
+#endif
+}
+
 static int identify(struct req *req, struct caller *ret)
 {
 	static _Thread_local char tenants[64][UUID_TEXT_LEN];
@@ -36,6 +54,7 @@ static int identify(struct req *req, struct caller *ret)
 	char *text;
 	struct uuid id;
 
+	arm(req);
 	if (!str_starts(value, S("Bearer ")) || name.len == 0)
 		return 0;
 	*ret = (struct caller){ .kind = CALLER_USER, .id = name };
@@ -51,9 +70,9 @@ static int identify(struct req *req, struct caller *ret)
 static int authorize(struct req *req, struct str right)
 {
 	bool capital = req->caller.id.at[0] < 'a';
-	bool operator= req->caller.id.at[0] == 'o';
+	bool operates = req->caller.id.at[0] == 'o';
 
-	if (capital || (str_starts(right, S("platform:")) && !operator))
+	if (capital || (str_starts(right, S("platform:")) && !operates))
 		return fail(
 			ERR_FORBIDDEN, "%.*s lacks %.*s", STR_ARG(req->caller.id), STR_ARG(right));
 	return 0;

@@ -68,6 +68,8 @@ struct answer {
  * a and A are of tenant 1, b and B of tenant 2, o is an operator, n has no tenant; anything else is
  * nobody. Whose name has a capital letter lacks all rights, others have all of them (platform: only
  * operators).
+ *
+ * "X-Fault: 3" makes the third allocation from identifying the caller on fail.
  */
 
 /* Sends "GET /path" with header lines ("If-Match: \"1\"\r\n") and a body of JSON (NULL: none). */

@@ -629,7 +629,7 @@ static void ask_hastily(size_t number, void *arg)
 TEST(cache_waiters_leave_and_take_over)
 {
 	for (int cancel = 0; cancel < 2; cancel++) {
-		struct hasty hasty = { .plan = { .value = S("v"), .takes_ns = 150 * MILLISECOND },
+		struct hasty hasty = { .plan = { .value = S("v"), .takes_ns = 600 * MILLISECOND },
 			.deadline_ns = 50 * MILLISECOND,
 			.cancel = cancel };
 

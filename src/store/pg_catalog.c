@@ -192,7 +192,8 @@ int pg_catalog_read(PGconn *pg, struct pg_catalog *ret)
 
 void pg_catalog_done(struct pg_catalog *catalog)
 {
-	arena_done(&catalog->arena);
+	if (catalog->arena.chunk_size) /* else it was never read */
+		arena_done(&catalog->arena);
 	*catalog = (struct pg_catalog){ 0 };
 }
 

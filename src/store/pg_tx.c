@@ -544,11 +544,31 @@ static int part(struct pg_session *session, int r)
 
 /* --- runs ---------------------------------------------------------------------------------- */
 
+/*
+ * A pooler counts the ends of transactions that are still to come and takes the server away when it
+ * has seen them all, even if the beginning of another one has passed it since: its answers would go
+ * to somebody else. So behind one nothing is sent before the former end was answered (as it mostly
+ * was, long ago).
+ */
+static int see_the_end(struct pg_session *session)
+{
+	int r;
+
+	if (!session->connection->pooled || !pg_next(session->connection))
+		return 0;
+	r = receive(session);
+	if (r < 0 && session->trouble == PG_FINE)
+		session->trouble = PG_GONE;
+	return r;
+}
+
 static int run_once(struct pg_session *session)
 {
 	struct tx *tx = session->tx;
-	int r;
+	int r = see_the_end(session);
 
+	if (r < 0)
+		return part(session, r);
 	tx_begin_attempt(tx);
 	tx->session = session;
 	session->connection->in_call = true;

@@ -71,17 +71,18 @@ static int check_tables(struct sqlite_connection *connection, const struct state
 
 /*
  * A line of EXPLAIN QUERY PLAN: "SEARCH main.note USING INDEX x (tenant_id=? AND id=?)". Views are
- * flattened, and tables behind them told as main.x; other names are subqueries, which only pass on
- * what was read elsewhere, or the target under its other name.
+ * flattened, and tables behind them told as main.x; a plain name is the target's other one, or a
+ * table that refers to it, whose rows a foreign key looks for. The rest are subqueries, which only
+ * pass on what was read elsewhere.
  */
-static int check_line(
-	const struct statement *statement, const struct sql_plan *plan, struct str line)
+static int check_line(const struct sqlite_schema *schema, const struct statement *statement,
+	const struct sql_plan *plan, struct str line)
 {
 	struct str rest = line, word = str_cut(&rest, ' '), of = str_cut(&rest, ' ');
 	struct str alias = plan->alias;
-	bool table = str_starts(of, S("main.")) || (alias.len && str_eq_nocase(of, alias));
 
-	if (!table)
+	if (!str_starts(of, S("main.")) && !(alias.len && str_eq_nocase(of, alias)) &&
+		!sqlite_schema_find(schema, of))
 		return 0;
 	/* DELETE ... LIMIT takes rows by the numbers that a search of its own has found, which is
 	 * another line. */
@@ -114,7 +115,7 @@ static int check_query_plan(struct sqlite_connection *connection, const struct s
 	while (code == SQLITE_OK || code == SQLITE_ROW) {
 		code = sqlite3_step(stmt);
 		if (code == SQLITE_ROW)
-			r = check_line(statement, plan,
+			r = check_line(&connection->database->schema, statement, plan,
 				str_from_c((const char *)sqlite3_column_text(stmt, 3)));
 		if (r < 0)
 			break;

@@ -81,7 +81,6 @@ const struct statement tree_add = STATEMENT("tree_add",
 const struct statement count_all =
 	STATEMENT("count_all", .sql = "SELECT count(*) AS number FROM main.note",
 		.out = &number_schema, .flags = STATEMENT_SYSTEM);
-
 /* Statements that take as long as they are told. */
 const struct statement spin = STATEMENT("spin",
 	.sql = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :number) "
@@ -459,6 +458,9 @@ static const struct {
 	{ STATEMENT("s13", .sql = "SELECT n AS number FROM rowid WHERE tenant_id = :tenant",
 		  .out = &number_schema),
 		"s13: it reads more than one tenant's rows: SCAN main.rowid" },
+	/* A foreign key that forgets the tenant would delete what others have. */
+	{ STATEMENT("s14", .sql = "DELETE FROM main.knot WHERE tenant_id = :tenant"),
+		"s14: it reads more than one tenant's rows: SEARCH loop USING" },
 };
 
 TEST(sqlite_registration_refuses)
@@ -466,8 +468,14 @@ TEST(sqlite_registration_refuses)
 	struct sqlite_test test;
 
 	sqlite_test_make(&test);
-	sqlite_test_sql(
-		&test, "CREATE TABLE rowid (tenant_id uuid NOT NULL, n integer PRIMARY KEY)");
+	sqlite_test_sql(&test,
+		"CREATE TABLE rowid (tenant_id uuid NOT NULL, n integer PRIMARY KEY);"
+		"CREATE TABLE knot (tenant_id uuid NOT NULL, n integer UNIQUE, "
+		"PRIMARY KEY (tenant_id, n));"
+		"CREATE TABLE loop (tenant_id uuid NOT NULL, n integer REFERENCES knot (n) ON "
+		"DELETE "
+		"CASCADE);"
+		"CREATE INDEX loop_by_knot ON loop (n);");
 	REQUIRE(store_open(&test.options, &test.store) == 0);
 	for (size_t i = 0; i < LEN(registrations); i++) {
 		const struct statement *statement = &registrations[i].statement;

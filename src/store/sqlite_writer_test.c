@@ -84,6 +84,7 @@ enum wrong {
 	HAS_NO_ROOM, /* on the disk */
 	HAS_BAD_DISK,
 	TAKES_TOO_LONG,
+	TOUCHES_ANOTHER_TENANT,
 	SINGLE_IS_NOT_UNIQUE,
 	SINGLE_TOUCHES_MANY, /* rows where one is expected: found out by us */
 	WRONGS,
@@ -100,6 +101,7 @@ static const int wrong_codes[WRONGS] = {
 	[HAS_NO_ROOM] = -ERR_UNAVAILABLE,
 	[HAS_BAD_DISK] = -ERR_IO,
 	[TAKES_TOO_LONG] = -ERR_TIMEOUT,
+	[TOUCHES_ANOTHER_TENANT] = -ERR_INTERNAL,
 	[SINGLE_IS_NOT_UNIQUE] = -ERR_CONFLICT,
 	[SINGLE_TOUCHES_MANY] = -ERR_INTERNAL,
 };
@@ -183,6 +185,9 @@ static int write_in_tx(struct tx *tx, void *arg)
 	case BREAKS_RULE: more.stars = 6; break;
 	case REFERS_TO_NOTHING:
 	case REFERS_LATER: more.box_id = (struct opt_str){ .set = true, .value = more.id }; break;
+	case TOUCHES_ANOTHER_TENANT: /* no registered statement can: so the guard is misled */
+		((struct sqlite_connection *)tx->session)->guard.tenant = sqlite_test_id(2);
+		break;
 	case TAKES_TOO_LONG: return tx_exec(tx, &spin_write, &number);
 	case HAS_NO_MEMORY:
 		no_memory = true;

@@ -1,7 +1,7 @@
 /*
  * Health and metrics. Live is about this process alone and never about what it depends on; ready
- * fails while it drains, so that load balancers look away. On the public port only the bare status
- * is told; details and metrics are for the operators' port.
+ * fails while it drains or the store does not answer, so that load balancers look away. On the
+ * public port only the bare status is told; details and metrics are for the operators' port.
  */
 #include "base/mem.h"
 #include "base/version.h"
@@ -10,9 +10,17 @@
 #include "http/server.h"
 #include "modules/ops/ops.h"
 #include "observe/clock.h"
+#include "observe/log.h"
 #include "observe/metric.h"
+#include "store/notice.h"
+#include "store/store.h"
 
 enum { METRICS_MAX = 16 * 1024 * 1024 };
+
+/* How long the store may take to answer a probe, and how long its answer is good: probes are not
+ * limited, and must not become a load. */
+#define STORE_PATIENCE SECOND
+#define STORE_ANSWER   SECOND
 
 static int answer_status(struct req *req, bool ok)
 {
@@ -25,10 +33,55 @@ static int live(struct req *req)
 	return answer_status(req, true);
 }
 
-static int ready(struct req *req)
+static int startup(struct req *req)
 {
 	return answer_status(req, server_ready(req_server(req)));
 }
+
+/* --- the store ---------------------------------------------------------- */
+
+/* What it said last; for all workers. */
+static _Atomic uint64_t store_asked_ns;
+static atomic_bool store_answered;
+
+static bool ask_store(struct req *req, struct store *store)
+{
+	struct scope scope;
+	int r;
+
+	scope_open(&scope, sched_now() + STORE_PATIENCE);
+	r = store_ping(store, &req->arena);
+	(void)scope_close(&scope);
+	if (r < 0)
+		log_warn("the store does not answer", LOG_ERR);
+	return r == 0 && notices_fresh(store);
+}
+
+static bool store_is_well(struct req *req)
+{
+	struct store *store = req_server(req)->store;
+	uint64_t now = clock_now_ns(), asked = atomic_load(&store_asked_ns);
+
+	if (!store)
+		return true;
+	if (asked && now - asked < STORE_ANSWER)
+		return atomic_load(&store_answered);
+	atomic_store(&store_answered, ask_store(req, store));
+	atomic_store(&store_asked_ns, now);
+	return atomic_load(&store_answered);
+}
+
+static bool is_well(struct req *req)
+{
+	return server_ready(req_server(req)) && store_is_well(req);
+}
+
+static int ready(struct req *req)
+{
+	return answer_status(req, is_well(req));
+}
+
+/* --- details ------------------------------------------------------------ */
 
 static void write_check(struct json_writer *json, struct str name, bool ok)
 {
@@ -39,13 +92,13 @@ static void write_check(struct json_writer *json, struct str name, bool ok)
 	json_write_object_end(json);
 }
 
-static void write_health(struct json_writer *json, const struct server *server)
+static void write_health(struct json_writer *json, const struct server *server, bool store_well)
 {
 	bool is_ready = server_ready(server);
 
 	json_write_object(json);
 	json_write_key(json, S("status"));
-	json_write_string(json, is_ready ? S("ok") : S("unavailable"));
+	json_write_string(json, is_ready && store_well ? S("ok") : S("unavailable"));
 	json_write_key(json, S("version"));
 	json_write_string(json, S(BULKHEAD_VERSION));
 	json_write_key(json, S("uptimeSeconds"));
@@ -57,6 +110,8 @@ static void write_health(struct json_writer *json, const struct server *server)
 	json_write_key(json, S("checks"));
 	json_write_object(json);
 	write_check(json, S("server"), is_ready);
+	if (server->store)
+		write_check(json, S("store"), store_well);
 	json_write_object_end(json);
 	json_write_object_end(json);
 }
@@ -82,16 +137,17 @@ static int health(struct req *req)
 	struct json_writer json;
 	struct str text = { 0 };
 	struct buf buf;
+	bool store_well = store_is_well(req), well = store_well && server_ready(server);
 	int r;
 
 	if (!req_from_operator(req))
-		return answer_status(req, server_ready(server));
+		return answer_status(req, well);
 
 	buf_init(&buf, 64 * KILOBYTE);
 	json_writer_init(&json, &buf);
-	write_health(&json, server);
+	write_health(&json, server, store_well);
 	r = finish_text(req, &buf, json_writer_done(&json), &text);
-	return r < 0 ? r : reply_json(req, server_ready(server) ? 200 : 503, text);
+	return r < 0 ? r : reply_json(req, well ? 200 : 503, text);
 }
 
 /* Prometheus asks for OpenMetrics by name; everybody else gets the older text. */
@@ -145,7 +201,7 @@ static const struct route routes[] = {
 	PROBE("/health", "How the server is", health),
 	PROBE("/health/live", "Whether the process can make progress", live),
 	PROBE("/health/ready", "Whether it may be sent requests now", ready),
-	PROBE("/health/startup", "Whether it has started", ready),
+	PROBE("/health/startup", "Whether it has started", startup),
 	PROBE("/live", "Short form of /health/live", live),
 	PROBE("/ready", "Short form of /health/ready", ready),
 	{ HTTP_GET, "/openapi.json", "This document", .run = openapi, .place = ROUTE_PUBLIC,
