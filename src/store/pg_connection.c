@@ -26,10 +26,16 @@ enum {
 };
 
 static _Atomic uint64_t round_trips;
+static _Thread_local uint64_t round_trips_here;
 
 uint64_t pg_round_trips(void)
 {
 	return atomic_load_explicit(&round_trips, memory_order_relaxed);
+}
+
+uint64_t pg_round_trips_here(void)
+{
+	return round_trips_here;
 }
 
 /* --- connecting ------------------------------------------------------------------ */
@@ -326,6 +332,7 @@ static int wait_for_socket(struct pg_connection *connection, bool write)
 	if (connection->asked) {
 		connection->asked = false;
 		atomic_fetch_add_explicit(&round_trips, 1, memory_order_relaxed);
+		round_trips_here++;
 	}
 	wait_init(&wait);
 	ready->reader = &wait;

@@ -75,8 +75,7 @@ static int check_tables(struct sqlite_connection *connection, const struct state
  * table that refers to it, whose rows a foreign key looks for. The rest are subqueries, which only
  * pass on what was read elsewhere.
  */
-static int check_line(
-	const struct sqlite_schema *schema, const struct statement *statement,
+static int check_line(const struct sqlite_schema *schema, const struct statement *statement,
 	const struct sql_plan *plan, struct str line)
 {
 	struct str rest = line, word = str_cut(&rest, ' '), of = str_cut(&rest, ' ');
