@@ -172,7 +172,7 @@ int notice_hint_run(void *arg)
 	const struct pg_pool_options *options = &engine->system.options;
 	int r;
 
-	if (options->pooled) { /* sessions are not ours there, so nobody hears */
+	if (options->target.pooled) { /* sessions are not ours there, so nobody hears */
 		log_info("no hints of notices: there is no way past the pooler");
 		return 0;
 	}

@@ -92,7 +92,8 @@ static int define(struct pg_engine *engine, bool system, enum pg_command command
 
 static const char *opening(struct pg_engine *engine, bool system, bool soft)
 {
-	bool pooled = system ? engine->system.options.pooled : engine->tenant.options.pooled;
+	bool pooled = system ? engine->system.options.target.pooled
+			     : engine->tenant.options.target.pooled;
 
 	return arena_printf(&engine->arena, "SELECT set_config('app.tenant', $1, true)%s%s%s",
 		soft ? SOFT_SETTING : "", pooled ? POOLED_SETTINGS : "",
@@ -166,8 +167,8 @@ static int open_pools(struct pg_engine *engine)
 		return -(int)err_last()->code;
 	both.name = "tenant";
 	both.max = MAX(options->pool_max - system, (size_t)1);
-	both.target = (struct pg_target){ url, NULL, options->connect_ns };
-	r = pg_ask_pooled(engine->check, &both.pooled);
+	both.target = (struct pg_target){ url, NULL, options->connect_ns, false };
+	r = pg_ask_pooled(engine->check, &both.target.pooled);
 	if (r == 0)
 		r = pg_pool_init(&engine->tenant, &both, &engine->offload);
 	if (r < 0)
@@ -179,8 +180,8 @@ static int open_pools(struct pg_engine *engine)
 	engine->check_system = pg_connect(&both.target);
 	if (!engine->check_system)
 		return -(int)err_last()->code;
-	r = pg_ask_pooled(engine->check_system, &both.pooled);
-	if (r == 0 && !both.pooled) { /* the session keeps it */
+	r = pg_ask_pooled(engine->check_system, &both.target.pooled);
+	if (r == 0 && !both.target.pooled) { /* the session keeps it */
 		both.target.role = engine->role;
 		r = pg_put_on_role(engine->check_system, engine->role);
 	}
@@ -191,7 +192,7 @@ static int open_pools(struct pg_engine *engine)
 static int connect_first(struct pg_engine *engine)
 {
 	struct pg_target target = { c_text(engine, engine->options->url), NULL,
-		engine->options->connect_ns };
+		engine->options->connect_ns, false };
 	int r;
 
 	if (!target.url)

@@ -26,10 +26,16 @@ enum {
 };
 
 static _Atomic uint64_t round_trips;
+static _Thread_local uint64_t round_trips_here;
 
 uint64_t pg_round_trips(void)
 {
 	return atomic_load_explicit(&round_trips, memory_order_relaxed);
+}
+
+uint64_t pg_round_trips_here(void)
+{
+	return round_trips_here;
 }
 
 /* --- connecting ------------------------------------------------------------------ */
@@ -323,10 +329,6 @@ static int wait_for_socket(struct pg_connection *connection, bool write)
 	int r;
 
 	CHECK(connection->watched && !ready->reader && !ready->writer);
-	if (connection->asked) {
-		connection->asked = false;
-		atomic_fetch_add_explicit(&round_trips, 1, memory_order_relaxed);
-	}
 	wait_init(&wait);
 	ready->reader = &wait;
 	ready->writer = write ? &wait : NULL;
@@ -362,6 +364,16 @@ static bool read_some(struct pg_connection *connection)
 	return true;
 }
 
+/* What was asked for since the last one is answered by one journey, whether we park or not. */
+static void count_round_trip(struct pg_connection *connection)
+{
+	if (!connection->asked)
+		return;
+	connection->asked = false;
+	atomic_fetch_add_explicit(&round_trips, 1, memory_order_relaxed);
+	round_trips_here++;
+}
+
 int pg_fetch(struct pg_connection *connection, PGresult **ret)
 {
 	struct ready *ready = &connection->watch.ready;
@@ -374,6 +386,7 @@ int pg_fetch(struct pg_connection *connection, PGresult **ret)
 			*ret = PQgetResult(pg);
 			return 0;
 		}
+		count_round_trip(connection);
 		/* After the end what has come before it is still parsed, the reason perhaps. */
 		if (connection->lost || unsent < 0)
 			return fail_lost(connection);

@@ -69,6 +69,7 @@ struct pg_target {
 	const char *url;
 	const char *role;    /* put on at once; NULL: none */
 	uint64_t connect_ns; /* it must stand by then */
+	bool pooled;         /* what pg_ask_pooled says */
 };
 
 struct pg_pool;
@@ -159,7 +160,8 @@ void pg_done(struct pg_connection *connection);
  * no longer good. For idle ones. */
 bool pg_tidy(struct pg_connection *connection);
 
-/* Waits counted by all connections: round trips to the server. */
+/* Times that the server was waited for: round trips. By all, and on this thread. */
 uint64_t pg_round_trips(void);
+uint64_t pg_round_trips_here(void);
 
 #endif

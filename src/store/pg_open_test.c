@@ -194,13 +194,13 @@ TEST(pg_statements_are_checked_against_the_database)
 
 static int add_and_set(struct tx *tx, void *arg)
 {
-	struct thing thing = *(struct thing *)arg;
+	struct thing thing = *(const struct thing *)arg, read;
 	int r = tx_exec(tx, &thing_add, &thing);
 
 	thing.amount = 3;
 	if (r == 0)
 		r = tx_exec(tx, &thing_set, &thing);
-	return r < 0 ? r : tx_one(tx, &thing_get, &thing, arg);
+	return r < 0 ? r : tx_one(tx, &thing_get, &thing, &read);
 }
 
 static int work(void *arg)

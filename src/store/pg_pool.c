@@ -519,7 +519,7 @@ static uint64_t expiry(uint64_t age_ns)
 
 static int own(struct pg_pool *pool, PGconn *pg, struct pg_connection **ret)
 {
-	int r = pg_connection_new(pg, pool->options.pooled, pool->options.numbers, ret);
+	int r = pg_connection_new(pg, pool->options.target.pooled, pool->options.numbers, ret);
 
 	if (r == 0) {
 		(*ret)->pool = pool;

@@ -22,7 +22,6 @@ struct pg_pool_options {
 	uint64_t wait_ns; /* at most so long */
 	uint64_t age_ns;  /* a connection is replaced then, a tenth earlier or later */
 	size_t numbers;   /* of texts, see pg_connection_new */
-	bool pooled;      /* what pg_ask_pooled says */
 };
 
 struct pg_pool_metrics {

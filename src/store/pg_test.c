@@ -89,9 +89,9 @@ PG_TEST(postgres_takes_as_few_round_trips_as_can_be)
 
 #define TAKES(trips_, call_)                                                                       \
 	do {                                                                                       \
-		before = pg_round_trips();                                                         \
+		before = pg_round_trips_here();                                                    \
 		EXPECT_INT(call_, 0);                                                              \
-		EXPECT_INT(pg_round_trips() - before, trips_);                                     \
+		EXPECT_INT(pg_round_trips_here() - before, trips_);                                \
 	} while (0)
 
 	for (int round = 0; round < 2; round++) { /* first use prepares, in the same flush */
