@@ -1,6 +1,7 @@
 /* Notices between instances: two stores on one database, in one process. */
 #include "store/notice_poller.h"
 
+#include "base/fault.h"
 #include "observe/clock.h"
 #include "observe/metric.h"
 #include "store/cache.h"
@@ -517,3 +518,34 @@ TEST_SLOW(notices_of_a_server_that_ends, 90)
 	run_fibers(1, 1, 0, server_ends, &server);
 	pg_server_remove(&server);
 }
+
+/* --- without memory
+ * ------------------------------------------------------------------------------- */
+
+#ifdef BULKHEAD_FAULTS
+static void start_without_memory(struct store_test *test)
+{
+	for (size_t nth = 1;; nth++) {
+		struct store *store;
+		bool struck;
+		int r;
+
+		REQUIRE(store_open(&test->options, &store) == 0);
+		fault_arm(FAULT_MEMORY, nth);
+		r = store_start(store);
+		struck = fault_struck(FAULT_MEMORY);
+		fault_arm(FAULT_MEMORY, 0);
+		EXPECT(r == 0 || (struck && r == -ERR_NO_MEMORY));
+		store_close(store);
+		if (!struck) {
+			EXPECT(nth > 3);
+			break;
+		}
+	}
+}
+
+TEST(notices_start_without_memory)
+{
+	on_postgres(start_without_memory);
+}
+#endif
