@@ -667,7 +667,7 @@ WORLD_TEST(repeat_is_forgotten_after_a_day, modules)
 
 	clock_replace(&source);
 	for (int i = 0; i < 30; i++) {
-		char name[20];
+		char name[12];
 
 		(void)snprintf(name, sizeof(name), "%d", i);
 		EXPECT_INT(post(world, i % 2 ? "ada" : "bob", "/things", name, name).status, 201);
@@ -698,7 +698,7 @@ WORLD_TEST(pages_follow_each_other, modules)
 	size_t seen = 0, pages = 0;
 
 	for (int i = 0; i < COUNT; i++) {
-		char name[20];
+		char name[12];
 
 		(void)snprintf(name, sizeof(name), "%d", i);
 		EXPECT_INT(post(world, "ada", "/things", NULL, name).status, 201);

@@ -528,13 +528,6 @@ static void roll_back(struct pg_session *session)
 	pg_forget(connection);
 }
 
-/* Puts an error back into the slot. */
-static int fail_again(const struct err *err)
-{
-	(void)fail(err->code, "%s", err->depth ? err->frames[err->depth - 1].text : "");
-	return err->field[0] ? err_blame(err->field, err->rule) : -(int)err->code;
-}
-
 /* Parts with the connection. */
 static int part(struct pg_session *session, int r)
 {
@@ -555,7 +548,9 @@ static int part(struct pg_session *session, int r)
 		pg_pool_cancel(connection);
 	else
 		pg_pool_give(connection);
-	return r < 0 ? fail_again(&err) : 0;
+	if (r < 0)
+		(void)err_restore(&err);
+	return r; /* even when the function that gave it did not fill the slot */
 }
 
 /* --- runs ---------------------------------------------------------------------------------- */
