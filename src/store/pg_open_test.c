@@ -1,5 +1,4 @@
 /* Opening: who is let in, what is said when it fails, TLS, and a pooler in between. */
-#include "net/certificate_test.h"
 #include "store/pg_fixture_test.h"
 
 #include <stdio.h>
@@ -260,38 +259,31 @@ static void use(const struct store_options *options)
  * ------------------------------------------------------------------------------------------------
  */
 
+static struct str tls_url(char *url, const char *password, const char *authority)
+{
+	(void)snprintf(url, PG_URL_MAX,
+		"postgresql://app:%s@127.0.0.1:%u/things?sslmode=verify-full&sslrootcert=%s/%s.pem",
+		password, server.port, server.folder, authority);
+	return str_from_c(url);
+}
+
 TEST(pg_over_tls_with_the_right_authority)
 {
-	struct certificate_files files, others;
+	static const char *const with_tls[] = { "--tcp", "--tls", NULL };
+	struct store_options options = start_own(with_tls);
 	char url[PG_URL_MAX];
-	struct store_options options;
 
-	certificate_make(&files, &(struct certificate_wish){ 0 });
-	certificate_make(&others, &(struct certificate_wish){ 0 });
-	options = start_own(
-		(const char *const[]){ "--tcp", "--tls", files.chain_file, files.key_file, NULL });
-
-	(void)snprintf(url, sizeof(url),
-		"postgresql://app:secret@127.0.0.1:%u/things?sslmode=verify-full&sslrootcert=%s",
-		server.port, files.ca_file);
-	options.url = str_from_c(url);
+	options.url = tls_url(url, "secret", "ca");
 	use(&options);
-	EXPECT_STR(str_from_c(pg_ask(str_from_c(url),
+	EXPECT_STR(str_from_c(pg_ask(options.url,
 			   "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")),
 		S("t"));
 
-	(void)snprintf(url, sizeof(url),
-		"postgresql://app:secret@127.0.0.1:%u/things?sslmode=verify-full&sslrootcert=%s",
-		server.port, others.ca_file);
+	options.url = tls_url(url, "secret", "stranger");
 	expect_refused(&options, -ERR_UNAVAILABLE, "certificate verify failed");
-	(void)snprintf(url, sizeof(url),
-		"postgresql://app:geheim@127.0.0.1:%u/things?sslmode=verify-full&sslrootcert=%s",
-		server.port, files.ca_file);
+	options.url = tls_url(url, "geheim", "ca");
 	expect_refused(&options, -ERR_UNAVAILABLE, "password authentication failed");
 	EXPECT(!strstr(err_text(), "geheim"));
-
-	certificate_remove(&files);
-	certificate_remove(&others);
 	pg_server_remove(&server);
 }
 

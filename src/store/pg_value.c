@@ -293,7 +293,7 @@ static int numeric_real(const struct numeric *numeric, double *ret)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, i ? "%04lld" : "%lld",
 			(long long)numeric_digit(numeric, i));
 	len += (size_t)snprintf(text + len, sizeof(text) - len, "e%lld",
-		(long long)(4 * (numeric->weight - numeric->count + 1)));
+		4 * (long long)(numeric->weight - numeric->count + 1));
 	return json_number_double(str_of(text, len), ret);
 }
 
