@@ -13,6 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* How long another program may have the database open. */
+enum { SETTLE_WAIT_MS = 5000 };
+
 enum {
 	PAGES_PER_STEP = 1024,
 	OPS_BETWEEN_LOOKS = 100000, /* of SQLite's machine, until it is asked whether to stop */
@@ -369,12 +372,20 @@ int database_migrations(const char *path, struct arena *arena, struct backup *re
 
 /* --- before it is replaced ----------------------------------------------------------- */
 
-void database_settle(const char *path)
+int database_settle(const char *path)
 {
 	sqlite3 *db = NULL;
+	int code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
-		SQLITE_OK)
-		(void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (code == SQLITE_OK)
+		(void)sqlite3_busy_timeout(db, SETTLE_WAIT_MS);
+	/* A file whose head was not read yet is not known to have a log. */
+	if (code == SQLITE_OK)
+		code = sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	(void)sqlite3_close(db);
+	if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
+		return fail(ERR_CONFLICT, "another program has the database open");
+	return 0;
 }

@@ -115,7 +115,8 @@ int database_verify(const char *path, const atomic_bool *stop);
 /* The migrations that were applied to it; none when it has no table of them. */
 int database_migrations(const char *path, struct arena *arena, struct backup *ret);
 
-/* Takes what is in the log into the file as far as that goes, so that the file alone is all. */
-void database_settle(const char *path);
+/* Takes what is in the log into the file, so that the file alone is all; as far as that goes with
+ * one that is broken. -ERR_CONFLICT when somebody has it open. */
+int database_settle(const char *path);
 
 #endif

@@ -69,8 +69,9 @@ static int put_aside(const struct folder *data, const char *aside, const char *a
 
 	if (r < 0)
 		return r;
-	database_settle(path);
-	r = name_aside(data, aside);
+	r = database_settle(path);
+	if (r == 0)
+		r = name_aside(data, aside);
 	if (r == 0)
 		r = folder_sync(data);
 	if (r == 0 && file_exists(data, LOG))

@@ -768,8 +768,10 @@ TEST(backup_on_a_disk_that_becomes_full)
 
 /* --- processes that die ------------------------------------------------------------------- */
 
-/* Runs `body` again and again in a process of its own, which is killed at some moment. */
-static void kill_while(void (*body)(struct fixture *), struct fixture *fixture, uint64_t *seed)
+/* Runs `body` again and again in a process of its own, which is killed at some moment: later in
+ * later rounds, since a slow machine gets nothing done in the first. */
+static void kill_while(
+	void (*body)(struct fixture *), struct fixture *fixture, unsigned round, uint64_t *seed)
 {
 	pid_t pid = fork();
 	int status;
@@ -778,7 +780,7 @@ static void kill_while(void (*body)(struct fixture *), struct fixture *fixture, 
 	if (pid == 0)
 		for (;;)
 			body(fixture);
-	(void)usleep(2000 + test_random(seed) % 30000);
+	(void)usleep(2000 + test_random(seed) % (30000 * (1 + round % 20)));
 	REQUIRE(kill(pid, SIGKILL) == 0);
 	REQUIRE(waitpid(pid, &status, 0) == pid);
 	EXPECT(WIFSIGNALED(status));
@@ -803,8 +805,8 @@ TEST(backup_of_a_process_that_is_killed)
 
 	fixture_open(&fixture);
 	make_database(&fixture);
-	for (int round = 0; round < (test_long() ? 200 : 20); round++)
-		kill_while(create_one, &fixture, &seed);
+	for (unsigned round = 0; round < (test_long() ? 200 : 20); round++)
+		kill_while(create_one, &fixture, round, &seed);
 	REQUIRE(backup_list(&fixture.place, &fixture.arena, &entries, &count) == 0);
 	EXPECT(count > 0);
 	for (size_t i = 0; i < count; i++)
@@ -838,11 +840,11 @@ TEST(restore_of_a_process_that_is_killed)
 	backup = create(&fixture);
 	memcpy(name, backup.name.at, sizeof(name)); /* the arena is emptied on the way */
 	restored_name = str_of(name, sizeof(name));
-	for (int round = 0; round < (test_long() ? 200 : 20); round++) {
+	for (unsigned round = 0; round < (test_long() ? 200 : 20); round++) {
 		int64_t rows;
 
 		run(&fixture, "INSERT OR IGNORE INTO entry VALUES (501, 1, 'after')");
-		kill_while(restore_one, &fixture, &seed);
+		kill_while(restore_one, &fixture, round, &seed);
 		rows = ask(path_of(&fixture, DATABASE_FILE), "SELECT count(*) FROM entry");
 		EXPECT(rows == 500 || rows == 501);
 		EXPECT_INT(verify(&fixture, restored_name), 0);
