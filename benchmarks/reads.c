@@ -249,8 +249,11 @@ static void compare(struct run run)
 	}
 	(void)snprintf(name, sizeof(name), "%s, %zu fibers%s", what_names[run.what], run.fibers,
 		run.disturbed ? ", scans beside" : "");
-	printf("%-44s %8.2f %8.2f %8.2f %8.2f %14.2f\n", name, median(rate), median(cpu),
-		median(p50), median(p99), median(stall));
+	printf("%-44s %8.2f %8.2f %8.2f %8.2f", name, median(rate), median(cpu), median(p50),
+		median(p99));
+	if (run.disturbed)
+		printf(" %14.0f", median(stall));
+	printf("\n");
 }
 
 static int compare_all(void *arg)
