@@ -415,6 +415,8 @@ static int start_housekeeping(struct app *app)
 	struct housekeeping_options options = {
 		.config = app->config,
 		.backups = store_is_sqlite(app->server.store),
+		.modules = &app->modules,
+		.server = &app->server,
 		.sockets = copy_sockets,
 		.hand_over = meet_successor,
 		.arg = app,

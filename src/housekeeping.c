@@ -1,12 +1,15 @@
 /* The worker for housekeeping, and the schedule of backups. */
 #include "housekeeping.h"
 
+#include "base/mem.h"
 #include "commands_backup.h"
 #include "config.h"
+#include "http/server.h"
 #include "observe/clock.h"
 #include "observe/log.h"
 #include "observe/metric.h"
 #include "store/backup.h"
+#include "store/outbox.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -178,6 +181,70 @@ static int keep_backups(void *arg)
 	}
 }
 
+/* --- chores ------------------------------------------------------------------------------- */
+
+/* What is done here for the store itself. */
+static int sweep_outbox(struct server *server)
+{
+	return outbox_sweep(server->store);
+}
+
+static const struct chore own_chores[] = {
+	{ "outbox", 10 * MINUTE, sweep_outbox },
+};
+
+/* One chore of one server; lives as long as the worker. */
+struct duty {
+	const struct chore *chore;
+	struct server *server;
+};
+
+static int do_chore(void *arg)
+{
+	struct duty duty = *(struct duty *)arg;
+
+	mem_free(arg, sizeof(duty));
+	for (;;) {
+		int r = duty.chore->run(duty.server);
+
+		if (r < 0 && r != -ERR_CANCELLED)
+			log_warn("a chore failed", LOG_STR("chore", str_from_c(duty.chore->name)),
+				LOG_ERR);
+		if (fiber_sleep_until(clock_now_ns() + duty.chore->every_ns) < 0)
+			return 0;
+	}
+}
+
+static int start_chores(
+	struct worker *worker, struct server *server, const struct chore *chores, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct duty *duty = mem_alloc(sizeof(*duty));
+		int r;
+
+		if (!duty)
+			return -ERR_NO_MEMORY;
+		*duty = (struct duty){ &chores[i], server };
+		r = scope_spawn(&worker->sched.root, do_chore, duty);
+		if (r < 0) {
+			mem_free(duty, sizeof(*duty));
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int start_all_chores(struct worker *worker, const struct housekeeping_options *options)
+{
+	const struct module_list *modules = options->modules;
+	int r = start_chores(worker, options->server, own_chores, LEN(own_chores));
+
+	for (size_t i = 0; i < modules->count && r == 0; i++)
+		r = start_chores(worker, options->server, modules->at[i]->chores,
+			modules->at[i]->chore_count);
+	return r;
+}
+
 /* --- the worker -------------------------------------------------------------------------- */
 
 static int start_on_thread(struct worker *worker)
@@ -199,14 +266,18 @@ static int start_on_thread(struct worker *worker)
 	if (r < 0)
 		return r;
 	r = control_open(&housekeeping->control, worker, &control);
-	if (r == 0 && options->backups && options->config->backup_interval > 0) {
-		r = scope_spawn(&worker->sched.root, keep_backups, housekeeping);
-		if (r < 0)
-			control_close(&housekeeping->control);
-	}
-	if (r < 0)
+	if (r < 0) {
 		log_thread_detach();
-	return r;
+		return r;
+	}
+	/* A fiber that cannot be started is not worth the server. */
+	if (options->backups && options->config->backup_interval > 0)
+		r = scope_spawn(&worker->sched.root, keep_backups, housekeeping);
+	if (r == 0)
+		r = start_all_chores(worker, options);
+	if (r < 0)
+		log_error("some housekeeping is not done", LOG_ERR);
+	return 0;
 }
 
 static void stop_on_thread(struct worker *worker)

@@ -1,15 +1,19 @@
 /*
- * What a server does beside requests, on a worker of its own: it keeps backups by schedule and
- * serves the control socket. Work that waits for the disk runs on threads of a small pool.
+ * What a server does beside requests, on a worker of its own: it keeps backups by schedule, does
+ * the modules' chores, and serves the control socket. Work that waits for the disk runs on threads
+ * of a small pool.
  */
 #ifndef HOUSEKEEPING_H
 #define HOUSEKEEPING_H
 
 #include "control.h"
+#include "module_list.h"
 
 struct housekeeping_options {
 	const struct config *config;
-	bool backups; /* whether there is a SQLite file to back up */
+	bool backups;                      /* whether there is a SQLite file to back up */
+	const struct module_list *modules; /* whose chores are done, */
+	struct server *server;             /* for this server */
 
 	/* Of control_options, for hand-overs. */
 	size_t (*sockets)(void *arg, int *ret_fds);

@@ -53,6 +53,16 @@ enum module_build {
 	(MODULE_BUILD_IS_DEBUG | (BUILT_WITH_ASAN ? MODULE_BUILD_ASAN : 0) |                       \
 		(BUILT_WITH_TSAN ? MODULE_BUILD_TSAN : 0))
 
+/* Work that nobody asks for: once after the start, and then again and again. Several instances may
+ * do it at once. */
+struct chore {
+	const char *name;  /* for the log */
+	uint64_t every_ns; /* from the end of one time to the next */
+	/* On a fiber of its own, which may wait; at the server's end its waits are cancelled. A
+	 * negative code is logged. */
+	int (*run)(struct server *server);
+};
+
 /* Static: it and all it points at live as long as the process. */
 struct module {
 	/* These stay what and where they are in every ABI, so that a mismatch can be told. */
@@ -80,6 +90,9 @@ struct module {
 	int (*open)(struct server *server);
 	/* Called when nothing is served any more, only after an open that succeeded. */
 	void (*close)(struct server *server);
+
+	const struct chore *chores;
+	size_t chore_count;
 };
 
 enum { MODULE_NAME_MAX = 32 };

@@ -258,6 +258,15 @@ static int open_hooks(struct server *server)
 	return 0;
 }
 
+static int sweep(struct server *server)
+{
+	return idempotency_sweep(server->store, NULL);
+}
+
+static const struct chore chores[] = {
+	{ "idempotency", 10 * MINUTE, sweep },
+};
+
 const struct module rest_module = {
 	MODULE_HEAD,
 	.name = "rest",
@@ -265,4 +274,6 @@ const struct module rest_module = {
 	.statements = statements,
 	.statement_count = LEN(statements),
 	.open = open_hooks,
+	.chores = chores,
+	.chore_count = LEN(chores),
 };

@@ -70,9 +70,9 @@ static int identify(struct req *req, struct caller *ret)
 static int authorize(struct req *req, struct str right)
 {
 	bool capital = req->caller.id.at[0] < 'a';
-	bool operator= req->caller.id.at[0] == 'o';
+	bool operates = req->caller.id.at[0] == 'o';
 
-	if (capital || (str_starts(right, S("platform:")) && !operator))
+	if (capital || (str_starts(right, S("platform:")) && !operates))
 		return fail(
 			ERR_FORBIDDEN, "%.*s lacks %.*s", STR_ARG(req->caller.id), STR_ARG(right));
 	return 0;

@@ -48,6 +48,14 @@ static bool met_others(const struct pg_migrator *pg)
 	       state_begins(pg->state, "40001");
 }
 
+/* What libpq itself has to say. */
+static struct str first_line(const PGconn *connection)
+{
+	struct str rest = str_from_c(PQerrorMessage(connection));
+
+	return str_cut(&rest, '\n');
+}
+
 static int fail_pg(struct pg_migrator *pg, const PGresult *result)
 {
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -59,10 +67,9 @@ static int fail_pg(struct pg_migrator *pg, const PGresult *result)
 	unavailable = !pg->state[0] || met_others(pg) || state_begins(pg->state, "08") ||
 		      state_begins(pg->state, "53") || state_begins(pg->state, "57P");
 	if (!message) {
-		struct str text = str_from_c(PQerrorMessage(pg->connection));
+		struct str line = first_line(pg->connection);
 
-		return fail(unavailable ? ERR_UNAVAILABLE : ERR_INVALID, "%.*s",
-			STR_ARG(str_cut(&text, '\n')));
+		return fail(unavailable ? ERR_UNAVAILABLE : ERR_INVALID, "%.*s", STR_ARG(line));
 	}
 	return fail(unavailable ? ERR_UNAVAILABLE : ERR_INVALID, "%s%s%s", message,
 		detail ? ": " : "", detail ? detail : "");
@@ -121,11 +128,19 @@ static int copy_url(struct migrate_run *run, struct str url, const char **ret)
 	return copy.at ? 0 : -(int)err_last()->code;
 }
 
+/* What libpq says of a URL that it cannot read may hold the password. */
+static int check_url(const char *url)
+{
+	PQconninfoOption *options = PQconninfoParse(url, NULL);
+
+	PQconninfoFree(options);
+	return options ? 0 : fail(ERR_INVALID, "the URL of the database cannot be read");
+}
+
 /* The login in the URL of the program. */
 static int read_app(struct pg_migrator *pg, const char *url)
 {
-	char *message = NULL;
-	PQconninfoOption *options = PQconninfoParse(url, &message);
+	PQconninfoOption *options = PQconninfoParse(url, NULL);
 	const char *user = NULL;
 	int r = 0;
 
@@ -145,7 +160,6 @@ static int read_app(struct pg_migrator *pg, const char *url)
 			(int)(PG_NAME_MAX - strlen("_system")), user);
 	}
 	PQconninfoFree(options);
-	PQfreemem(message);
 	return r;
 }
 
@@ -167,6 +181,8 @@ static int connect_to(struct migrate_run *run, struct pg_migrator *pg)
 		r = read_app(pg, app);
 	if (r == 0)
 		r = copy_url(run, text, &url);
+	if (r == 0)
+		r = check_url(url);
 	if (r < 0)
 		return r;
 
@@ -174,10 +190,9 @@ static int connect_to(struct migrate_run *run, struct pg_migrator *pg)
 	pg->connection = PQconnectdbParams(
 		keys, (const char *const[]){ url, "bulkhead migrate", "UTF8", timeout, NULL }, 1);
 	if (PQstatus(pg->connection) != CONNECTION_OK) {
-		struct str message = str_from_c(PQerrorMessage(pg->connection));
+		struct str line = first_line(pg->connection);
 
-		return fail(ERR_UNAVAILABLE, "cannot connect to migrate: %.*s",
-			STR_ARG(str_cut(&message, '\n')));
+		return fail(ERR_UNAVAILABLE, "cannot connect to migrate: %.*s", STR_ARG(line));
 	}
 	(void)PQsetNoticeReceiver(pg->connection, ignore_notice, NULL);
 	return 0;
@@ -240,7 +255,6 @@ static int pg_open(struct migrate_run *run, bool change)
 	if (!pg)
 		return -(int)err_last()->code;
 	run->database = pg;
-	pg->changing = change;
 	r = connect_to(run, pg);
 	if (r == 0)
 		r = set_up(pg);
@@ -293,6 +307,11 @@ static int pg_history(struct migrate_run *run)
 		"SELECT module, number, sum, title, version, beside, applied_us "
 		"FROM main.migration ORDER BY module COLLATE \"C\", number LIMIT 100001",
 		0, NULL, &result);
+	if (r < 0 && strcmp(pg->state, "42501") == 0)
+		return fail(ERR_FORBIDDEN,
+			"%s does not own the tables and cannot migrate; DATABASE_OWNER_URL is for "
+			"who does",
+			pg->owner);
 	if (r < 0)
 		return r;
 	for (int i = 0; r == 0 && i < PQntuples(result); i++) {

@@ -13,7 +13,6 @@ enum { PG_NAME_MAX = 63, PG_PARAMS_MAX = 8 };
 
 struct pg_migrator {
 	PGconn *connection;
-	bool changing;
 	char app[PG_NAME_MAX + 1]; /* the login of the program */
 	char system[PG_NAME_MAX + 1];
 	char owner[PG_NAME_MAX + 1]; /* who migrates; may be `app` */

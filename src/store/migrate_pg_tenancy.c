@@ -44,10 +44,13 @@ static const char membership_statements[] =
 	"  ELSE '' END) FROM role WHERE NOT pg_has_role(app, sys, 'MEMBER') "
 	"  OR pg_has_role(app, sys, 'USAGE')";
 
-/* As a member the owner sees all rows in migrations; without it pg_open_tables has to lock. */
+/* When it may: as a member the owner sees all rows in migrations; without it pg_open_tables has to
+ * lock. */
 static const char owner_statements[] =
 	"WITH " ROLES "SELECT format('GRANT %I TO %I', $2::text, current_user) FROM role "
-	"  WHERE app <> own AND NOT pg_has_role(own, sys, 'USAGE')";
+	"  WHERE app <> own AND NOT pg_has_role(own, sys, 'USAGE') "
+	"  AND (EXISTS (SELECT FROM pg_roles r WHERE r.oid = own AND r.rolcreaterole) "
+	"    OR pg_has_role(own, sys, 'MEMBER WITH ADMIN OPTION'))";
 
 static const char schema_statements[] = "SELECT 'CREATE SCHEMA main' WHERE to_regnamespace('main') "
 					"IS NULL AND $1::text <> $2::text";

@@ -430,9 +430,26 @@ TEST(migrate_postgres_urls_that_do_not_do)
 	test.options.store.url = S("postgresql://[");
 	FAILS(migrate_test_up(&test, TABLES), -ERR_INVALID, "cannot be read");
 	test.options.store.url = S("postgresql://app@/x");
-	test.options.owner_url = S("postgresql://owner:hush@/x?host=/nowhere");
-	FAILS(migrate_test_up(&test, TABLES), -ERR_UNAVAILABLE, "cannot connect to migrate: ");
+	test.options.owner_url = S("postgresql://owner:hush%zz@/x");
+	FAILS(migrate_test_up(&test, TABLES), -ERR_INVALID, "cannot be read");
 	EXPECT(strstr(err_text(), "hush") == NULL);
+	test.options.owner_url = S("postgresql://owner:hush@/x?host=/nowhere");
+	FAILS(migrate_test_up(&test, TABLES), -ERR_UNAVAILABLE,
+		"cannot connect to migrate: connection to server on socket "
+		"\"/nowhere/.s.PGSQL.5432\" "
+		"failed: No such file or directory");
+	EXPECT(strstr(err_text(), "hush") == NULL);
+	migrate_test_close(&test);
+}
+
+TEST(migrate_postgres_without_the_owner)
+{
+	struct migrate_test test;
+
+	open_test(&test);
+	MUST(migrate_test_up(&test, TABLES));
+	test.options.owner_url = str_of(NULL, 0);
+	FAILS(migrate_test_up(&test, TABLES), -ERR_FORBIDDEN, "app does not own the tables");
 	migrate_test_close(&test);
 }
 

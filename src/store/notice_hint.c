@@ -169,16 +169,16 @@ int notice_hint_run(void *arg)
 {
 	struct notice_poller *poller = arg;
 	struct pg_engine *engine = CONTAINER_OF(poller->store->engine, struct pg_engine, engine);
-	const struct pg_target *target = &engine->system.options.target;
+	const struct pg_pool_options *options = &engine->system.options;
 	int r;
 
-	if (target->pooled) { /* sessions are not ours there, so nobody hears */
+	if (options->target.pooled) { /* sessions are not ours there, so nobody hears */
 		log_info("no hints of notices: there is no way past the pooler");
 		return 0;
 	}
 	do {
-		struct attempt attempt = { .target = {
-						   target->url, NULL, target->connect_ns, false } };
+		struct attempt attempt = { .target = { options->target.url, NULL,
+						   options->target.connect_ns } };
 
 		r = offload_call(&engine->offload, connect_there, &attempt);
 		if (r == 0 && attempt.pg)

@@ -23,8 +23,8 @@
 #include "store/store_internal.h"
 
 enum {
-	LOOK_MAX = 5000,  /* notices of one look; beyond it all is forgotten */
-	CLEAN_MAX = 5000, /* rows deleted after one look */
+	LOOK_MAX = 5000,  /* LIMIT of notice_look; beyond it all is forgotten */
+	CLEAN_MAX = 5000, /* LIMIT of notice_clean, after one look */
 	FIBERS_MAX = 64,
 	ARENA_CHUNK = 16 * 1024,
 	ARENA_LIMIT = 16 * 1024 * 1024,
@@ -58,26 +58,23 @@ static const struct schema notice_seen_schema = SCHEMA(notice_seen, "A notice.",
 	FIELD(notice_seen, tenant_id, "Whose.", .format = FORMAT_UUID),
 	FIELD(notice_seen, topic, "About what."), FIELD(notice_seen, key, "Which."));
 
-#define SNAPSHOT(member) "CAST(CAST(:" member " AS text) AS pg_snapshot)"
+#define SINCE  "CAST(CAST(:since AS text) AS pg_snapshot)"
+#define BEFORE "CAST(CAST(:snapshot AS text) AS pg_snapshot)"
 
 static const struct statement notice_moment = STATEMENT("notice_moment",
 	.postgres = "SELECT CAST(pg_current_snapshot() AS text) AS snapshot", .out = &seen_schema,
 	.flags = STATEMENT_SYSTEM);
 static const struct statement notice_look = STATEMENT("notice_look",
 	.postgres = "SELECT n.tenant_id, n.topic, n.key FROM main.notice AS n "
-		    "WHERE n.xact >= pg_snapshot_xmin(" SNAPSHOT(
-			    "since") ") "
-				     "AND NOT pg_visible_in_snapshot(n.xact, " SNAPSHOT(
-					     "since") ") AND n.origin <> :origin "
-						      "ORDER BY n.xact, n.position LIMIT 5000",
+		    "WHERE n.xact >= pg_snapshot_xmin(" SINCE ") "
+		    "AND NOT pg_visible_in_snapshot(n.xact, " SINCE ") "
+		    "AND n.origin <> :origin ORDER BY n.xact, n.position LIMIT 5000",
 	.in = &look_key_schema, .out = &notice_seen_schema, .flags = STATEMENT_SYSTEM);
 static const struct statement notice_clean = STATEMENT("notice_clean",
-	.postgres = "DELETE FROM main.notice AS n WHERE n.xact < pg_snapshot_xmin(" SNAPSHOT(
-		"snapshot") ") "
-			    "AND n.position IN (SELECT m.position FROM main.notice AS m "
-			    "WHERE m.xact < pg_snapshot_xmin(" SNAPSHOT(
-				    "snapshot") ") "
-						"ORDER BY m.xact, m.position LIMIT 5000)",
+	.postgres = "DELETE FROM main.notice AS n WHERE n.xact < pg_snapshot_xmin(" BEFORE ") "
+		    "AND n.position IN (SELECT m.position FROM main.notice AS m "
+		    "WHERE m.xact < pg_snapshot_xmin(" BEFORE ") "
+		    "ORDER BY m.xact, m.position LIMIT 5000)",
 	.in = &seen_schema, .flags = STATEMENT_SYSTEM);
 
 const struct statement *const notice_poller_statements[] = { &notice_moment, &notice_look,

@@ -7,6 +7,7 @@
 #include "observe/clock.h"
 #include "store/fake_store_test.h"
 #include "store/notice_internal.h"
+#include "store/store_test.h"
 
 #include <stdio.h>
 
@@ -180,6 +181,40 @@ static void refused(size_t number, void *arg)
 TEST(notices_that_are_refused)
 {
 	with_store(refused);
+}
+
+/* --- on real engines ----------------------------------------------------------------------- */
+
+static int say_three(struct tx *tx, void *arg)
+{
+	int r = tx_notice(tx, S("a"), S("one"));
+
+	if (r == 0)
+		r = tx_notice(tx, S("b"), S("two"));
+	return r < 0 ? r : *(int *)arg; /* a bare code must not commit either */
+}
+
+/* Not what the thread that looks for others says. */
+static void note_own(struct notice_listener *listener, const struct uuid *tenant, struct str key)
+{
+	if (key.len)
+		note(listener, tenant, key);
+}
+
+STORE_TEST_WITH(notices_of_an_engine, NULL, NULL)
+{
+	struct notice_listener own = { "a", note_own, NULL };
+	struct db db = store_test_tenant(test, 3);
+	int result = 0;
+
+	REQUIRE(notice_listen(test->store, &own) == 0);
+	EXPECT_INT(db_write(&db, say_three, &result), 0);
+	expect_said("a:3:one ");
+	result = -ERR_CONFLICT;
+	EXPECT_INT(db_write(&db, say_three, &result), -ERR_CONFLICT);
+	EXPECT_INT(db_read(&db, say_three, &result), -ERR_INTERNAL);
+	expect_said("");
+	notice_unlisten(test->store, &own);
 }
 
 TEST(notice_listeners_are_few)

@@ -1,4 +1,6 @@
 /* Events of a transaction: rows of its own, which a relay publishes after the commit. */
+#include "store/outbox.h"
+
 #include "store/store_internal.h"
 
 #include "observe/clock.h"
@@ -26,7 +28,28 @@ static const struct statement outbox_insert =
 static const struct statement outbox_insert_system = STATEMENT(
 	"outbox_insert_system", .sql = INSERT, .in = &outbox_row_schema, .flags = STATEMENT_SYSTEM);
 
-const struct statement *const outbox_statements[] = { &outbox_insert, &outbox_insert_system };
+enum { SWEEP_BATCH = 500 };
+
+struct outbox_age {
+	int64_t before_us;
+};
+
+static const struct schema outbox_age_schema = SCHEMA(outbox_age, "Events that are old.",
+	FIELD(outbox_age, before_us, "Made before.", RANGE(0, INT64_MAX)));
+
+/* Looks at the first rows only, which are the oldest, so that no index by age is needed. */
+#define DELETE_OLD(order)                                                                          \
+	"DELETE FROM main.outbox AS o WHERE (o.tenant_id, o.position) IN ("                        \
+	"SELECT x.tenant_id, x.position FROM ("                                                    \
+	"SELECT y.tenant_id, y.position, y.created_us FROM main.outbox AS y "                      \
+	"ORDER BY " order " LIMIT 500) AS x WHERE x.created_us < :before_us)"
+
+static const struct statement outbox_delete = STATEMENT("outbox_delete",
+	.sqlite = DELETE_OLD("y.position"), .postgres = DELETE_OLD("y.xact, y.position"),
+	.in = &outbox_age_schema, .flags = STATEMENT_SYSTEM);
+
+const struct statement *const outbox_statements[] = { &outbox_insert, &outbox_insert_system,
+	&outbox_delete };
 const size_t outbox_statement_count = LEN(outbox_statements);
 
 /* Lower case words with dots between: "note.created", "job.retry_planned". */
@@ -80,5 +103,38 @@ int tx_emit(struct tx *tx, const struct event *event)
 	if (r == 0)
 		r = tx_exec(tx, system ? &outbox_insert_system : &outbox_insert, &row);
 	buf_done(&data);
+	return r;
+}
+
+/* --- old events ------------------------------------------------------------------ */
+
+struct sweep {
+	struct outbox_age age;
+	size_t deleted;
+};
+
+static int sweep_in_tx(struct tx *tx, void *arg)
+{
+	struct sweep *sweep = arg;
+
+	return tx_change(tx, &outbox_delete, &sweep->age, &sweep->deleted);
+}
+
+int outbox_sweep(struct store *store)
+{
+	struct sweep sweep = { .age.before_us =
+				       clock_wall_us() - (int64_t)(OUTBOX_KEEP / MICROSECOND) };
+	struct arena arena;
+	struct db db = db_of_system(store, &arena);
+	size_t total = 0;
+	int r;
+
+	arena_init(&arena, 4 * KILOBYTE, MEGABYTE);
+	do {
+		r = db_write(&db, sweep_in_tx, &sweep);
+		total += sweep.deleted;
+		arena_reset(&arena);
+	} while (r == 0 && sweep.deleted == SWEEP_BATCH && total < OUTBOX_SWEEP);
+	arena_done(&arena);
 	return r;
 }

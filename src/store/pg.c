@@ -92,13 +92,12 @@ static int define(struct pg_engine *engine, bool system, enum pg_command command
 
 static const char *opening(struct pg_engine *engine, bool system, bool soft)
 {
-	/* Past the pooler a system session keeps its role; through it, it cannot. */
-	bool bring_role = system && engine->system.options.target.pooled;
-	bool pooled = system ? bring_role : engine->pooled;
+	bool pooled = system ? engine->system.options.target.pooled
+			     : engine->tenant.options.target.pooled;
 
 	return arena_printf(&engine->arena, "SELECT set_config('app.tenant', $1, true)%s%s%s",
 		soft ? SOFT_SETTING : "", pooled ? POOLED_SETTINGS : "",
-		bring_role ? ", set_config('role', session_user || '_system', true)" : "")
+		pooled && system ? ", set_config('role', session_user || '_system', true)" : "")
 		.at;
 }
 
@@ -156,39 +155,44 @@ static int learn_names(struct pg_engine *engine)
 static int open_pools(struct pg_engine *engine)
 {
 	const struct store_options *options = engine->options;
+	const char *url = c_text(engine, options->url);
 	const char *direct = c_text(engine, options->direct_url);
-	bool past = engine->pooled && !str_eq(options->direct_url, options->url);
 	struct pg_pool_options both = { .queue_max = options->pool_queue,
 		.wait_ns = options->pool_wait_ns,
 		.age_ns = options->connection_age_ns };
 	size_t system = MAX(options->pool_max / SYSTEM_SHARE, (size_t)1);
 	int r;
 
-	if (!direct)
+	if (!url || !direct)
 		return -(int)err_last()->code;
 	both.name = "tenant";
 	both.max = MAX(options->pool_max - system, (size_t)1);
-	both.target = (struct pg_target){ c_text(engine, options->url), NULL, options->connect_ns,
-		engine->pooled };
-	if (!both.target.url)
-		return -(int)err_last()->code;
-	r = pg_pool_init(&engine->tenant, &both, &engine->offload);
+	both.target = (struct pg_target){ url, NULL, options->connect_ns, false };
+	r = pg_ask_pooled(engine->check, &both.target.pooled);
+	if (r == 0)
+		r = pg_pool_init(&engine->tenant, &both, &engine->offload);
 	if (r < 0)
 		return r;
 
 	both.name = "system";
 	both.max = system;
 	both.target.url = direct;
-	both.target.pooled = engine->pooled && !past;
-	both.target.role = both.target.pooled ? NULL : engine->role;
-	return pg_pool_init(&engine->system, &both, &engine->offload);
+	engine->check_system = pg_connect(&both.target);
+	if (!engine->check_system)
+		return -(int)err_last()->code;
+	r = pg_ask_pooled(engine->check_system, &both.target.pooled);
+	if (r == 0 && !both.target.pooled) { /* the session keeps it */
+		both.target.role = engine->role;
+		r = pg_put_on_role(engine->check_system, engine->role);
+	}
+	return r < 0 ? r : pg_pool_init(&engine->system, &both, &engine->offload);
 }
 
 /* One connection of each kind, for the checks; the pools begin with them. */
 static int connect_first(struct pg_engine *engine)
 {
 	struct pg_target target = { c_text(engine, engine->options->url), NULL,
-		engine->options->connect_ns, engine->pooled };
+		engine->options->connect_ns, false };
 	int r;
 
 	if (!target.url)
@@ -201,12 +205,7 @@ static int connect_first(struct pg_engine *engine)
 		r = learn_names(engine);
 	if (r == 0)
 		r = pg_catalog_read(engine->check, &engine->catalog);
-	if (r == 0)
-		r = open_pools(engine);
-	if (r < 0)
-		return r;
-	engine->check_system = pg_connect(&engine->system.options.target);
-	return engine->check_system ? 0 : -(int)err_last()->code;
+	return r < 0 ? r : open_pools(engine);
 }
 
 int pg_engine_open(const struct store_options *options, struct store *store, struct engine **ret)
@@ -218,7 +217,6 @@ int pg_engine_open(const struct store_options *options, struct store *store, str
 		return -ERR_NO_MEMORY;
 	engine->engine = (struct engine){ ENGINE_POSTGRES, &pg_ops, store };
 	engine->options = options;
-	engine->pooled = options->unprepared || !str_eq(options->url, options->direct_url);
 	atomic_init(&engine->unprepared, options->unprepared);
 	arena_init(&engine->arena, ENGINE_CHUNK, ENGINE_LIMIT);
 

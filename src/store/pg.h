@@ -67,6 +67,9 @@ int pg_check_statement(
  * (pg_single.c). */
 bool pg_touches_one(const struct pg_catalog *catalog, struct str text, const struct sql_plan *plan);
 
+/* Whether a text bounds the number of rows it gives. */
+bool pg_has_limit(struct str text);
+
 /* --- the engine ------------------------------------------------------------------------ */
 
 struct pg_engine {

@@ -39,16 +39,16 @@ static const char constraints_query[] =
 	"   AND b.attnum = ANY (c.conkey) AND b.attname <> 'tenant_id' HAVING count(*) = 1) END"
 	" WHERE c.contype IN ('f', 'c') AND t.relnamespace = 'main'::regnamespace";
 
-static int query(PGconn *pg, const char *sql, PGresult **ret)
+/* NULL with -ERR_IO. */
+static PGresult *query(PGconn *pg, const char *sql)
 {
 	PGresult *result = PQexec(pg, sql);
 
-	if (PQresultStatus(result) == PGRES_TUPLES_OK) {
-		*ret = result;
-		return 0;
-	}
+	if (PQresultStatus(result) == PGRES_TUPLES_OK)
+		return result;
 	PQclear(result);
-	return fail(ERR_IO, "cannot read the catalog of PostgreSQL: %s", PQerrorMessage(pg));
+	(void)fail(ERR_IO, "cannot read the catalog of PostgreSQL: %s", PQerrorMessage(pg));
+	return NULL;
 }
 
 static struct str copy(struct arena *arena, const PGresult *result, int row, int column)
@@ -72,12 +72,12 @@ static int split_keys(struct arena *arena, struct str list, struct pg_constraint
 
 static int read_constraints(PGconn *pg, struct pg_catalog *catalog)
 {
-	PGresult *result;
+	PGresult *result = query(pg, constraints_query);
 	size_t rows;
-	int r = query(pg, constraints_query, &result);
+	int r = 0;
 
-	if (r < 0)
-		return r;
+	if (!result)
+		return -ERR_IO;
 	rows = (size_t)PQntuples(result);
 	catalog->constraints =
 		arena_zalloc(&catalog->arena, (rows + 1) * sizeof(*catalog->constraints));
@@ -148,12 +148,12 @@ static void sort_tables(struct pg_catalog *catalog)
 
 static int read_tables(PGconn *pg, struct pg_catalog *catalog)
 {
-	PGresult *result;
+	PGresult *result = query(pg, tables_query);
 	size_t rows;
-	int r = query(pg, tables_query, &result);
+	int r = 0;
 
-	if (r < 0)
-		return r;
+	if (!result)
+		return -ERR_IO;
 	rows = (size_t)PQntuples(result);
 	if (rows > TABLES_MAX)
 		r = fail(ERR_TOO_LARGE, "more than %d tables with a tenant_id", TABLES_MAX);
@@ -192,7 +192,8 @@ int pg_catalog_read(PGconn *pg, struct pg_catalog *ret)
 
 void pg_catalog_done(struct pg_catalog *catalog)
 {
-	arena_done(&catalog->arena);
+	if (catalog->arena.chunk_size) /* else it was never read */
+		arena_done(&catalog->arena);
 	*catalog = (struct pg_catalog){ 0 };
 }
 

@@ -259,6 +259,7 @@ int pg_check_statement(
 {
 	struct sql_plan *plan = statement->slot->plan[ENGINE_POSTGRES];
 	PGresult *described = NULL;
+	struct str text;
 	int r;
 
 	r = check_tables(catalog, statement, plan);
@@ -273,7 +274,8 @@ int pg_check_statement(
 	if (r == 0)
 		r = take_columns(statement, plan, described);
 	PQclear(described);
-	plan->at_most_one = pg_touches_one(catalog,
-		str_from_c(statement->postgres ? statement->postgres : statement->sql), plan);
+	text = str_from_c(statement->postgres ? statement->postgres : statement->sql);
+	plan->at_most_one = pg_touches_one(catalog, text, plan);
+	plan->few_rows = plan->at_most_one || pg_has_limit(text);
 	return r;
 }

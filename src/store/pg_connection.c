@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "observe/log.h"
 
 #include <stdatomic.h>
@@ -25,10 +26,16 @@ enum {
 };
 
 static _Atomic uint64_t round_trips;
+static _Thread_local uint64_t round_trips_here;
 
 uint64_t pg_round_trips(void)
 {
 	return atomic_load_explicit(&round_trips, memory_order_relaxed);
+}
+
+uint64_t pg_round_trips_here(void)
+{
+	return round_trips_here;
 }
 
 /* --- connecting ------------------------------------------------------------------ */
@@ -78,6 +85,16 @@ static bool run_blocking(PGconn *pg, const char *sql, int count, const char *con
 	return ok;
 }
 
+static bool put_on_role(PGconn *pg, const char *role)
+{
+	return run_blocking(pg, "SELECT set_config('role', $1, false)", 1, &role);
+}
+
+int pg_put_on_role(PGconn *pg, const char *role)
+{
+	return put_on_role(pg, role) ? 0 : cannot_connect(pg);
+}
+
 /* What every session of ours has: one message. Behind a pooler it may reach only one of several
  * sessions, so there each transaction brings what it cannot do without (pg_tx.c). */
 static bool set_defaults(PGconn *pg, const struct pg_target *target)
@@ -89,7 +106,6 @@ static bool set_defaults(PGconn *pg, const struct pg_target *target)
 		"set_config('statement_timeout', $1, false), "
 		"set_config('lock_timeout', $2, false), "
 		"set_config('idle_in_transaction_session_timeout', $3, false)";
-	static const char role[] = "SELECT set_config('role', $1, false)";
 	char limits[3][16];
 	const char *const values[] = { limits[0], limits[1], limits[2] };
 
@@ -97,7 +113,7 @@ static bool set_defaults(PGconn *pg, const struct pg_target *target)
 	(void)snprintf(limits[1], sizeof(limits[1]), "%ds", LOCK_LIMIT);
 	(void)snprintf(limits[2], sizeof(limits[2]), "%ds", FORGOTTEN_LIMIT);
 	return run_blocking(pg, settings, LEN(values), values) &&
-	       (!target->role || run_blocking(pg, role, 1, &target->role));
+	       (!target->role || put_on_role(pg, target->role));
 }
 
 PGconn *pg_connect(const struct pg_target *target)
@@ -132,7 +148,22 @@ PGconn *pg_connect(const struct pg_target *target)
 	return pg;
 }
 
-int pg_connection_new(PGconn *pg, size_t numbers, struct pg_connection **ret)
+/* A pooler makes up the process that it tells its clients, for when they want to cancel. */
+int pg_ask_pooled(PGconn *pg, bool *ret)
+{
+	PGresult *result = PQexec(pg, "SELECT pg_backend_pid()");
+	int64_t pid = 0;
+	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK &&
+		  num_parse_i64(str_from_c(PQgetvalue(result, 0, 0)), &pid);
+
+	PQclear(result);
+	if (!ok)
+		return fail(ERR_UNAVAILABLE, "the connection to PostgreSQL is lost");
+	*ret = pid != PQbackendPID(pg);
+	return 0;
+}
+
+int pg_connection_new(PGconn *pg, bool pooled, size_t numbers, struct pg_connection **ret)
 {
 	struct pg_connection *connection = mem_zalloc(sizeof(*connection));
 	size_t words = (numbers + 63) / 64;
@@ -145,6 +176,7 @@ int pg_connection_new(PGconn *pg, size_t numbers, struct pg_connection **ret)
 		return -ERR_NO_MEMORY;
 	}
 	connection->pg = pg;
+	connection->pooled = pooled;
 	connection->prepared_max = words * 64;
 	link_init(&connection->link);
 	if (PQsetnonblocking(pg, 1) < 0 ||
@@ -297,10 +329,6 @@ static int wait_for_socket(struct pg_connection *connection, bool write)
 	int r;
 
 	CHECK(connection->watched && !ready->reader && !ready->writer);
-	if (connection->asked) {
-		connection->asked = false;
-		atomic_fetch_add_explicit(&round_trips, 1, memory_order_relaxed);
-	}
 	wait_init(&wait);
 	ready->reader = &wait;
 	ready->writer = write ? &wait : NULL;
@@ -336,6 +364,16 @@ static bool read_some(struct pg_connection *connection)
 	return true;
 }
 
+/* What was asked for since the last one is answered by one journey, whether we park or not. */
+static void count_round_trip(struct pg_connection *connection)
+{
+	if (!connection->asked)
+		return;
+	connection->asked = false;
+	atomic_fetch_add_explicit(&round_trips, 1, memory_order_relaxed);
+	round_trips_here++;
+}
+
 int pg_fetch(struct pg_connection *connection, PGresult **ret)
 {
 	struct ready *ready = &connection->watch.ready;
@@ -348,6 +386,7 @@ int pg_fetch(struct pg_connection *connection, PGresult **ret)
 			*ret = PQgetResult(pg);
 			return 0;
 		}
+		count_round_trip(connection);
 		/* After the end what has come before it is still parsed, the reason perhaps. */
 		if (connection->lost || unsent < 0)
 			return fail_lost(connection);

@@ -69,7 +69,7 @@ struct pg_target {
 	const char *url;
 	const char *role;    /* put on at once; NULL: none */
 	uint64_t connect_ns; /* it must stand by then */
-	bool pooled;         /* a pooler stands between: settings of a session are not kept */
+	bool pooled;         /* what pg_ask_pooled says */
 };
 
 struct pg_pool;
@@ -89,6 +89,7 @@ struct pg_connection {
 	struct link link;
 	uint64_t expires_ns;
 
+	bool pooled;  /* a pooler stands between us and the server */
 	bool lost;    /* the server has gone, or we no longer know where we are */
 	bool in_call; /* waiting happens below tx_call, where parking is forbidden to others */
 	bool asked;   /* something was sent since the last wait */
@@ -104,9 +105,16 @@ struct pg_connection {
  */
 PGconn *pg_connect(const struct pg_target *target);
 
+/* Whether a pooler stands between us and the server: settings of a session are not kept then, and a
+ * session is not the same from one transaction to the next. Blocks. -ERR_UNAVAILABLE. */
+int pg_ask_pooled(PGconn *pg, bool *ret);
+
+/* For the rest of the session. Blocks. -ERR_UNAVAILABLE. */
+int pg_put_on_role(PGconn *pg, const char *role);
+
 /* Takes over what pg_connect gave (also when it fails: -ERR_NO_MEMORY, -ERR_IO). `numbers`: texts
  * have lower ones. */
-int pg_connection_new(PGconn *pg, size_t numbers, struct pg_connection **ret);
+int pg_connection_new(PGconn *pg, bool pooled, size_t numbers, struct pg_connection **ret);
 
 /* Closes and frees; not watched any more. NULL is allowed. */
 void pg_connection_free(struct pg_connection *connection);
@@ -152,7 +160,8 @@ void pg_done(struct pg_connection *connection);
  * no longer good. For idle ones. */
 bool pg_tidy(struct pg_connection *connection);
 
-/* Waits counted by all connections: round trips to the server. */
+/* Times that the server was waited for: round trips. By all, and on this thread. */
 uint64_t pg_round_trips(void);
+uint64_t pg_round_trips_here(void);
 
 #endif

@@ -519,7 +519,7 @@ static uint64_t expiry(uint64_t age_ns)
 
 static int own(struct pg_pool *pool, PGconn *pg, struct pg_connection **ret)
 {
-	int r = pg_connection_new(pg, pool->options.numbers, ret);
+	int r = pg_connection_new(pg, pool->options.target.pooled, pool->options.numbers, ret);
 
 	if (r == 0) {
 		(*ret)->pool = pool;
@@ -534,7 +534,7 @@ static int connector(void *arg)
 	struct pg_pool *pool = arg;
 	struct connect connect = { .target = &pool->options.target };
 	struct pg_place *place = place_of(pool);
-	struct pg_connection *connection;
+	struct pg_connection *connection = NULL;
 	int r;
 
 	if (!place) {
@@ -556,6 +556,7 @@ static int connector(void *arg)
 		return 0;
 	}
 
+	CHECK(connection);
 	metric_count(pool->metrics.connects, 1);
 	lock(pool);
 	if (pool->failures)
@@ -730,6 +731,7 @@ int pg_pool_take(struct pg_pool *pool, struct pg_connection **ret)
 
 		if (r < 0)
 			return r;
+		CHECK(connection);
 		if (!old && !connection->lost && !connection->watch.ready.ended)
 			break;
 		close_here(connection);

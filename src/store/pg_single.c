@@ -161,3 +161,10 @@ bool pg_touches_one(const struct pg_catalog *catalog, struct str text, const str
 	}
 	return read_chain(&reader, &equals) && finds_one(catalog, &equals);
 }
+
+bool pg_has_limit(struct str text)
+{
+	struct reader reader = { .scan = { text, ENGINE_POSTGRES } };
+
+	return find(&reader, "LIMIT");
+}

@@ -98,3 +98,10 @@ TEST(pg_single_rows_are_told_from_the_text)
 			__FILE__, __LINE__, "%s", cases[i].text);
 	}
 }
+
+TEST(pg_limits_are_seen)
+{
+	EXPECT(pg_has_limit(S("SELECT a FROM x ORDER BY a LIMIT :room")));
+	EXPECT(!pg_has_limit(S("SELECT a FROM (SELECT a FROM x LIMIT 5) AS y, z")));
+	EXPECT(!pg_has_limit(S("SELECT a FROM x WHERE b = ' LIMIT 5'")));
+}

@@ -89,9 +89,9 @@ PG_TEST(postgres_takes_as_few_round_trips_as_can_be)
 
 #define TAKES(trips_, call_)                                                                       \
 	do {                                                                                       \
-		before = pg_round_trips();                                                         \
+		before = pg_round_trips_here();                                                    \
 		EXPECT_INT(call_, 0);                                                              \
-		EXPECT_INT(pg_round_trips() - before, trips_);                                     \
+		EXPECT_INT(pg_round_trips_here() - before, trips_);                                \
 	} while (0)
 
 	for (int round = 0; round < 2; round++) { /* first use prepares, in the same flush */
@@ -233,6 +233,22 @@ PG_TEST(postgres_gives_rows_one_by_one)
 	sum = 999990; /* ends in the middle; what follows still works */
 	EXPECT_INT(db_read(&db, sum_all, &sum), 0);
 	EXPECT(sum >= 1000000);
+}
+
+/* More rows than anybody may want: refused, without gathering them, and no harm done. */
+PG_TEST(postgres_refuses_too_many_rows)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct thing *all, apple = make(&test->arena, "apple", 1);
+	size_t count;
+
+	pg_run(store_test_postgres(true),
+		"ALTER TABLE main.thing NO FORCE ROW LEVEL SECURITY;"
+		"INSERT INTO main.thing SELECT '01900000-0000-7000-8000-000000000001',"
+		" gen_random_uuid(), 'n' || n, 1 FROM generate_series(1, 20000) n;"
+		"ALTER TABLE main.thing FORCE ROW LEVEL SECURITY");
+	EXPECT_INT(db_all(&db, &thing_list, NULL, &all, &count), -ERR_TOO_LARGE);
+	EXPECT_INT(db_exec(&db, &thing_add, &apple), 0);
 }
 
 /* --- two worlds --------------------------------------------------------------------------------

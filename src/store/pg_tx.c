@@ -19,7 +19,7 @@
 /* Between two runs: chance, up to this times the number of runs. */
 #define BACK_OFF (4 * MILLISECOND)
 
-enum { LOSSES_MAX = 1, STALES_MAX = 4, SURPRISES_MAX = 3 };
+enum { LOSSES_MAX = 1, STALES_MAX = 4, SURPRISES_MAX = 3, SURPLUS_MAX = 1000 };
 
 /* One run of a transaction. */
 struct pg_session {
@@ -311,15 +311,26 @@ static int fetch(struct pg_session *session, PGresult **ret)
 	}
 }
 
+/* Whether libpq hands out rows as they come. Otherwise it gathers all of them first, which is
+ * faster for a few and needs memory without a bound for many. */
+static bool one_by_one(const struct pg_expected *expected)
+{
+	const struct tx_rows *rows = expected->rows;
+
+	if (expected->nobodys || !rows)
+		return false;
+	return !rows->again || !statement_plan(expected->statement, ENGINE_POSTGRES)->few_rows;
+}
+
 /* All results of what is next in line. */
 static int receive_one(struct pg_session *session)
 {
 	const struct pg_expected *expected = pg_next(session->connection);
+	size_t surplus = 0;
 	bool enough = false;
 	int first = 0;
 
-	/* Rows that are not kept are not gathered either. */
-	if (expected->rows && !expected->nobodys && !expected->rows->again)
+	if (one_by_one(expected))
 		(void)PQsetSingleRowMode(session->connection->pg);
 	for (;;) {
 		PGresult *result;
@@ -332,10 +343,15 @@ static int receive_one(struct pg_session *session)
 		if (!last) {
 			r = take_result(session, expected, result, &enough);
 			first = first ? first : r;
+			surplus += first < 0;
 		}
 		PQclear(result);
 		if (last)
 			break;
+		if (surplus > SURPLUS_MAX) { /* who knows how many rows there still are */
+			session->trouble = PG_ABANDONED;
+			return first;
+		}
 	}
 	pg_done(session->connection);
 	return first;
@@ -512,13 +528,6 @@ static void roll_back(struct pg_session *session)
 	pg_forget(connection);
 }
 
-/* Puts an error back into the slot. */
-static int fail_again(const struct err *err)
-{
-	(void)fail(err->code, "%s", err->depth ? err->frames[err->depth - 1].text : "");
-	return err->field[0] ? err_blame(err->field, err->rule) : -(int)err->code;
-}
-
 /* Parts with the connection. */
 static int part(struct pg_session *session, int r)
 {
@@ -539,16 +548,38 @@ static int part(struct pg_session *session, int r)
 		pg_pool_cancel(connection);
 	else
 		pg_pool_give(connection);
-	return r < 0 ? fail_again(&err) : 0;
+	if (r < 0)
+		(void)err_restore(&err);
+	return r; /* even when the function that gave it did not fill the slot */
 }
 
 /* --- runs ---------------------------------------------------------------------------------- */
 
+/*
+ * A pooler counts the ends of transactions that are still to come and takes the server away when it
+ * has seen them all, even if the beginning of another one has passed it since: its answers would go
+ * to somebody else. So behind one nothing is sent before the former end was answered (as it mostly
+ * was, long ago).
+ */
+static int see_the_end(struct pg_session *session)
+{
+	int r;
+
+	if (!session->connection->pooled || !pg_next(session->connection))
+		return 0;
+	r = receive(session);
+	if (r < 0 && session->trouble == PG_FINE)
+		session->trouble = PG_GONE;
+	return r;
+}
+
 static int run_once(struct pg_session *session)
 {
 	struct tx *tx = session->tx;
-	int r;
+	int r = see_the_end(session);
 
+	if (r < 0)
+		return part(session, r);
 	tx_begin_attempt(tx);
 	tx->session = session;
 	session->connection->in_call = true;
@@ -624,6 +655,7 @@ int pg_tx_run(struct engine *engine, struct tx *tx)
 				tx->system ? &pg->system : &pg->tenant, &session.connection);
 		if (r < 0)
 			return r;
+		CHECK(session.connection);
 		r = run_once(&session);
 		if (r == 0)
 			return 0;

@@ -4,9 +4,11 @@
 
 #include "base/err.h"
 #include "schema/format.h"
+#include "json/number.h"
 
 #include <endian.h>
 #include <limits.h>
+#include <stdio.h>
 
 enum { UUID_LEN = 16, UUID_TEXT = 36, JSONB_VERSION = 1 };
 
@@ -27,15 +29,12 @@ static const struct {
 	{ PG_INT4, BIT(ROW_INTEGER) | BIT(ROW_BOOL), INTEGERS | BIT(ROW_REAL) },
 	{ PG_INT8, INTEGERS, INTEGERS | BIT(ROW_REAL) },
 	{ PG_FLOAT4, BIT(ROW_REAL), BIT(ROW_REAL) },
-	{ PG_FLOAT8, BIT(ROW_REAL) | BIT(ROW_INTEGER), BIT(ROW_REAL) },
-	{ PG_TEXT, TEXTS, TEXTS },
-	{ PG_VARCHAR, TEXTS, TEXTS },
-	{ PG_BPCHAR, TEXTS, BIT(ROW_TEXT) },
-	{ PG_NAME, BIT(ROW_TEXT), BIT(ROW_TEXT) },
-	{ PG_JSON, BIT(ROW_JSON), BIT(ROW_JSON) },
-	{ PG_JSONB, BIT(ROW_JSON), BIT(ROW_JSON) },
-	{ PG_UUID, BIT(ROW_UUID), BIT(ROW_UUID) },
+	{ PG_FLOAT8, BIT(ROW_REAL) | BIT(ROW_INTEGER), BIT(ROW_REAL) }, { PG_TEXT, TEXTS, TEXTS },
+	{ PG_VARCHAR, TEXTS, TEXTS }, { PG_BPCHAR, TEXTS, BIT(ROW_TEXT) },
+	{ PG_NAME, BIT(ROW_TEXT), BIT(ROW_TEXT) }, { PG_JSON, BIT(ROW_JSON), BIT(ROW_JSON) },
+	{ PG_JSONB, BIT(ROW_JSON), BIT(ROW_JSON) }, { PG_UUID, BIT(ROW_UUID), BIT(ROW_UUID) },
 	{ PG_TIMESTAMPTZ, BIT(ROW_TIME), BIT(ROW_TIME) },
+	{ PG_NUMERIC, 0, BIT(ROW_INTEGER) | BIT(ROW_REAL) }, /* what sum and avg of integers give */
 };
 
 bool pg_type_takes(uint32_t type, enum row_kind kind)
@@ -246,6 +245,87 @@ static int read_time(struct str bytes, struct row_value *ret)
 	return 0;
 }
 
+/* --- numeric: a header of four 16-bit numbers, then digits of base 10000 --------------- */
+
+enum { NUMERIC_HEADER = 8, NUMERIC_DIGITS_MAX = 80, NUMERIC_NEGATIVE = 0x4000 };
+
+struct numeric {
+	int64_t count;  /* of digits */
+	int64_t weight; /* the first digit counts 10000 to the power of this */
+	bool negative;
+	const char *digits;
+};
+
+static int64_t numeric_digit(const struct numeric *numeric, int64_t i)
+{
+	return read_integer(str_of(numeric->digits + 2 * i, 2));
+}
+
+/* False when it has a fraction or does not fit. */
+static bool numeric_integer(const struct numeric *numeric, int64_t *ret)
+{
+	int64_t value = 0;
+
+	if (numeric->count > numeric->weight + 1)
+		return false;
+	for (int64_t i = 0; i <= numeric->weight && numeric->count > 0; i++) {
+		int64_t digit = i < numeric->count ? numeric_digit(numeric, i) : 0;
+
+		if (__builtin_mul_overflow(value, 10000, &value) ||
+			__builtin_sub_overflow(value, digit, &value))
+			return false;
+	}
+	if (!numeric->negative &&
+		value == INT64_MIN) /* gathered below zero, which reaches further */
+		return false;
+	*ret = numeric->negative ? value : -value;
+	return true;
+}
+
+static int numeric_real(const struct numeric *numeric, double *ret)
+{
+	char text[NUMERIC_DIGITS_MAX * 4 + 32];
+	size_t len = 0;
+
+	if (numeric->negative)
+		text[len++] = '-';
+	for (int64_t i = 0; i < numeric->count; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, i ? "%04lld" : "%lld",
+			(long long)numeric_digit(numeric, i));
+	len += (size_t)snprintf(text + len, sizeof(text) - len, "e%lld",
+		4 * (long long)(numeric->weight - numeric->count + 1));
+	return json_number_double(str_of(text, len), ret);
+}
+
+static int read_numeric(struct str bytes, struct row_value *ret)
+{
+	struct numeric numeric;
+	int64_t sign;
+
+	if (bytes.len < NUMERIC_HEADER)
+		return bad_bytes(PG_NUMERIC, bytes);
+	numeric.count = read_integer(str_of(bytes.at, 2));
+	numeric.weight = read_integer(str_of(bytes.at + 2, 2));
+	sign = read_integer(str_of(bytes.at + 4, 2));
+	numeric.negative = sign == NUMERIC_NEGATIVE;
+	numeric.digits = bytes.at + NUMERIC_HEADER;
+	if ((sign != 0 && !numeric.negative) || numeric.count < 0 ||
+		numeric.count > NUMERIC_DIGITS_MAX ||
+		bytes.len != NUMERIC_HEADER + 2 * (size_t)numeric.count)
+		return bad_bytes(PG_NUMERIC, bytes);
+	for (int64_t i = 0; i < numeric.count; i++)
+		if (numeric_digit(&numeric, i) < 0 || numeric_digit(&numeric, i) > 9999)
+			return bad_bytes(PG_NUMERIC, bytes);
+
+	ret->kind = ROW_INTEGER;
+	if (numeric_integer(&numeric, &ret->integer))
+		return 0;
+	ret->kind = ROW_REAL;
+	return numeric_real(&numeric, &ret->real) < 0
+		       ? fail(ERR_INTERNAL, "a numeric from PostgreSQL is too large")
+		       : 0;
+}
+
 int pg_value_read(uint32_t type, struct str bytes, struct row_value *ret)
 {
 	size_t size = size_of(type);
@@ -263,6 +343,7 @@ int pg_value_read(uint32_t type, struct str bytes, struct row_value *ret)
 	case PG_FLOAT4:
 	case PG_FLOAT8: *ret = (struct row_value){ ROW_REAL, .real = read_real(bytes) }; return 0;
 	case PG_TIMESTAMPTZ: return read_time(bytes, ret);
+	case PG_NUMERIC: return read_numeric(bytes, ret);
 	case PG_UUID:
 		ret->kind = ROW_UUID;
 		memcpy(ret->uuid, bytes.at, UUID_LEN);

@@ -22,6 +22,7 @@ enum pg_type {
 	PG_BPCHAR = 1042,
 	PG_VARCHAR = 1043,
 	PG_TIMESTAMPTZ = 1184,
+	PG_NUMERIC = 1700,
 	PG_UUID = 2950,
 	PG_JSONB = 3802,
 };
@@ -49,8 +50,9 @@ bool pg_type_gives(uint32_t type, enum row_kind kind);
 int pg_value_write(
 	const struct row_value *value, uint32_t type, struct arena *arena, struct pg_value *ret);
 
-/* The value of a column. Texts and JSON point into `bytes`. -ERR_INTERNAL for bytes that are none
- * of the type, and for infinite times. */
+/* The value of a column; a numeric is an integer when it is one that fits, else a real. Texts and
+ * JSON point into `bytes`. -ERR_INTERNAL for bytes that are none of the type, and for infinite
+ * times. */
 int pg_value_read(uint32_t type, struct str bytes, struct row_value *ret);
 
 #endif

@@ -2,6 +2,10 @@
 #include "base/err.h"
 #include "base/test.h"
 #include "store/pg_value.h"
+#include "store/store_test.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
 
 static bool same(const struct row_value *a, const struct row_value *b)
 {
@@ -114,8 +118,57 @@ TEST(pg_types_take_only_their_kinds)
 	EXPECT(!pg_type_takes(PG_JSONB, ROW_TEXT));
 	EXPECT(!pg_type_takes(PG_INT8, ROW_REAL));
 	EXPECT(!pg_type_takes(PG_BOOL, ROW_INTEGER));
-	EXPECT(!pg_type_gives(1700, ROW_REAL)); /* numeric */
+	EXPECT(!pg_type_takes(PG_NUMERIC, ROW_REAL));
 	EXPECT(!pg_type_gives(PG_FLOAT8, ROW_INTEGER));
 	EXPECT(pg_type_takes(PG_TEXT, ROW_UUID));
 	EXPECT(pg_type_gives(PG_INT8, ROW_TIME));
+}
+
+/* As the server itself sends it. */
+TEST(pg_numerics_are_integers_or_reals)
+{
+	static const struct {
+		const char *text;
+		struct row_value value;
+	} cases[] = {
+		{ "0", { ROW_INTEGER, .integer = 0 } },
+		{ "1", { ROW_INTEGER, .integer = 1 } },
+		{ "-12345678", { ROW_INTEGER, .integer = -12345678 } },
+		{ "10000", { ROW_INTEGER, .integer = 10000 } },
+		{ "100000000.000", { ROW_INTEGER, .integer = 100000000 } },
+		{ "9223372036854775807", { ROW_INTEGER, .integer = INT64_MAX } },
+		{ "-9223372036854775808", { ROW_INTEGER, .integer = INT64_MIN } },
+		{ "9223372036854775808", { ROW_REAL, .real = 9223372036854775808.0 } },
+		{ "-9223372036854775809", { ROW_REAL, .real = -9223372036854775808.0 } },
+		{ "0.5", { ROW_REAL, .real = 0.5 } },
+		{ "-1234567.000123", { ROW_REAL, .real = -1234567.000123 } },
+		{ "0.00000000000000001", { ROW_REAL, .real = 1e-17 } },
+		{ "1e100", { ROW_REAL, .real = 1e100 } },
+	};
+	PGconn *pg = PQconnectdb(store_test_postgres(false).at);
+	struct row_value value;
+
+	REQUIRE(PQstatus(pg) == CONNECTION_OK);
+	for (size_t i = 0; i < LEN(cases) + 2; i++) {
+		PGresult *result;
+		char sql[64];
+		int r;
+
+		(void)snprintf(sql, sizeof(sql), "SELECT '%s'::numeric",
+			i < LEN(cases)    ? cases[i].text
+			: i == LEN(cases) ? "NaN"
+					  : "1e400");
+		result = PQexecParams(pg, sql, 0, NULL, NULL, NULL, NULL, 1);
+		REQUIRE(PQntuples(result) == 1);
+		r = pg_value_read(PG_NUMERIC,
+			str_of(PQgetvalue(result, 0, 0), (size_t)PQgetlength(result, 0, 0)),
+			&value);
+		if (i < LEN(cases))
+			test_note(r == 0 && same(&value, &cases[i].value), __FILE__, __LINE__, "%s",
+				sql);
+		else
+			EXPECT_INT(r, -ERR_INTERNAL);
+		PQclear(result);
+	}
+	PQfinish(pg);
 }

@@ -90,6 +90,7 @@ struct sql_plan {
 	uint32_t *column_types; /* PostgreSQL: oids */
 	size_t column_count;
 	bool at_most_one; /* PostgreSQL: a change that is sure to touch one row at most */
+	bool few_rows;    /* PostgreSQL: a LIMIT or the like bounds its answer */
 };
 
 /*

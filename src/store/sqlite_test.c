@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 static const char tables[] =
-	"CREATE TABLE outbox (tenant_id uuid NOT NULL, id uuid NOT NULL, type text NOT NULL, "
-	"subject text NOT NULL, data text, trace text, created_us bigint NOT NULL, "
-	"PRIMARY KEY (tenant_id, id)) WITHOUT ROWID;"
+	"CREATE TABLE outbox (tenant_id uuid NOT NULL, position INTEGER PRIMARY KEY AUTOINCREMENT, "
+	"id uuid NOT NULL, type text NOT NULL, subject text, data text, trace text, "
+	"created_us bigint NOT NULL, UNIQUE (tenant_id, id));"
 	"CREATE TABLE box (tenant_id uuid NOT NULL, id uuid NOT NULL, "
 	"PRIMARY KEY (tenant_id, id)) WITHOUT ROWID;"
 	"CREATE TABLE note (tenant_id uuid NOT NULL, id uuid NOT NULL, slug text NOT NULL, "

@@ -300,7 +300,7 @@ TEST_SLOW(storage_missing_syncs_are_seen, 900)
 	for (size_t i = 0; i < LEN(cases); i++) {
 		size_t counts[3];
 
-		live_all(&cases[i].way, seeds() / 4, true, counts);
+		live_all(&cases[i].way, SEEDS / 4, true, counts);
 		if (!EXPECT(counts[LEDGER_FORGOTTEN] + counts[LEDGER_BROKEN] > 0))
 			fprintf(stderr, "  %s\n", cases[i].what);
 	}

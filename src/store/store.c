@@ -188,18 +188,6 @@ static void drop_plan(const struct statement *statement, enum engine_kind kind)
 	mem_free(plan, sizeof(*plan));
 }
 
-/* Statements of the same text are one to the database, so they have one number. */
-static size_t number_for(const struct store *store, const struct sql_plan *plan)
-{
-	for (size_t i = 0; i < store->statement_count; i++) {
-		const struct statement *other = store->statements[i];
-
-		if (str_eq(statement_plan(other, store->engine->kind)->text, plan->text))
-			return other->slot->number;
-	}
-	return atomic_fetch_add(&numbers, 1) + 1;
-}
-
 /* The plan is shared by all stores of an engine: the first one makes and checks it. */
 static int prepare(struct store *store, const struct statement *statement)
 {
@@ -212,7 +200,7 @@ static int prepare(struct store *store, const struct statement *statement)
 		if (r < 0)
 			return r;
 		if (slot->number == 0)
-			slot->number = number_for(store, slot->plan[kind]);
+			slot->number = atomic_fetch_add(&numbers, 1) + 1;
 		r = store->engine->ops->check(store->engine, statement);
 		if (r < 0) {
 			drop_plan(statement, kind);

@@ -20,7 +20,7 @@ struct store_options {
 	/* PostgreSQL */
 	struct str url;             /* of the login without rights of an owner; empty: SQLite */
 	struct str direct_url;      /* past a pooler; empty: `url` */
-	size_t pool_max;            /* connections (10) */
+	size_t pool_max;            /* connections (10), and one more for hints (doc/notices.md) */
 	size_t pool_queue;          /* callers that may wait for one (64 for each connection) */
 	uint64_t pool_wait_ns;      /* at most so long (2 s) */
 	uint64_t connection_age_ns; /* replaced then (30 min) */

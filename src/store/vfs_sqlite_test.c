@@ -320,7 +320,7 @@ TEST_SLOW(disk_missing_syncs_are_seen, 600)
 	for (size_t i = 0; i < LEN(cases); i++) {
 		size_t counts[3];
 
-		live_all(&cases[i].way, seeds() / LEN(cases), true, counts);
+		live_all(&cases[i].way, SEEDS / LEN(cases), true, counts);
 		if (!EXPECT(counts[FORGOTTEN] + counts[BROKEN] > 0) ||
 			!EXPECT(!cases[i].breaks || counts[BROKEN] > 0))
 			fprintf(stderr, "  %s: %zu whole, %zu forgotten, %zu broken\n",

@@ -28,7 +28,8 @@ test('every route is in the document, with its errors and its right', async (t) 
 	const document = await documentOf(t);
 	assert.equal(document.openapi, '3.1.0');
 	assert.deepEqual(Object.keys(document.paths).sort(), [
-		'/api/v1/echo', '/health', '/health/live', '/health/ready', '/health/startup', '/hello', '/live',
+		'/api/v1/echo', '/api/v1/tenant', '/api/v1/tenants', '/api/v1/tenants/{id}', '/api/v1/tenants/{id}/resume',
+		'/api/v1/tenants/{id}/suspend', '/health', '/health/live', '/health/ready', '/health/startup', '/hello', '/live',
 		'/metrics', '/openapi.json', '/ready',
 	]);
 	const ids = new Set();
@@ -45,6 +46,19 @@ test('every route is in the document, with its errors and its right', async (t) 
 		type: 'string', minLength: 1, maxLength: 50, description: 'Full name.', examples: ['Ada Lovelace'],
 	});
 	assert.equal(document.components.schemas.EchoAddress.properties.zip.pattern, '^(?:[0-9]{5})$');
+});
+
+test('keys and conditions are in the document where the contract has them', async (t) => {
+	const { paths, components } = await documentOf(t);
+	const parameters = (operation) => (operation.parameters ?? []).map((each) => each.$ref ?? each.name);
+	const create = paths['/api/v1/tenants'].post, show = paths['/api/v1/tenants/{id}'].get;
+	assert.ok(parameters(create).includes('#/components/parameters/IdempotencyKey'));
+	assert.deepEqual(Object.keys(create.responses[201].headers).sort(), ['ETag', 'Idempotent-Replayed']);
+	assert.ok(create.responses[409] && create.responses[422]);
+	assert.ok(parameters(show).includes('#/components/parameters/IfNoneMatch'));
+	assert.ok(show.responses[304] && show.responses[412]);
+	assert.ok(!parameters(paths['/api/v1/echo'].post).some((name) => name.startsWith('#')));
+	assert.equal(components.parameters.IdempotencyKey.schema.maxLength, 255);
 });
 
 test('lint-clean, and the TypeScript made from it compiles', async (t) => {

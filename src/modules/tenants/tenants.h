@@ -18,6 +18,7 @@ enum tenant_status {
 };
 
 enum {
+	TENANT_SLUG_MAX = 63,              /* ASCII */
 	TENANT_SETTINGS_MAX = 100,         /* entries */
 	TENANT_SETTING_BYTES = 4096,       /* of one value */
 	TENANT_SETTINGS_BYTES = 16 * 1024, /* of all names and values */

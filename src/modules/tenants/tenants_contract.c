@@ -6,7 +6,7 @@
 #define TIERS    CHOICES("free", "starter", "professional", "enterprise")
 #define STATUSES CHOICES("active", "suspended", "deleting")
 
-#define SLUG RANGE(2, 63), .format = FORMAT_SLUG, .example = "acme"
+#define SLUG RANGE(2, TENANT_SLUG_MAX), .format = FORMAT_SLUG, .example = "acme"
 #define NAME RANGE(1, 200), .example = "Acme Inc."
 #define SETTINGS                                                                                   \
 	RANGE(0, TENANT_SETTINGS_MAX), .item = RULES(RANGE(0, TENANT_SETTING_BYTES)),              \

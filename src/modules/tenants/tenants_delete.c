@@ -278,6 +278,19 @@ static bool is_over(int r)
 	return r == -ERR_CANCELLED || r == -ERR_TIMEOUT || r == -ERR_UNAVAILABLE;
 }
 
+/* That one cannot be deleted is no reason for the others to wait. */
+static void tell(const struct uuid *id, int r)
+{
+	char text[UUID_TEXT_LEN];
+	struct str tenant = str_of(text, sizeof(text));
+
+	uuid_write(text, id);
+	if (r == 0)
+		log_info("tenant deleted", LOG_STR("tenant", tenant));
+	else if (!is_over(r))
+		log_error("a tenant could not be deleted", LOG_STR("tenant", tenant), LOG_ERR);
+}
+
 static int purge(const struct db *db, size_t *gone)
 {
 	char after[UUID_TEXT_LEN];
@@ -293,15 +306,8 @@ static int purge(const struct db *db, size_t *gone)
 			break;
 		r = delete_tenant(db, &id);
 		arena_back(db->arena, mark);
-
-		uuid_write(after, &id);
-		if (r == 0) {
-			log_info("tenant deleted", LOG_STR("tenant", str_of(after, sizeof(after))));
-			++*gone;
-		} else if (!is_over(r)) { /* the others need not wait for this one */
-			log_error("a tenant could not be deleted",
-				LOG_STR("tenant", str_of(after, sizeof(after))), LOG_ERR);
-		}
+		tell(&id, r);
+		*gone += r == 0;
 	}
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }

@@ -178,6 +178,15 @@ static void close_module(struct server *server)
 	tenant_cache_close();
 }
 
+static int purge(struct server *server)
+{
+	return tenants_purge(server->store, NULL);
+}
+
+static const struct chore chores[] = {
+	{ "tenants to delete", MINUTE, purge },
+};
+
 const struct module tenants_module = {
 	MODULE_HEAD,
 	.name = "tenants",
@@ -188,4 +197,6 @@ const struct module tenants_module = {
 	.statement_count = TENANT_STATEMENTS,
 	.open = open_module,
 	.close = close_module,
+	.chores = chores,
+	.chore_count = LEN(chores),
 };

@@ -11,8 +11,6 @@
 #include "schema/encode.h"
 #include "store/cache.h"
 
-#include <stdio.h>
-
 /* --- statements ------------------------------------------------------------------------ */
 
 #define COLUMNS                                                                                    \
@@ -92,13 +90,18 @@ static struct cache *tenants;
 
 static const struct str self_key = S_INIT("self");
 
-enum { SLUG_KEY_MAX = 5 + 4 * 63 };
+enum { SLUG_KEY_MAX = 5 + TENANT_SLUG_MAX };
 
+/* "slug:acme". The slug may be any bytes, but not too many. */
 static struct str slug_key(char *at, struct str slug)
 {
-	int len = snprintf(at, SLUG_KEY_MAX, "slug:%.*s", STR_ARG(str_first(slug, 4 * 63)));
+	static const struct str prefix = S_INIT("slug:");
 
-	return str_of(at, (size_t)len);
+	CHECK(prefix.len + slug.len <= SLUG_KEY_MAX);
+	memcpy(at, prefix.at, prefix.len);
+	if (slug.len)
+		memcpy(at + prefix.len, slug.at, slug.len);
+	return str_of(at, prefix.len + slug.len);
 }
 
 int tenant_cache_open(struct store *store)
@@ -180,8 +183,11 @@ int tenant_find_slug(struct store *store, struct str slug, struct arena *arena, 
 	char key[SLUG_KEY_MAX];
 	struct uuid id;
 	struct str text;
-	int r = cache_get_or_load(tenants, &db, slug_key(key, slug), load_slug, &by, &text);
+	int r;
 
+	if (slug.len > TENANT_SLUG_MAX)
+		return fail(ERR_NOT_FOUND, "no slug is so long");
+	r = cache_get_or_load(tenants, &db, slug_key(key, slug), load_slug, &by, &text);
 	if (r < 0)
 		return r;
 	CHECK(uuid_parse(text, &id));
@@ -328,7 +334,7 @@ int tenant_change_self_in_tx(struct tx *tx, void *arg)
 int tenant_change_in_tx(struct tx *tx, void *arg)
 {
 	const struct tenant_change *change = arg;
-	struct tenant before, after;
+	struct tenant before = { 0 }, after = { 0 };
 	int r = tx_enter(tx, &change->id);
 
 	if (r == 0)
@@ -352,7 +358,7 @@ int tenant_change_in_tx(struct tx *tx, void *arg)
 int tenant_forget_in_tx(struct tx *tx, void *arg)
 {
 	const struct uuid *id = arg;
-	struct tenant tenant;
+	struct tenant tenant = { 0 };
 	int r = tx_enter(tx, id);
 
 	if (r == 0)
