@@ -128,15 +128,11 @@ static int check_query_plan(struct sqlite_connection *connection, const struct s
 
 /* --- all of it -------------------------------------------------------------------------- */
 
-int sqlite_check(struct sqlite_connection *connection, const struct statement *statement)
+static int check_prepared(struct sqlite_connection *connection, const struct statement *statement,
+	struct sql_plan *plan, sqlite3_stmt *stmt)
 {
-	struct sql_plan *plan = statement->slot->plan[ENGINE_SQLITE];
-	sqlite3_stmt *stmt;
 	int r;
 
-	r = sqlite_connection_prepare(connection, statement, &stmt);
-	if (r < 0)
-		return r;
 	if ((size_t)sqlite3_bind_parameter_count(stmt) != plan->param_count)
 		return fail(ERR_INVALID, "%s: it has %d parameters, its plan %zu", statement->name,
 			sqlite3_bind_parameter_count(stmt), plan->param_count);
@@ -149,5 +145,19 @@ int sqlite_check(struct sqlite_connection *connection, const struct statement *s
 		r = match_columns(statement, plan, stmt);
 	if (r == 0 && !plan->system)
 		r = check_query_plan(connection, statement);
+	return r;
+}
+
+int sqlite_check(struct sqlite_connection *connection, const struct statement *statement)
+{
+	struct sql_plan *plan = statement->slot->plan[ENGINE_SQLITE];
+	sqlite3_stmt *stmt;
+	int r;
+
+	r = sqlite_connection_prepare(connection, statement, &stmt);
+	if (r < 0)
+		return r;
+	r = check_prepared(connection, statement, plan, stmt);
+	(void)sqlite3_finalize(stmt);
 	return r;
 }

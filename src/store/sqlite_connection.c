@@ -104,7 +104,7 @@ void sqlite_connection_close(struct sqlite_connection *connection)
 	for (size_t i = 0; i < SQLITE_OWNS; i++)
 		(void)sqlite3_finalize(connection->own[i]);
 	for (size_t i = 0; i < connection->statement_room; i++)
-		(void)sqlite3_finalize(connection->statements[i]);
+		(void)sqlite3_finalize(connection->statements[i].stmt);
 	mem_free(connection->statements,
 		connection->statement_room * sizeof(*connection->statements));
 	if (connection->db)
@@ -154,15 +154,14 @@ void sqlite_connection_detach(struct sqlite_connection *connection)
 static int make_room(struct sqlite_connection *connection, size_t number)
 {
 	size_t room = MAX(statement_numbers(), number) + 1, old = connection->statement_room;
-	sqlite3_stmt **grown;
+	struct sqlite_prepared *grown;
 
 	if (number < old)
 		return 0;
-	grown = mem_resize(connection->statements, old * sizeof(sqlite3_stmt *),
-		room * sizeof(sqlite3_stmt *));
+	grown = mem_resize(connection->statements, old * sizeof(*grown), room * sizeof(*grown));
 	if (!grown)
 		return -ERR_NO_MEMORY;
-	memset(grown + old, 0, (room - old) * sizeof(sqlite3_stmt *));
+	memset(grown + old, 0, (room - old) * sizeof(*grown));
 	connection->statements = grown;
 	connection->statement_room = room;
 	return 0;
@@ -184,29 +183,48 @@ int sqlite_connection_prepare(
 	struct sqlite_connection *connection, const struct statement *statement, sqlite3_stmt **ret)
 {
 	const struct sql_plan *plan = statement_plan(statement, ENGINE_SQLITE);
-	size_t number = statement->slot->number;
 	sqlite3_stmt *stmt = NULL;
-	const char *rest;
 	int code;
-
-	if (LIKELY(number < connection->statement_room && connection->statements[number])) {
-		*ret = connection->statements[number];
-		return 0;
-	}
-	CHECK(number > 0);
-	if (make_room(connection, number) < 0)
-		return -ERR_NO_MEMORY;
 
 	sqlite_guard_enter(&connection->guard, plan);
 	code = sqlite3_prepare_v3(connection->db, plan->text.at, (int)plan->text.len,
-		SQLITE_PREPARE_PERSISTENT, &stmt, &rest);
+		SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
 	sqlite_guard_leave(&connection->guard);
 	if (code != SQLITE_OK)
 		return fail_prepare(connection, statement, code);
 	if (!stmt)
 		return fail(ERR_INVALID, "%s: it is empty", statement->name);
-	connection->statements[number] = stmt;
 	*ret = stmt;
+	return 0;
+}
+
+/*
+ * The statement kept under its number. Statements of the same text share one, and a number may
+ * belong to another text when a process has stores of both engines: so the text decides.
+ */
+static int find_prepared(
+	struct sqlite_connection *connection, const struct statement *statement, sqlite3_stmt **ret)
+{
+	const struct sql_plan *plan = statement_plan(statement, ENGINE_SQLITE);
+	size_t number = statement->slot->number;
+	struct sqlite_prepared *prepared;
+	int r;
+
+	CHECK(number > 0);
+	r = make_room(connection, number);
+	if (r < 0)
+		return r;
+	prepared = &connection->statements[number];
+	if (UNLIKELY(prepared->text != plan->text.at)) {
+		if (!prepared->stmt || strcmp(sqlite3_sql(prepared->stmt), plan->text.at) != 0) {
+			(void)sqlite3_finalize(TAKE(prepared->stmt));
+			r = sqlite_connection_prepare(connection, statement, &prepared->stmt);
+			if (r < 0)
+				return r;
+		}
+		prepared->text = plan->text.at;
+	}
+	*ret = prepared->stmt;
 	return 0;
 }
 
@@ -379,7 +397,7 @@ int sqlite_connection_step(struct tx *tx, const struct statement *statement, con
 	CHECK(!step.plan->system || (tx->system && !tx->entered));
 	if (stop_of(&connection->limits))
 		return fail_interrupted(connection);
-	r = sqlite_connection_prepare(connection, statement, &step.stmt);
+	r = find_prepared(connection, statement, &step.stmt);
 	if (r == 0)
 		r = bind(&step, in);
 	if (r < 0)

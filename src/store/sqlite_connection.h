@@ -37,12 +37,18 @@ struct sqlite_limits {
 	uint64_t budget_until_ns; /* TIME_NEVER: none */
 };
 
+/* A statement that is kept. */
+struct sqlite_prepared {
+	sqlite3_stmt *stmt;
+	const char *text; /* of the plan it was made or found for last: the address */
+};
+
 struct sqlite_connection {
 	sqlite3 *db; /* NULL: closed */
 	const struct sqlite_database *database;
 	struct sqlite_guard guard;
 	sqlite3_stmt *own[SQLITE_OWNS];
-	sqlite3_stmt **statements; /* by number; NULL: not prepared yet */
+	struct sqlite_prepared *statements; /* by number; zeroed: not prepared yet */
 	size_t statement_room;
 	struct tx *tx; /* that runs; NULL: none */
 	struct sqlite_limits limits;
@@ -67,7 +73,7 @@ void sqlite_connection_attach(
 	struct sqlite_connection *connection, struct tx *tx, const struct sqlite_limits *limits);
 void sqlite_connection_detach(struct sqlite_connection *connection);
 
-/* The prepared statement of that plan, prepared at the first call. */
+/* Prepares a statement under the guards; the caller finalizes it. */
 int sqlite_connection_prepare(struct sqlite_connection *connection,
 	const struct statement *statement, sqlite3_stmt **ret);
 

@@ -26,9 +26,7 @@ static int close_file(sqlite3_file *file)
 
 static int read_file(sqlite3_file *file, void *to, int size, sqlite3_int64 at)
 {
-	int code = of(file)->flags & SQLITE_OPEN_MAIN_DB ? atomic_load(&test_vfs.read_code) : 0;
-
-	return code ? code : of(file)->real->pMethods->xRead(of(file)->real, to, size, at);
+	return of(file)->real->pMethods->xRead(of(file)->real, to, size, at);
 }
 
 static int write_file(sqlite3_file *file, const void *from, int size, sqlite3_int64 at)
@@ -54,8 +52,6 @@ static int sync_file(sqlite3_file *file, int flags)
 			(void)sem_wait(&test_vfs.go);
 		}
 		code = atomic_load(&test_vfs.sync_code);
-	} else if (of(file)->flags & SQLITE_OPEN_MAIN_DB) {
-		code = atomic_load(&test_vfs.db_sync_code);
 	}
 	return code ? code : of(file)->real->pMethods->xSync(of(file)->real, flags);
 }

@@ -10,12 +10,10 @@
 
 /* What fails, everywhere, until it is set back to 0: result codes. */
 struct test_vfs {
-	atomic_int write_code;   /* of writes to the log */
-	atomic_int sync_code;    /* of syncs of the log */
-	atomic_int db_sync_code; /* of syncs of the database file */
-	atomic_int read_code;    /* of reads of the database file */
-	atomic_int syncs;        /* of the log, that came */
-	atomic_bool hold;        /* syncs of the log post `held` and wait for `go` */
+	atomic_int write_code; /* of writes to the log */
+	atomic_int sync_code;  /* of syncs of the log */
+	atomic_int syncs;      /* of the log, that came */
+	atomic_bool hold;      /* syncs of the log post `held` and wait for `go` */
 	sem_t held, go;
 };
 
