@@ -317,8 +317,13 @@ struct pg_expected *pg_next(struct pg_connection *connection)
 
 void pg_done(struct pg_connection *connection)
 {
+	struct ready *ready = &connection->watch.ready;
+
 	connection->head = (connection->head + 1) % PG_PIPELINE_MAX;
 	connection->count--;
+	/* Whatever is awaited next is still to be sent, and tells of itself when it comes. */
+	if (connection->count == 0 && !ready->ended)
+		ready->readable = false;
 }
 
 /* Parks until the socket can be read or, when asked for, written. */
