@@ -384,6 +384,8 @@ int database_settle(const char *path)
 		code = sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (code != SQLITE_OK && db) /* closing would throw the log away */
+		(void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	(void)sqlite3_close(db);
 	if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
 		return fail(ERR_CONFLICT, "another program has the database open");
