@@ -3,6 +3,7 @@
 
 #include "base/fault.h"
 #include "fiber/fiber.h"
+#include "observe/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -151,7 +152,7 @@ static void can_accept(struct ready *ready)
 			watch_remove(&acceptor->watch);
 			/* Without even a timer, the next worker's turn will do. */
 			(void)timer_arm(
-				acceptor->timers, &acceptor->retry, sched_now() + RETRY_AFTER);
+				acceptor->timers, &acceptor->retry, clock_now_ns() + RETRY_AFTER);
 		} else if (errno != EAGAIN) {
 			continue; /* this one connection failed: ECONNABORTED and the like */
 		}

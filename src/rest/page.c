@@ -69,7 +69,7 @@ static int store_values(struct req *req, const struct page_order *order,
 int page_begin(struct req *req, const struct page_order *order, struct str cursor, void *query)
 {
 	const struct schema *in = order->list->in;
-	struct row_value values[PAGE_KEYS_MAX];
+	struct row_value values[PAGE_KEYS_MAX] = { 0 };
 	enum row_kind kinds[PAGE_KEYS_MAX];
 	size_t count = key_count(order);
 	int r;
