@@ -65,6 +65,7 @@ static bool names(const char *text, struct str name)
 	return text && str_eq_nocase(str_from_c(text), name);
 }
 
+/* NOLINTBEGIN(misc-no-recursion): by FOLLOW_DEPTH_MAX */
 /* True when rows of the table can change by foreign key actions of the target: it refers to it, if
  * through others. */
 static bool follows(const struct sqlite_schema *schema, const struct sqlite_table *table,
@@ -82,6 +83,8 @@ static bool follows(const struct sqlite_schema *schema, const struct sqlite_tabl
 	}
 	return false;
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 /* The target of a statement that writes, and what SQLite changes with it. */
 static bool is_written(const struct sqlite_guard *guard, const struct sqlite_table *table)
