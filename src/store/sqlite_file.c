@@ -160,7 +160,7 @@ int sqlite_file_open(const struct sqlite_file *file, enum sqlite_role role, sqli
 /* The header of the file says whose it is; an empty one becomes ours. */
 static int check_owner(const struct sqlite_file *file, sqlite3 *db)
 {
-	int64_t id, tables;
+	int64_t id = 0, tables = 0;
 	char mark[64];
 	int r;
 
