@@ -58,10 +58,14 @@ int mailbox_init(struct mailbox *mailbox, struct poller *poller)
 	return 0;
 }
 
-void mailbox_done(struct mailbox *mailbox)
+void mailbox_shut(struct mailbox *mailbox)
 {
 	deliver_all(mailbox);
 	watch_remove(&mailbox->bell);
+}
+
+void mailbox_done(struct mailbox *mailbox)
+{
 	(void)close(mailbox->bell.fd);
 }
 

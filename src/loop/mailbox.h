@@ -24,7 +24,11 @@ struct mailbox {
 /* -ERR_IO. */
 int mailbox_init(struct mailbox *mailbox, struct poller *poller);
 
-/* Delivers what is still inside, then closes. */
+/* Delivers what is still inside and leaves the poller; on the receiving thread. Who sent the last
+ * message may still be about to ring, so the bell itself stays until mailbox_done. */
+void mailbox_shut(struct mailbox *mailbox);
+
+/* Closes the bell of a mailbox that was shut, when nobody sends any more. */
 void mailbox_done(struct mailbox *mailbox);
 
 /* From any thread. Messages of one sender are delivered in order. */

@@ -94,6 +94,7 @@ static int open_on_thread(struct worker *worker)
 	}
 	r = worker->on_start ? worker->on_start(worker) : 0;
 	if (r < 0) {
+		mailbox_shut(&worker->mailbox);
 		mailbox_done(&worker->mailbox);
 		poller_done(&worker->poller);
 	}
@@ -123,7 +124,7 @@ static void *thread_main(void *arg)
 		loop(worker);
 		if (worker->on_stop)
 			worker->on_stop(worker);
-		mailbox_done(&worker->mailbox);
+		mailbox_shut(&worker->mailbox);
 		poller_done(&worker->poller);
 	}
 	sched_done(&worker->sched);
@@ -179,4 +180,5 @@ void worker_stop(struct worker *worker)
 void worker_join(struct worker *worker)
 {
 	(void)pthread_join(worker->thread, NULL);
+	mailbox_done(&worker->mailbox);
 }

@@ -47,7 +47,7 @@ int worker_start(struct worker *worker);
 void worker_send(struct worker *worker, struct message *message);
 
 /* Ends the loop once no fiber lives any more; cancels the ones that do. Returns at once;
- * worker_join waits. */
+ * worker_join waits, and must come after the last worker_send of any thread. */
 void worker_stop(struct worker *worker);
 void worker_join(struct worker *worker);
 

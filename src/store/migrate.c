@@ -386,7 +386,7 @@ static int migrate(const struct migration_options *options, const struct migrati
 {
 	struct steps steps = { 0 };
 	struct migrate_run run;
-	struct book book;
+	struct book book = { 0 };
 	int r;
 
 	open_run(&run, options);
@@ -511,7 +511,7 @@ int migrate_status(const struct migration_options *options, const struct migrati
 	size_t count, struct arena *arena, struct migration_rows *ret)
 {
 	struct migrate_run run;
-	struct book book;
+	struct book book = { 0 };
 	int r;
 
 	open_run(&run, options);

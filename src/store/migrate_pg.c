@@ -205,7 +205,7 @@ static int set_up(struct pg_migrator *pg)
 	static const char *const settings[] = { "SET search_path = pg_catalog",
 		"SET statement_timeout = 0", "SET idle_in_transaction_session_timeout = 0",
 		"SET lock_timeout = '5s'", "SET row_security = on" };
-	PGresult *result;
+	PGresult *result = NULL;
 	int r = 0;
 
 	for (size_t i = 0; i < LEN(settings) && r == 0; i++)
@@ -227,7 +227,7 @@ static int take_lock(struct migrate_run *run, struct pg_migrator *pg)
 	bool told = false;
 
 	for (;;) {
-		PGresult *result;
+		PGresult *result = NULL;
 		bool taken;
 		int r = pg_migrator_run(
 			pg, "SELECT pg_try_advisory_lock(" MIGRATE_LOCK_KEY ")", 0, NULL, &result);
@@ -275,7 +275,7 @@ static void pg_close(struct migrate_run *run)
 /* 1 when the query has a row, 0 when it has none. */
 static int has_row(struct pg_migrator *pg, const char *sql, size_t count, const char *const *values)
 {
-	PGresult *result;
+	PGresult *result = NULL;
 	int r = pg_migrator_run(pg, sql, count, values, &result);
 
 	if (r < 0)
@@ -298,7 +298,7 @@ static struct str value_at(const PGresult *result, int row, int column)
 static int pg_history(struct migrate_run *run)
 {
 	struct pg_migrator *pg = pg_migrator_of(run);
-	PGresult *result;
+	PGresult *result = NULL;
 	int r = has_history(pg);
 
 	if (r <= 0)

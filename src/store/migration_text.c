@@ -551,9 +551,9 @@ int migration_tokens(struct arena *arena, struct str text, enum engine_kind engi
 static int add_statement(struct arena *arena, enum engine_kind engine, struct str text,
 	struct str behind, struct migration_statement *ret)
 {
-	struct sql_token *tokens;
+	struct sql_token *tokens = NULL;
 	struct arena_mark mark;
-	size_t count;
+	size_t count = 0;
 	int r;
 
 	if (text.len > SQL_TEXT_MAX)
