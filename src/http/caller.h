@@ -22,10 +22,12 @@ enum caller_kind {
 /* Texts live at least as long as the request. */
 struct caller {
 	enum caller_kind kind;
-	struct str id;      /* of the user or the key; empty for nobody */
-	struct str tenant;  /* id; empty for nobody */
-	struct str session; /* id; empty when there is none */
-	const void *rights; /* what the rights hook keeps */
+	struct str id;           /* of the user or the key; empty for nobody */
+	struct str tenant;       /* id; empty for nobody */
+	struct str session;      /* id; empty when there is none */
+	struct str owner;        /* id of the user whose rights bound those of a key; else empty */
+	struct str impersonator; /* id of the operator who acts as this user; else empty */
+	const void *rights;      /* what the rights hook keeps */
 };
 
 /* All may be NULL. They run on the request's fiber and may wait. */

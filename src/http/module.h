@@ -32,7 +32,7 @@ struct statement;
  * header for modules (API_HEADERS in the Makefile) changes a struct, a constant, or what a function
  * takes, gives or promises; not when something is added that older modules do not see.
  */
-#define MODULE_ABI 2
+#define MODULE_ABI 3
 
 #define MODULE_MAGIC UINT32_C(0x42684d6f)
 

@@ -55,6 +55,7 @@ enum server_limiter {
 	SERVER_LIMITERS,
 };
 
+struct master_key;
 struct module;
 struct server_worker;
 struct store;
@@ -66,12 +67,13 @@ struct server {
 	size_t site_count;
 	struct server_worker *workers;
 	size_t worker_count;
-	struct hooks hooks;            /* filled in by modules, before server_start */
-	struct store *store;           /* of the rows behind it; NULL: none. Not used here */
-	struct limiter *limiters;      /* SERVER_LIMITERS of them, the caller's; NULL: none */
-	const struct cors *cors;       /* the caller's; NULL: no other origin is let in */
-	struct peers peers;            /* connections by address */
-	const struct network *proxies; /* trusted ones; the caller's */
+	struct hooks hooks;                  /* filled in by modules, before server_start */
+	struct store *store;                 /* of the rows behind it; NULL: none. Not used here */
+	const struct master_key *master_key; /* of the installation, for modules; NULL: none */
+	struct limiter *limiters;            /* SERVER_LIMITERS of them, the caller's; NULL: none */
+	const struct cors *cors;             /* the caller's; NULL: no other origin is let in */
+	struct peers peers;                  /* connections by address */
+	const struct network *proxies;       /* trusted ones; the caller's */
 	size_t proxy_count;
 	struct forwarded_trust trust; /* `family` is the caller's to set */
 	_Atomic size_t connections;

@@ -3,6 +3,7 @@
 
 #include "base/fault.h"
 #include "base/num.h"
+#include "crypto/digest.h"
 #include "http/server.h"
 #include "store/migration.h"
 #include "store/store_internal.h"
@@ -45,19 +46,41 @@ static void arm(const struct req *req)
 #endif
 }
 
+struct uuid world_user(struct str name)
+{
+	uint8_t hash[SHA256_LEN];
+	struct uuid id;
+
+	digest(DIGEST_SHA256, name, hash);
+	memcpy(id.bytes, hash, sizeof(id.bytes));
+	id.bytes[6] = 0x70 | (id.bytes[6] & 0x0f);
+	id.bytes[8] = 0x80 | (id.bytes[8] & 0x3f);
+	return id;
+}
+
+static struct str name_of(const struct req *req)
+{
+	struct str value = h1_value(&req->head, H1_AUTHORIZATION);
+
+	return str_starts(value, S("Bearer ")) ? str_from(value, sizeof("Bearer ") - 1)
+					       : str_of(NULL, 0);
+}
+
 static int identify(struct req *req, struct caller *ret)
 {
-	static _Thread_local char tenants[64][UUID_TEXT_LEN];
+	static _Thread_local char tenants[64][UUID_TEXT_LEN], users[64][UUID_TEXT_LEN];
 	static _Thread_local size_t next;
-	struct str value = h1_value(&req->head, H1_AUTHORIZATION);
-	struct str name = str_from(value, sizeof("Bearer ") - 1);
+	struct str name = name_of(req);
 	char *text;
 	struct uuid id;
 
 	arm(req);
-	if (!str_starts(value, S("Bearer ")) || name.len == 0)
+	if (name.len == 0)
 		return 0;
-	*ret = (struct caller){ .kind = CALLER_USER, .id = name };
+	text = users[next % LEN(users)];
+	id = world_user(name);
+	uuid_write(text, &id);
+	*ret = (struct caller){ .kind = CALLER_USER, .id = str_of(text, UUID_TEXT_LEN) };
 	if (name.at[0] == 'n')
 		return 0;
 	text = tenants[next++ % LEN(tenants)];
@@ -69,12 +92,12 @@ static int identify(struct req *req, struct caller *ret)
 
 static int authorize(struct req *req, struct str right)
 {
-	bool capital = req->caller.id.at[0] < 'a';
-	bool operates = req->caller.id.at[0] == 'o';
+	struct str name = name_of(req);
+	bool capital = name.at[0] < 'a';
+	bool operates = name.at[0] == 'o';
 
 	if (capital || (str_starts(right, S("platform:")) && !operates))
-		return fail(
-			ERR_FORBIDDEN, "%.*s lacks %.*s", STR_ARG(req->caller.id), STR_ARG(right));
+		return fail(ERR_FORBIDDEN, "%.*s lacks %.*s", STR_ARG(name), STR_ARG(right));
 	return 0;
 }
 

@@ -90,6 +90,9 @@ const char *answer_text(const struct answer *answer, const char *member);
 /* How often a text occurs in the body. */
 size_t answer_count(const struct answer *answer, const char *text);
 
+/* Id of a caller. */
+struct uuid world_user(struct str name);
+
 /* Id of the tenant of a caller. */
 struct uuid world_tenant(const char *caller);
 
