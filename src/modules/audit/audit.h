@@ -1,0 +1,50 @@
+/*
+ * The audit log: who did what to which thing, written in the transaction that does it, chained
+ * afterwards so that nothing can be changed, taken out or cut off unseen.
+ */
+#ifndef AUDIT_H
+#define AUDIT_H
+
+#include "crypto/master_key.h"
+#include "http/module.h"
+#include "store/db.h"
+
+#pragma GCC visibility push(default)
+
+enum audit_kind {
+	AUDIT_PROGRAM, /* Bulkhead itself: schedules, commands */
+	AUDIT_NOBODY,  /* a request without credentials */
+	AUDIT_USER,
+	AUDIT_KEY,
+};
+
+/* Who. A transaction function touches nothing but its argument, so this is made before it. Texts
+ * are those of the request; empty where there is none. */
+struct audit_actor {
+	enum audit_kind kind;
+	struct str user, key, session, impersonator; /* ids */
+	struct str address;                          /* of the client */
+	struct str request, trace;                   /* ids */
+};
+
+/* Who asks. On the request's fiber; good as long as the request. */
+struct audit_actor audit_actor_of(const struct req *req);
+
+/* What. Texts are copied. */
+struct audit_entry {
+	struct str action;           /* "user.created": lower case words with dots */
+	struct str type, id;         /* of the thing it was done to: "user" and its id */
+	const struct schema *schema; /* of the states; members that are SECRET are left out,
+					PERSONAL ones kept so that they can be erased */
+	const void *before, *after;  /* states of the thing; NULL: none */
+	bool security;               /* an attack, or what looks like one */
+};
+
+/* Writes an entry for the tenant of the transaction. Errors of tx_exec, -ERR_TOO_LARGE. */
+int tx_audit(struct tx *tx, const struct audit_actor *actor, const struct audit_entry *entry);
+
+#pragma GCC visibility pop
+
+extern const struct module audit_module;
+
+#endif

@@ -1,0 +1,106 @@
+/* Users: the people of a tenant. How they prove who they are is the business of auth. */
+#ifndef USERS_H
+#define USERS_H
+
+#include "crypto/uuid.h"
+#include "http/module.h"
+#include "schema/schema.h"
+#include "store/db.h"
+
+enum {
+	USER_EMAIL_MAX = 254,    /* bytes */
+	USER_NAME_MAX = 200,     /* characters */
+	USERS_OF_EMAIL_MAX = 50, /* accounts of one address that are looked at */
+};
+
+enum user_status {
+	USER_ACTIVE,
+	USER_SUSPENDED, /* cannot sign in; keys and sessions are void */
+};
+
+struct user {
+	struct str id;
+	struct str email; /* as it was given; one of its kind in the tenant but for case */
+	struct str name;
+	enum user_status status;
+	struct opt_i64 email_verified_at;
+	int64_t version;
+	int64_t created_at, updated_at; /* microseconds since 1970 */
+};
+
+extern const struct schema user_schema;
+
+/* --- in transactions of the user's tenant -------------------------------------------------- */
+
+struct user_new {
+	struct str email, name;
+	bool verified;
+};
+
+/* -ERR_CONFLICT, field "email", when the tenant has one with that address. Emits user.created. */
+int user_create_in_tx(struct tx *tx, const struct user_new *user, struct user *ret);
+
+/* -ERR_NOT_FOUND. */
+int user_get_in_tx(struct tx *tx, const struct uuid *id, struct user *ret);
+int user_by_email_in_tx(struct tx *tx, struct str email, struct user *ret);
+
+/* The address is another one and verified. -ERR_CONFLICT, -ERR_NOT_FOUND. */
+int user_set_email_in_tx(struct tx *tx, const struct uuid *id, struct str email, struct user *ret);
+
+/* The address has been proved. Again: nothing. */
+int user_verified_in_tx(struct tx *tx, const struct uuid *id);
+
+/* --- on a system handle ---------------------------------------------------------------------- */
+
+struct account {
+	struct str tenant_id, user_id;
+	struct str slug, tenant_name;
+};
+
+struct accounts {
+	struct account *at;
+	size_t count;
+};
+
+/* Active accounts of an address in tenants that are served, at most USERS_OF_EMAIL_MAX. */
+int accounts_of_email(const struct db *system, struct str email, struct accounts *ret);
+
+/* --- invitations --------------------------------------------------------------------------------
+ */
+
+/* What the text of an invitation says; none of it is to be believed before invitation_take_in_tx.
+ */
+struct invitation_ref {
+	struct uuid tenant, id;
+	uint8_t secret_hash[32];
+};
+
+/* False for what is none: nothing was asked for it. */
+bool invitation_read(struct str text, struct invitation_ref *ret);
+
+/* Uses an invitation up: makes the user, with an address that is verified by that, and gives the
+ * role. In a transaction of its tenant. -ERR_NOT_FOUND when it was used, withdrawn, is too old or
+ * never was. */
+int invitation_take_in_tx(
+	struct tx *tx, const struct invitation_ref *ref, struct str name, struct user *ret);
+
+/* --- for those who keep things of users
+ * ------------------------------------------------------------ */
+
+/* Static. Each may be NULL; in the transaction of the user's tenant that does it. */
+struct user_watcher {
+	int (*suspended)(struct tx *tx, const struct uuid *user); /* or deleted */
+	int (*deleted)(struct tx *tx, const struct uuid *user);
+	/* For the export of a person's data: appends one member of a JSON object, name and value.
+	 */
+	const char *export_name;
+	int (*export)(struct tx *tx, const struct uuid *user, struct json_writer *writer);
+	struct user_watcher *next; /* the module's */
+};
+
+/* From a module's open, after that of users. Forgotten when users closes. */
+void users_watch(struct user_watcher *watcher);
+
+extern const struct module users_module;
+
+#endif
