@@ -5,7 +5,9 @@
 #include "base/version.h"
 #include "crypto/library.h"
 #include "http/request.h"
+#include "identity_config.h"
 #include "loop/signals.h"
+#include "master_key_file.h"
 #include "observe/clock.h"
 #include "observe/log.h"
 #include "observe/metric.h"
@@ -447,6 +449,27 @@ static int serve(struct app *app)
 	return err_restore(&err);
 }
 
+/* What the modules of identity want to know before they are opened. */
+static int open_identity(struct app *app)
+{
+	struct identity_site site = {
+		.port = address_port(&app->server.sites[0].listener.address),
+		.tls = app->over_tls,
+	};
+	int r = master_key_load(app->config, &app->master_key);
+
+	if (r < 0)
+		return r;
+	app->server.master_key = &app->master_key;
+	return identity_configure(app->config, &site);
+}
+
+static void close_identity(struct app *app)
+{
+	app->server.master_key = NULL;
+	master_key_done(&app->master_key);
+}
+
 /* All that comes after the log is open. */
 static int open_rest(struct app *app)
 {
@@ -464,10 +487,13 @@ static int open_rest(struct app *app)
 		r = handover_claim(&app->predecessor, app->config->data_dir, &app->claim);
 	}
 	if (r == 0)
+		r = open_identity(app);
+	if (r == 0)
 		r = serve(app);
 	if (r < 0) {
 		struct err err = *err_last();
 
+		close_identity(app);
 		close_server(app);
 		return err_restore(&err);
 	}
@@ -698,6 +724,7 @@ void app_close(struct app *app)
 	housekeeping_stop(&app->housekeeping);
 	server_stop(&app->server);
 	close_store(app);
+	close_identity(app);
 	close_server(app);
 	release_folder(app);
 	log_info("stopped");
