@@ -4,8 +4,10 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "modules/hello/hello.h"
+#include "modules/mails/mails.h"
 #include "modules/ops/ops.h"
 #include "modules/tenants/tenants.h"
+#include "modules/users/users.h"
 #include "observe/log.h"
 #include "rest/idempotency.h"
 
@@ -24,6 +26,8 @@ static const struct {
 	{ &hello_module, hello_enabled },
 	{ &rest_module, NULL },
 	{ &tenants_module, NULL },
+	{ &mails_module, NULL },
+	{ &users_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */
