@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "http/server.h"
+#include "modules/audit/audit.h"
 #include "modules/hello/hello.h"
 #include "modules/ops/ops.h"
 #include "modules/tenants/tenants.h"
@@ -24,6 +25,7 @@ static const struct {
 	{ &hello_module, hello_enabled },
 	{ &rest_module, NULL },
 	{ &tenants_module, NULL },
+	{ &audit_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */
