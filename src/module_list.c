@@ -6,6 +6,7 @@
 #include "modules/audit/audit.h"
 #include "modules/hello/hello.h"
 #include "modules/ops/ops.h"
+#include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants.h"
 #include "observe/log.h"
 #include "rest/idempotency.h"
@@ -26,6 +27,7 @@ static const struct {
 	{ &rest_module, NULL },
 	{ &tenants_module, NULL },
 	{ &audit_module, NULL },
+	{ &rbac_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */
