@@ -358,11 +358,12 @@ MAIL_TEST(mails_leave_with_the_commit)
 MAIL_TEST(mails_that_are_refused)
 {
 	EXPECT_INT(order(world, "ada", (struct order){ "nobody@example.org" }), 0);
+	EXPECT_INT(order(world, "ada", (struct order){ "spam@example.org" }), 0);
 	EXPECT_INT(order(world, "bob", (struct order){ "later@example.org" }), 0);
 	EXPECT_INT(order(world, "bob", (struct order){ "jo@example.org" }), 0);
-	EXPECT_INT(send_all(world), 3);
+	EXPECT_INT(send_all(world), 4);
 	EXPECT_INT(arrived(), 1);
-	EXPECT_STR(states(world, "ada"), S("failed 1 0 1, "));
+	EXPECT_STR(states(world, "ada"), S("failed 2 0 1, "));
 	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 1, "));
 
 	minutes_ahead = 2; /* a minute and up to a tenth */
