@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 enum {
-	WAYS = 4,
+	WAYS = 8,
 	TENANT_COUNTERS = 1 << 10,
 	USER_COUNTERS = 1 << 13,
 	RIGHT_WORDS = RIGHTS_MAX / 64,
@@ -43,7 +43,8 @@ struct entry {
 _Static_assert(sizeof(struct entry) == 256, "four cache lines");
 
 static struct {
-	struct entry *entries;
+	char *block;
+	struct entry *entries; /* in it, on a cache line */
 	_Atomic uint64_t all, tenants[TENANT_COUNTERS], users[USER_COUNTERS];
 	_Atomic uint64_t turn; /* which way gives way when all are good */
 } memory;
@@ -81,16 +82,22 @@ static struct entry *set_of(const struct place *place)
 	return &memory.entries[place->hash & (MEMORY_ENTRIES - 1) & ~(uint64_t)(WAYS - 1)];
 }
 
+enum { LINE = 64, BLOCK = MEMORY_ENTRIES * sizeof(struct entry) + LINE };
+
 int memory_open(void)
 {
 	CHECK(!memory.entries);
-	memory.entries = mem_zalloc(MEMORY_ENTRIES * sizeof(*memory.entries));
-	return memory.entries ? 0 : -ERR_NO_MEMORY;
+	memory.block = mem_zalloc(BLOCK);
+	if (!memory.block)
+		return -ERR_NO_MEMORY;
+	memory.entries = (struct entry *)(memory.block + (LINE - (uintptr_t)memory.block % LINE));
+	return 0;
 }
 
 void memory_close(void)
 {
-	mem_free(TAKE(memory.entries), MEMORY_ENTRIES * sizeof(*memory.entries));
+	memory.entries = NULL;
+	mem_free(TAKE(memory.block), BLOCK);
 }
 
 /* --- forgetting ---------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
 #include "modules/rbac/rbac_internal.h"
 
 enum {
-	MEMORY_ENTRIES = 1 << 14,
+	MEMORY_ENTRIES = 1 << 15, /* 8 MB, resident as far as they are used */
 	MEMORY_ROLES_BYTES = 136, /* names of an entry, with a line break behind each */
 };
 
