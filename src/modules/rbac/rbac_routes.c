@@ -112,7 +112,7 @@ static int find_rights(struct req *req, bool *ret_active)
 	struct store *store = req_server(req)->store;
 	struct uuid tenant, user;
 	struct remembered remembered;
-	struct holding holding;
+	struct holding holding = { 0 };
 	struct rights *rights = arena_alloc(&req->arena, sizeof(*rights));
 	int r;
 
@@ -293,7 +293,7 @@ HANDLER(members_list, member_query, member_page, FAILS_READ)
 static int user_roles_show(struct req *req, const struct user_ref *in, struct user_roles *out)
 {
 	struct db db = req_db(req);
-	struct holding holding;
+	struct holding holding = { 0 };
 	struct uuid user;
 	int r;
 
