@@ -285,26 +285,40 @@ int rbac_add_in_tx(struct tx *tx, const struct uuid *user)
 	return r < 0 ? r : tell_user(tx, member.user_id);
 }
 
-int rbac_grant_in_tx(struct tx *tx, const struct uuid *user, struct str role)
+/* One who was here before. */
+static int grant_more(struct tx *tx, const struct uuid *user, struct str role)
 {
 	struct holding holding = { 0 };
+	int r = holding_get_in_tx(tx, user, &holding);
+
+	if (r < 0 || texts_have(&holding.roles, role))
+		return r;
+	if (holding.roles.count == ROLES_OF_USER_MAX)
+		return fail(ERR_FULL, "a user has at most %d roles", ROLES_OF_USER_MAX);
+	r = member_add_in_tx(tx, user, role);
+	return r < 0 ? r : user_changed_in_tx(tx, user);
+}
+
+/*
+ * Of a new user nothing is read: what PostgreSQL remembers of reads are whole pages, so in small
+ * tables people who sign up at the same time would run into each other.
+ */
+int rbac_grant_in_tx(struct tx *tx, const struct uuid *user, struct str role)
+{
+	char text[UUID_TEXT_LEN];
+	struct member member = member_of(user, text);
 	struct rights rights;
+	size_t added;
 	int r = role_rights_in_tx(tx, role, &rights);
 
 	if (r == 0)
-		r = holding_get_in_tx(tx, user, &holding);
+		r = tx_change(tx, &user_add, &member, &added);
 	if (r < 0)
 		return r;
-	if (texts_have(&holding.roles, role))
-		return 0;
-	if (holding.roles.count == ROLES_OF_USER_MAX)
-		return fail(ERR_FULL, "a user has at most %d roles", ROLES_OF_USER_MAX);
-
-	if (!holding.known)
-		r = rbac_add_in_tx(tx, user);
-	if (r == 0)
-		r = member_add_in_tx(tx, user, role);
-	return r < 0 ? r : user_changed_in_tx(tx, user);
+	if (added == 0)
+		return grant_more(tx, user, role);
+	r = member_add_in_tx(tx, user, role);
+	return r < 0 ? r : tell_user(tx, member.user_id);
 }
 
 int rbac_may_grant_in_tx(struct tx *tx, const struct rights *giver, struct str role)

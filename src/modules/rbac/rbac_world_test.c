@@ -1,6 +1,7 @@
 /* The world of the tests of this module. */
 #include "modules/rbac/rbac_world_test.h"
 
+#include "http/server.h"
 #include "rest/idempotency.h"
 
 #include <stdio.h>
@@ -51,6 +52,45 @@ static const struct statement event_tally = STATEMENT("test_event_tally",
 
 static const struct statement *const statements[] = { &audit_tally, &event_tally };
 
+/* --- keys --------------------------------------------------------------------------------------
+ */
+
+static int (*identify_user)(struct req *, struct caller *ret);
+
+static struct str scopes_of(const struct req *req)
+{
+	for (size_t i = 0; i < req->head.count; i++)
+		if (str_eq_nocase(req->head.fields[i].name, S("x-key")))
+			return req->head.fields[i].value;
+	return str_of(NULL, 0);
+}
+
+static int identify(struct req *req, struct caller *ret)
+{
+	struct str scopes = scopes_of(req);
+	int r = identify_user(req, ret);
+	struct rights *rights;
+
+	if (r < 0 || scopes.len == 0)
+		return r;
+	rights = arena_new(&req->arena, struct rights);
+	if (!rights)
+		return -(int)err_last()->code;
+	while (scopes.len)
+		(void)rights_add(rights, str_cut(&scopes, ' '));
+	ret->kind = CALLER_SECRET;
+	ret->owner = ret->id;
+	ret->rights = rights;
+	return 0;
+}
+
+static int open_things(struct server *server)
+{
+	identify_user = server->hooks.identify;
+	server->hooks.identify = identify;
+	return 0;
+}
+
 static const struct module things_module = {
 	MODULE_HEAD,
 	.name = "things",
@@ -58,6 +98,7 @@ static const struct module things_module = {
 	.route_count = LEN(routes),
 	.statements = statements,
 	.statement_count = LEN(statements),
+	.open = open_things,
 };
 
 const struct module *const rbac_world[] = { &rest_module, &things_module, &audit_module,

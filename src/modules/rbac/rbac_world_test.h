@@ -11,6 +11,9 @@ extern const struct module *const rbac_world[];
  * a right each, the first letters of those that are open to a caller. Good until the next call. */
 const char *world_doors(struct world *world, const char *caller);
 
+/* "X-Key: jobs:* roles:write" makes a request one of a secret key of the caller with these scopes,
+ * whatever the caller has itself. */
+
 /* Makes a user, with a role (NULL: none), as other modules do it. What rbac_grant_in_tx says. */
 int world_give(struct world *world, const char *name, const char *role);
 
