@@ -14,7 +14,7 @@ static size_t rounds(void)
 	return test_long() ? ROUNDS_LONG : ROUNDS;
 }
 
-/* --- over HTTP ---------------------------------------------------------------------------- */
+/* --- over HTTP ----------------------------------------------------------------------- */
 
 /* Both requests at once; their statuses. */
 static void both(struct world *world, const char *callers[2], const char *requests[2],
@@ -89,7 +89,7 @@ WORLD_TEST(rbac_no_role_goes_while_it_is_given, rbac_world)
 	}
 }
 
-/* --- another instance ------------------------------------------------------------------------ */
+/* --- another instance ---------------------------------------------------------------- */
 
 struct elsewhere {
 	struct store *store;
@@ -148,7 +148,7 @@ TEST(rbac_changes_elsewhere_are_heard)
 	world_run(ENGINE_POSTGRES, rbac_world, change_elsewhere);
 }
 
-/* --- in one process, with fibers ------------------------------------------------------------- */
+/* --- in one process, with fibers ----------------------------------------------------- */
 
 static const struct store_test_module *tables(void)
 {
@@ -306,7 +306,7 @@ STORE_TEST_WITH(rbac_rights_are_read_again, tables(), NULL)
 	EXPECT_INT(db_write(&db, make_role_in_tx, &create), -ERR_FORBIDDEN);
 }
 
-/* --- many at once ----------------------------------------------------------------------------- */
+/* --- many at once -------------------------------------------------------------------- */
 
 enum { CROWD = 24 };
 

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-/* --- statements ------------------------------------------------------------------------ */
+/* --- statements ---------------------------------------------------------------------- */
 
 #define ROLE_COLUMNS "name, id, description, rights, version, created_at, updated_at"
 
@@ -136,7 +136,7 @@ const struct statement *const rbac_statements[RBAC_STATEMENTS] = { &role_get, &r
 	&user_add, &user_change, &user_set_active, &user_forget, &member_add, &member_remove,
 	&members_forget, &member_other, &role_member_list };
 
-/* --- what a user has ---------------------------------------------------------------------- */
+/* --- what a user has ----------------------------------------------------------------- */
 
 /* The key of a user's rows; the text lives in `text`. */
 static struct member member_of(const struct uuid *user, char text[UUID_TEXT_LEN])
@@ -222,7 +222,7 @@ int role_rights_in_tx(struct tx *tx, struct str name, struct rights *ret)
 	return r;
 }
 
-/* --- changes of a user ------------------------------------------------------------------ */
+/* --- changes of a user --------------------------------------------------------------- */
 
 static int tell_user(struct tx *tx, struct str user)
 {

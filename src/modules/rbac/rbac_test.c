@@ -2,6 +2,10 @@
  * of it is stale or reaches another tenant. */
 #include "modules/rbac/rbac_world_test.h"
 
+#include "observe/clock.h"
+#include "store/notice_internal.h"
+#include "store/store_internal.h"
+
 #include <stdio.h>
 
 #define ROLES "/api/v1/roles"
@@ -16,7 +20,7 @@ static struct answer put(struct world *world, const char *caller, const char *us
 	return world_call(world, caller, world_roles_path("PUT", user), headers, body);
 }
 
-/* --- the built-in roles ----------------------------------------------------------------------- */
+/* --- the built-in roles -------------------------------------------------------------- */
 
 WORLD_TEST(rbac_roles_open_doors, rbac_world)
 {
@@ -45,8 +49,7 @@ WORLD_TEST(rbac_roles_open_doors, rbac_world)
 	EXPECT_INT(world_give(world, "anna", "no-such-role"), -ERR_NOT_FOUND);
 }
 
-/* --- the API
- * -------------------------------------------------------------------------------------- */
+/* --- the API ------------------------------------------------------------------------- */
 
 #define NEW(name, rights) "{\"name\":\"" name "\",\"rights\":" rights "}"
 
@@ -223,8 +226,7 @@ WORLD_TEST(rbac_lists_are_bounded, rbac_world)
 	EXPECT_INT(answer_count(&answer, "nextCursor"), 0);
 }
 
-/* --- nobody gives what they lack
- * ------------------------------------------------------------------- */
+/* --- nobody gives what they lack ----------------------------------------------------- */
 
 /* Somebody who sees to the roles, and may look at jobs. */
 static void make_registrar(struct world *world)
@@ -320,8 +322,7 @@ WORLD_TEST(rbac_no_role_grows_beyond_its_maker, rbac_world)
 	}
 }
 
-/* --- keys
- * ------------------------------------------------------------------------------------------- */
+/* --- keys ---------------------------------------------------------------------------- */
 
 WORLD_TEST(rbac_keys, rbac_world)
 {
@@ -356,8 +357,7 @@ WORLD_TEST(rbac_keys, rbac_world)
 	}
 }
 
-/* --- from memory, and never stale
- * ------------------------------------------------------------------ */
+/* --- from memory, and never stale ---------------------------------------------------- */
 
 WORLD_TEST(rbac_changes_are_seen_at_once, rbac_world)
 {
@@ -388,8 +388,32 @@ WORLD_TEST(rbac_changes_are_seen_at_once, rbac_world)
 	EXPECT_STR(str_from_c(world_doors(world, "amy")), S("lwsp"));
 }
 
-/* --- users that go
- * --------------------------------------------------------------------------------- */
+/* Rows that change without a word are seen only when memory is not asked: when this instance cannot
+ * hear of changes. There is no thread that listens on SQLite, so the test says how it is. */
+static void ask_with_and_without_notices(struct world *world)
+{
+	struct notices *notices = world->store->notices;
+
+	EXPECT_INT(world_give(world, "adam", "admin"), 0);
+	EXPECT_STR(str_from_c(world_doors(world, "adam")), S("lwuktsp"));
+	world_take_silently(world, "adam", "admin");
+	EXPECT_STR(str_from_c(world_doors(world, "adam")), S("lwuktsp"));
+
+	notices->polled = true;
+	EXPECT_STR(str_from_c(world_doors(world, "adam")), S("sp"));
+	atomic_store(&notices->looked_ns, clock_now_ns());
+	EXPECT_STR(str_from_c(world_doors(world, "adam")), S("lwuktsp"));
+	atomic_store(&notices->looked_ns, clock_now_ns() - 6 * SECOND);
+	EXPECT_STR(str_from_c(world_doors(world, "adam")), S("sp"));
+	notices->polled = false;
+}
+
+TEST(rbac_reads_through_when_it_cannot_hear)
+{
+	world_run(ENGINE_SQLITE, rbac_world, ask_with_and_without_notices);
+}
+
+/* --- users that go ------------------------------------------------------------------- */
 
 struct change {
 	struct uuid user;

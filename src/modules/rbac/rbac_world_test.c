@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* --- things that rights are about ---------------------------------------------------------- */
+/* --- things that rights are about ---------------------------------------------------- */
 
 static int hello(struct req *req, const struct nothing *in, struct nothing *out)
 {
@@ -50,7 +50,11 @@ static const struct statement event_tally = STATEMENT("test_event_tally",
 	.sql = "SELECT count(*) AS count FROM outbox WHERE tenant_id = :tenant AND type = :text",
 	.in = &tally_schema, .out = &tally_schema);
 
-static const struct statement *const statements[] = { &audit_tally, &event_tally };
+static const struct statement member_wipe = STATEMENT("test_member_wipe",
+	.sql = "DELETE FROM main.role_member WHERE tenant_id = :tenant AND role = :text",
+	.in = &tally_schema);
+
+static const struct statement *const statements[] = { &audit_tally, &event_tally, &member_wipe };
 
 /* --- keys --------------------------------------------------------------------------------------
  */
@@ -190,8 +194,7 @@ struct rights world_rights(struct world *world, const char *name)
 	return asking.rights;
 }
 
-/* --- what was written
- * ----------------------------------------------------------------------------- */
+/* --- what was written ---------------------------------------------------------------- */
 
 static int tally_audits(const struct db *db, void *arg)
 {
@@ -221,4 +224,17 @@ int64_t world_events(struct world *world, const char *caller, const char *type)
 
 	world_do(world, caller, tally_events, &tally);
 	return tally.count;
+}
+
+static int wipe(const struct db *db, void *arg)
+{
+	struct tally tally = { .text = str_from_c(arg) };
+	struct db own = own_db(db);
+
+	return db_exec(&own, &member_wipe, &tally);
+}
+
+void world_take_silently(struct world *world, const char *caller, const char *role)
+{
+	world_do(world, caller, wipe, (void *)(uintptr_t)role);
 }

@@ -23,6 +23,9 @@ const char *world_roles_path(const char *method, const char *name);
 /* What a user may do, from memory. */
 struct rights world_rights(struct world *world, const char *name);
 
+/* Takes a role from all who have it in the caller's tenant, and tells nobody. */
+void world_take_silently(struct world *world, const char *caller, const char *role);
+
 /* How many rows of the caller's tenant have this in that column: audit entries by action, events by
  * type. */
 int64_t world_audits(struct world *world, const char *caller, const char *action);
