@@ -3,8 +3,10 @@
 
 #include "base/mem.h"
 #include "http/server.h"
+#include "modules/audit/audit.h"
 #include "modules/hello/hello.h"
 #include "modules/ops/ops.h"
+#include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants.h"
 #include "observe/log.h"
 #include "rest/idempotency.h"
@@ -24,6 +26,8 @@ static const struct {
 	{ &hello_module, hello_enabled },
 	{ &rest_module, NULL },
 	{ &tenants_module, NULL },
+	{ &audit_module, NULL },
+	{ &rbac_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */
