@@ -13,7 +13,7 @@ endif
 CLANG := $(findstring clang,$(CC))
 OUT   := build/$(FLAVOUR)$(if $(filter-out fuzz,$(FLAVOUR)),$(if $(CLANG),-clang))
 
-PACKAGES := openssl libargon2 libcrypt zlib libbrotlienc libpcre2-8 sqlite3 libpq libcurl
+PACKAGES := openssl libargon2 libcrypt zlib libbrotlienc libpcre2-8 sqlite3 libpq libcurl libutf8proc
 
 # --- flags -------------------------------------------------------------------
 

@@ -4,10 +4,13 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "modules/audit/audit.h"
+#include "modules/auth/auth.h"
 #include "modules/hello/hello.h"
+#include "modules/mails/mails.h"
 #include "modules/ops/ops.h"
 #include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants.h"
+#include "modules/users/users.h"
 #include "observe/log.h"
 #include "rest/idempotency.h"
 
@@ -28,6 +31,9 @@ static const struct {
 	{ &tenants_module, NULL },
 	{ &audit_module, NULL },
 	{ &rbac_module, NULL },
+	{ &mails_module, NULL },
+	{ &users_module, NULL },
+	{ &auth_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */
