@@ -5,8 +5,10 @@
 #include "http/server.h"
 #include "modules/audit/audit.h"
 #include "modules/hello/hello.h"
+#include "modules/mails/mails.h"
 #include "modules/ops/ops.h"
 #include "modules/tenants/tenants.h"
+#include "modules/users/users.h"
 #include "observe/log.h"
 #include "rest/idempotency.h"
 
@@ -26,6 +28,8 @@ static const struct {
 	{ &rest_module, NULL },
 	{ &tenants_module, NULL },
 	{ &audit_module, NULL },
+	{ &mails_module, NULL },
+	{ &users_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */
