@@ -7,6 +7,7 @@
 #include "commands_admin.h"
 #include "commands_backup.h"
 #include "commands_migrate.h"
+#include "commands_rbac.h"
 
 #include <stdio.h>
 
@@ -226,6 +227,7 @@ static const struct command_family *const families[] = {
 	&(const struct command_family){ server_commands, LEN(server_commands) },
 	&migrate_commands,
 	&admin_commands,
+	&rbac_commands,
 	&(const struct command_family){ other_commands, LEN(other_commands) },
 };
 
@@ -346,7 +348,8 @@ static int sort_words(int argc, char **argv, struct command_line *line, bool *re
 		else if (!ended && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0))
 			*ret_help = true;
 		else if (option == COMMAND_NAME && i + 1 == argc)
-			return (void)fprintf(stderr, "bulkhead: --name wants a word behind it\n"), -1;
+			return (void)fprintf(stderr, "bulkhead: --name wants a word behind it\n"),
+			       -1;
 		else if (option == COMMAND_NAME)
 			line->options |= option, line->name = argv[++i];
 		else if (option)

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "commands_backup.h"
 #include "crypto/digest.h"
+#include "crypto/password.h"
 #include "http/server.h"
 #include "modules/operators/operators.h"
 #include "offline.h"
@@ -27,7 +28,8 @@ static struct str name_of(struct str email)
 	return at > 0 ? str_first(email, (size_t)at) : email;
 }
 
-/* --- what goes to the server and comes back ---------------------------------------------------- */
+/* --- what goes to the server and comes back ----------------------------------------------------
+ */
 
 struct admin_answer {
 	struct str id, email;
@@ -49,7 +51,8 @@ static const struct schema answer_schema = SCHEMA(admin_answer, "What was made."
 static const struct schema *const schemas[] = { &account_schema, &answer_schema };
 
 /* Texts live in the arena. */
-static int write_account(const struct operator_account *account, struct arena *arena, struct str *ret)
+static int write_account(
+	const struct operator_account *account, struct arena *arena, struct str *ret)
 {
 	struct json_writer writer;
 	struct buf out;
@@ -77,7 +80,8 @@ static int read_account(struct str text, struct arena *arena, struct operator_ac
 	return r == -ERR_INVALID ? fail(ERR_INVALID, "this is no account") : r;
 }
 
-/* --- the work ---------------------------------------------------------------------------------- */
+/* --- the work ----------------------------------------------------------------------------------
+ */
 
 static int write_answer(const struct command_job *job, const struct user *user, struct str link,
 	const char *did, struct buf *out)
@@ -113,8 +117,7 @@ static int name_member(int r)
 typedef int work_fn(struct store *store, struct arena *arena,
 	const struct operator_account *account, struct user *ret, struct str *ret_url);
 
-static int work(
-	const struct command_job *job, work_fn *fn, const char *did, struct buf *out)
+static int work(const struct command_job *job, work_fn *fn, const char *did, struct buf *out)
 {
 	struct operator_account account = { 0 };
 	struct arena arena;
@@ -142,7 +145,8 @@ int admin_command_reset(const struct command_job *job, struct buf *out)
 	return work(job, operator_reset, "is signed out everywhere", out);
 }
 
-/* --- the command line -------------------------------------------------------------------------- */
+/* --- the command line --------------------------------------------------------------------------
+ */
 
 /* The password is what comes on standard input, without a line break at its end. */
 static int read_password(char *at, size_t size, size_t *ret_len)

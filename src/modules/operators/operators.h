@@ -24,7 +24,8 @@ struct operators_options {
 /* Before the module is opened. -ERR_INVALID, -ERR_NO_MEMORY. Without it, an address for tests. */
 int operators_configure(const struct operators_options *options);
 
-/* --- for commands, on a fiber ------------------------------------------------------------------ */
+/* --- for commands, on a fiber ------------------------------------------------------------------
+ */
 
 /* Texts are the caller's; the result's live in the arena. */
 struct operator_account {
@@ -37,8 +38,8 @@ struct operator_account {
  * password `*ret_url` is a link, good for a day, by which one is chosen; else it is empty.
  * -ERR_INVALID for a text that cannot be one, -ERR_CONFLICT when there is one of that address.
  */
-int operator_create(struct store *store, struct arena *arena, const struct operator_account *account,
-	struct user *ret, struct str *ret_url);
+int operator_create(struct store *store, struct arena *arena,
+	const struct operator_account *account, struct user *ret, struct str *ret_url);
 
 /* Gives an operator a new password, or a link to one: their sessions end and locks are opened.
  * -ERR_NOT_FOUND, -ERR_INVALID. */

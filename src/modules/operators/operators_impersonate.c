@@ -14,8 +14,7 @@
 
 /* --- statements --------------------------------------------------------------------------- */
 
-#define COLUMNS                                                                                    \
-	"id, operator_id, of_tenant_id, user_id, reason, created_at, expires_at, ended_at"
+#define COLUMNS "id, operator_id, of_tenant_id, user_id, reason, created_at, expires_at, ended_at"
 
 struct clean {
 	int64_t before;
@@ -86,7 +85,8 @@ bool impersonator_may(const struct route *route)
 	return !str_starts(need, S("platform:")) && !str_eq(need, S("keys:write"));
 }
 
-/* --- entries ------------------------------------------------------------------------------------ */
+/* --- entries ------------------------------------------------------------------------------------
+ */
 
 /* The same for the tenant and for the installation. */
 static int audit(struct tx *tx, const struct audit_actor *actor, struct str action,
@@ -101,7 +101,8 @@ static int audit(struct tx *tx, const struct audit_actor *actor, struct str acti
 			.security = true });
 }
 
-/* --- begin ---------------------------------------------------------------------------------------- */
+/* --- begin
+ * ---------------------------------------------------------------------------------------- */
 
 struct begin {
 	const struct impersonate *in;
@@ -210,7 +211,8 @@ int impersonate(struct req *req, const struct impersonate *in, struct impersonat
 	return r;
 }
 
-/* --- end --------------------------------------------------------------------------------------------- */
+/* --- end
+ * --------------------------------------------------------------------------------------------- */
 
 struct end {
 	const struct impersonation_ref *in;
@@ -251,8 +253,7 @@ static int end_in_tx(struct tx *tx, void *arg)
 	return r < 0 || stopped == 0 ? r : end_in_tenant(tx, end, &impersonation);
 }
 
-int impersonation_end(
-	struct req *req, const struct impersonation_ref *in, struct nothing *out)
+int impersonation_end(struct req *req, const struct impersonation_ref *in, struct nothing *out)
 {
 	struct end end = { in, audit_actor_of(req) };
 
@@ -260,7 +261,8 @@ int impersonation_end(
 	return req_system_write(req, end_in_tx, &end);
 }
 
-/* --- list -------------------------------------------------------------------------------------------- */
+/* --- list
+ * -------------------------------------------------------------------------------------------- */
 
 static const struct page_order newest_first = {
 	.name = S_INIT("impersonations, newest first"),
@@ -270,8 +272,8 @@ static const struct page_order newest_first = {
 	.start = { UUID_LAST },
 };
 
-int impersonation_list(struct req *req, const struct impersonation_query *in,
-	struct impersonation_page *out)
+int impersonation_list(
+	struct req *req, const struct impersonation_query *in, struct impersonation_page *out)
 {
 	struct impersonation_query query = *in;
 	struct db db = db_of(req_server(req)->store, &tenant_system, &req->arena);

@@ -21,7 +21,8 @@ enum {
 /* The options in force; never empty. */
 const struct operators_options *operators_options(void);
 
-/* --- links (operators_setup.c) -------------------------------------------------------------------- */
+/* --- links (operators_setup.c)
+ * -------------------------------------------------------------------- */
 
 /* What the text of a link says; not to be believed before setup_use_in_tx. */
 struct setup_ref {
@@ -79,7 +80,8 @@ int operator_known_in_tx(struct tx *tx);
 int operator_make_in_tx(struct tx *tx, const struct audit_actor *actor,
 	const struct operator_account *account, struct str hash, struct user *ret);
 
-/* --- impersonation (operators_contract.c, operators_impersonate.c) ---------------------------------- */
+/* --- impersonation (operators_contract.c, operators_impersonate.c)
+ * ---------------------------------- */
 
 struct impersonate {
 	struct str tenant; /* id or slug */
@@ -123,22 +125,23 @@ extern const struct schema impersonate_schema, impersonation_schema, impersonate
 	impersonation_ref_schema, impersonation_query_schema, impersonation_page_schema;
 
 int impersonate(struct req *req, const struct impersonate *in, struct impersonated *out);
-int impersonation_end(
-	struct req *req, const struct impersonation_ref *in, struct nothing *out);
-int impersonation_list(struct req *req, const struct impersonation_query *in,
-	struct impersonation_page *out);
+int impersonation_end(struct req *req, const struct impersonation_ref *in, struct nothing *out);
+int impersonation_list(
+	struct req *req, const struct impersonation_query *in, struct impersonation_page *out);
 
 /* Whether an operator who acts as a user may do what a route does. */
 bool impersonator_may(const struct route *route);
 
 int impersonations_clean_in_tx(struct tx *tx, void *arg);
 
-/* --- the page (operators_page.c) --------------------------------------------------------------------- */
+/* --- the page (operators_page.c)
+ * --------------------------------------------------------------------- */
 
 int setup_show(struct req *req);
 int setup_do(struct req *req);
 
-/* --- statements ------------------------------------------------------------------------------------------ */
+/* --- statements
+ * ------------------------------------------------------------------------------------------ */
 
 enum { OPERATOR_STATEMENTS = 14 };
 

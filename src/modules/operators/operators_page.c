@@ -45,9 +45,10 @@ static void write_text(struct buf *out, struct str text)
 
 static void begin_page(struct buf *out, struct str title)
 {
-	buf_append(out, S("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-			  "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-			  "<meta name=\"robots\" content=\"noindex\">\n<title>"));
+	buf_append(
+		out, S("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+		       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+		       "<meta name=\"robots\" content=\"noindex\">\n<title>"));
 	write_text(out, title);
 	buf_append(out, S("</title>\n<style>"));
 	buf_append(out, str_from_c(style));
@@ -80,8 +81,7 @@ static int send_page(struct req *req, int status, struct buf *out)
 	if (!policy.at)
 		return -(int)err_last()->code;
 	r = reply_header(req, S("content-security-policy"), policy);
-	return r < 0 ? r
-		     : reply_send(req, status, S("text/html; charset=utf-8"), buf_str(out));
+	return r < 0 ? r : reply_send(req, status, S("text/html; charset=utf-8"), buf_str(out));
 }
 
 /* --- pages ---------------------------------------------------------------------------------- */
@@ -107,7 +107,8 @@ struct form {
 	bool reset; /* an operator is there: only the password is asked for */
 };
 
-static void write_field(struct buf *out, const char *label, const char *attributes, struct str value)
+static void write_field(
+	struct buf *out, const char *label, const char *attributes, struct str value)
 {
 	buf_printf(out, "<label>%s<input %s required value=\"", label, attributes);
 	write_text(out, value);
@@ -146,9 +147,8 @@ static int send_form(struct req *req, int status, const struct form *form)
 {
 	struct str product = operators_options()->product;
 	struct buf *out = req_text(req);
-	struct str title = form->reset
-				   ? S("Choose a new password")
-				   : arena_printf(&req->arena, "Set up %.*s", STR_ARG(product));
+	struct str title = form->reset ? S("Choose a new password")
+				       : arena_printf(&req->arena, "Set up %.*s", STR_ARG(product));
 
 	if (!title.at)
 		return -(int)err_last()->code;
@@ -223,7 +223,9 @@ static int look(struct req *req, struct form *form, struct setup_ref *ref)
 /* The fields of a query or a form. Others are none of ours. */
 static int read_form(struct req *req, struct str text, struct form *form)
 {
-	struct { struct str name, *value; } fields[] = {
+	struct {
+		struct str name, *value;
+	} fields[] = {
 		{ S("token"), &form->token },
 		{ S("email"), &form->email },
 		{ S("name"), &form->name },
@@ -255,7 +257,8 @@ int setup_show(struct req *req)
 	return r < 0 ? r : send_form(req, 200, &form);
 }
 
-/* --- using one --------------------------------------------------------------------------------- */
+/* --- using one ---------------------------------------------------------------------------------
+ */
 
 static bool is_form(const struct req *req)
 {
@@ -276,8 +279,8 @@ static struct str problem_of(struct req *req, int r)
 	return arena_printf(&req->arena, "%s: %s", err->field, err_text());
 }
 
-static int use(struct req *req, const struct form *form, const struct setup_ref *ref,
-	struct user *ret)
+static int use(
+	struct req *req, const struct form *form, const struct setup_ref *ref, struct user *ret)
 {
 	struct db db = db_of(req_server(req)->store, &tenant_system, &req->arena);
 	struct setup_use use = { .ref = ref,
@@ -285,8 +288,7 @@ static int use(struct req *req, const struct form *form, const struct setup_ref 
 		.email = form->email,
 		.name = form->name,
 		.ret = ret };
-	int r = auth_password_hash(
-		form->password, form->email, form->name, &req->arena, &use.hash);
+	int r = auth_password_hash(form->password, form->email, form->name, &req->arena, &use.hash);
 
 	return r < 0 ? r : db_write(&db, setup_use_in_tx, &use);
 }

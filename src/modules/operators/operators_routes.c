@@ -87,8 +87,8 @@ static int run(struct store *store, struct arena *arena, int (*fn)(struct tx *, 
 	int r = 0;
 
 	if (account->password.len)
-		r = auth_password_hash(account->password, account->email, account->name, arena,
-			&command->hash);
+		r = auth_password_hash(
+			account->password, account->email, account->name, arena, &command->hash);
 	if (r == 0)
 		r = db_write(&db, fn, command);
 	*ret_url = str_of(NULL, 0);
@@ -98,18 +98,19 @@ static int run(struct store *store, struct arena *arena, int (*fn)(struct tx *, 
 int operator_create(struct store *store, struct arena *arena,
 	const struct operator_account *account, struct user *ret, struct str *ret_url)
 {
-	return run(store, arena, create_in_tx,
-		&(struct command){ .account = account, .user = ret }, ret_url);
+	return run(store, arena, create_in_tx, &(struct command){ .account = account, .user = ret },
+		ret_url);
 }
 
-int operator_reset(struct store *store, struct arena *arena,
-	const struct operator_account *account, struct user *ret, struct str *ret_url)
+int operator_reset(struct store *store, struct arena *arena, const struct operator_account *account,
+	struct user *ret, struct str *ret_url)
 {
-	return run(store, arena, reset_in_tx,
-		&(struct command){ .account = account, .user = ret }, ret_url);
+	return run(store, arena, reset_in_tx, &(struct command){ .account = account, .user = ret },
+		ret_url);
 }
 
-/* --- the contract ------------------------------------------------------------------------------ */
+/* --- the contract ------------------------------------------------------------------------------
+ */
 
 #define IMPERSONATE_FAILS                                                                          \
 	ROUTE_FAILS(INVALID) | ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(CONFLICT) |                    \
@@ -142,7 +143,8 @@ static const struct route routes[] = {
 };
 /* clang-format on */
 
-/* --- the module ---------------------------------------------------------------------------------- */
+/* --- the module ----------------------------------------------------------------------------------
+ */
 
 /* Who was asked before. */
 static int (*authorize_others)(struct req *, struct str right);
@@ -167,7 +169,8 @@ static void close_module(struct server *server)
 	server->hooks.authorize = authorize_others;
 }
 
-/* --- chores ---------------------------------------------------------------------------------------- */
+/* --- chores
+ * ---------------------------------------------------------------------------------------- */
 
 static int clean_in_tx(struct tx *tx, void *arg)
 {

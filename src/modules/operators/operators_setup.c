@@ -2,6 +2,7 @@
 #include "modules/operators/operators_internal.h"
 
 #include "base/err.h"
+#include "crypto/base64.h"
 #include "crypto/digest.h"
 #include "crypto/opaque.h"
 #include "crypto/random.h"
@@ -201,10 +202,9 @@ static int note_first(struct tx *tx, const struct user *user)
 int operator_make_in_tx(struct tx *tx, const struct audit_actor *actor,
 	const struct operator_account *account, struct str hash, struct user *ret)
 {
-	struct user_new new = { .email = account->email,
-		.name = account->name,
-		.verified = true,
-		.actor = actor };
+	struct user_new new = {
+		.email = account->email, .name = account->name, .verified = true, .actor = actor
+	};
 	struct uuid id;
 	int r = user_create_in_tx(tx, &new, ret);
 
