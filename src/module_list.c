@@ -7,6 +7,7 @@
 #include "modules/hello/hello.h"
 #include "modules/mails/mails.h"
 #include "modules/ops/ops.h"
+#include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants.h"
 #include "modules/users/users.h"
 #include "observe/log.h"
@@ -28,6 +29,7 @@ static const struct {
 	{ &rest_module, NULL },
 	{ &tenants_module, NULL },
 	{ &audit_module, NULL },
+	{ &rbac_module, NULL },
 	{ &mails_module, NULL },
 	{ &users_module, NULL },
 };
