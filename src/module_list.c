@@ -32,6 +32,9 @@ static const struct {
 	{ &mails_module, NULL },
 	{ &users_module, NULL },
 	{ &rbac_module, NULL },
+	{ &rbac_module, NULL },
+	{ &mails_module, NULL },
+	{ &users_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */
