@@ -4,8 +4,10 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "modules/audit/audit.h"
+#include "modules/auth/auth.h"
 #include "modules/hello/hello.h"
 #include "modules/mails/mails.h"
+#include "modules/operators/operators.h"
 #include "modules/ops/ops.h"
 #include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants.h"
@@ -29,12 +31,11 @@ static const struct {
 	{ &rest_module, NULL },
 	{ &tenants_module, NULL },
 	{ &audit_module, NULL },
-	{ &mails_module, NULL },
-	{ &users_module, NULL },
-	{ &rbac_module, NULL },
 	{ &rbac_module, NULL },
 	{ &mails_module, NULL },
 	{ &users_module, NULL },
+	{ &auth_module, NULL },
+	{ &operators_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */
