@@ -7,7 +7,8 @@
 #include "http/server.h"
 #include "modules/auth/auth_internal.h"
 #include "modules/auth/auth_keys.h"
-#include "modules/auth/auth_session.h"
+
+#include <stdio.h>
 
 enum { KEPT_SECONDS_MAX = 300 };
 

@@ -51,7 +51,7 @@ static struct str bearer(struct str value)
 
 static int verify(struct req *req, struct str token, struct token_claims *ret)
 {
-	struct token_cache *cache;
+	struct token_cache *cache = NULL;
 	int r = keys_ready(req_server(req)->store);
 
 	if (r == 0)
