@@ -301,6 +301,18 @@ int tenant_create_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
+int tenant_make_in_tx(struct tx *tx, struct str slug, struct str name, struct tenant *ret)
+{
+	const struct tenant_new in = { .slug = slug, .name = name, .tier = TENANT_FREE };
+
+	return tenant_create_in_tx(tx, &(struct tenant_create){ &in, ret });
+}
+
+int tenant_get_in_tx(struct tx *tx, struct tenant *ret)
+{
+	return tx_one(tx, &tenant_self, NULL, ret);
+}
+
 /* Applies the change to `tenant`; the type of its event goes to `*ret`, empty when nothing changes.
  */
 static int apply(
