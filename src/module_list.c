@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "http/server.h"
+#include "modules/api_keys/api_keys.h"
 #include "modules/audit/audit.h"
 #include "modules/auth/auth.h"
 #include "modules/hello/hello.h"
@@ -35,6 +36,7 @@ static const struct {
 	{ &mails_module, NULL },
 	{ &users_module, NULL },
 	{ &auth_module, NULL },
+	{ &api_keys_module, NULL },
 	{ &operators_module, NULL },
 };
 

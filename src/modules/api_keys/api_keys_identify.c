@@ -42,7 +42,8 @@ static int find_text(const struct req *req, struct str *ret)
 	return own.at || key_text_is(text);
 }
 
-/* --- whether it is good -------------------------------------------------------------------------- */
+/* --- whether it is good --------------------------------------------------------------------------
+ */
 
 static int refuse(const char *why)
 {
@@ -75,7 +76,8 @@ static int verify(const struct known_key *known, const struct key_text *text, in
 	return 0;
 }
 
-/* --- from where ------------------------------------------------------------------------------------ */
+/* --- from where
+ * ------------------------------------------------------------------------------------ */
 
 struct stray {
 	struct audit_actor actor;
@@ -116,11 +118,12 @@ static int check_address(struct req *req, const struct known_key *known, const s
 	if (networks_have(known->networks, known->network_count, &req->client))
 		return 0;
 	tell(req, tenant, caller);
-	return fail(ERR_FORBIDDEN, "this API key may not be used from %.*s",
-		STR_ARG(req->client_text));
+	return fail(
+		ERR_FORBIDDEN, "this API key may not be used from %.*s", STR_ARG(req->client_text));
 }
 
-/* --- who it is ---------------------------------------------------------------------------------------- */
+/* --- who it is
+ * ---------------------------------------------------------------------------------------- */
 
 /* What the key says it may, as far as its owner may do it now. */
 static int find_rights(struct req *req, const struct known_key *known, const struct uuid *tenant,
@@ -132,8 +135,8 @@ static int find_rights(struct req *req, const struct known_key *known, const str
 
 	if (!rights)
 		return -(int)err_last()->code;
-	r = rbac_rights(req_server(req)->store, tenant, &known->owner_id, &req->arena, rights,
-		&roles);
+	r = rbac_rights(
+		req_server(req)->store, tenant, &known->owner_id, &req->arena, rights, &roles);
 	if (r < 0)
 		return r;
 	rights_intersect(rights, &known->scopes);
@@ -205,7 +208,8 @@ static int identify(struct req *req, struct caller *ret)
 	return r;
 }
 
-/* --- open and close -------------------------------------------------------------------------------------- */
+/* --- open and close
+ * -------------------------------------------------------------------------------------- */
 
 int identify_open(struct server *server)
 {

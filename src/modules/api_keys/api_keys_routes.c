@@ -123,15 +123,14 @@ HANDLER(api_key_rotate, api_key_rotation, api_key_made, CHANGE_FAILS)
 
 static int api_key_revoke(struct req *req, const struct api_key_ref *in, struct api_key *out)
 {
-	struct key_change change = {
-		.asker = asker_of(req), .req = req, .id = in->id, .ret = out
-	};
+	struct key_change change = { .asker = asker_of(req), .req = req, .id = in->id, .ret = out };
 
 	return req_write(req, key_change_in_tx, &change);
 }
 HANDLER(api_key_revoke, api_key_ref, api_key, REVOKE_FAILS)
 
-/* --- the contract ------------------------------------------------------------------------------ */
+/* --- the contract ------------------------------------------------------------------------------
+ */
 
 #define ROUTE(text, handler_, right)                                                               \
 	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = right, .versioned = true
@@ -155,7 +154,8 @@ static const struct route routes[] = {
 };
 /* clang-format on */
 
-/* --- the module ----------------------------------------------------------------------------------- */
+/* --- the module
+ * ----------------------------------------------------------------------------------- */
 
 static int open_module(struct server *server)
 {

@@ -16,10 +16,9 @@
 /* What no publishable key may hold, since anybody who opens a page can read it. All else of it is
  * to read, and named in full. */
 static const struct str never_publishable[] = { S_INIT("account"), S_INIT("api-keys"),
-	S_INIT("audit"), S_INIT("billing"), S_INIT("invitations"), S_INIT("keys"),
-	S_INIT("mails"), S_INIT("platform"), S_INIT("roles"), S_INIT("secrets"),
-	S_INIT("sessions"), S_INIT("tenant"), S_INIT("tenants"), S_INIT("users"),
-	S_INIT("webhooks") };
+	S_INIT("audit"), S_INIT("billing"), S_INIT("invitations"), S_INIT("keys"), S_INIT("mails"),
+	S_INIT("platform"), S_INIT("roles"), S_INIT("secrets"), S_INIT("sessions"),
+	S_INIT("tenant"), S_INIT("tenants"), S_INIT("users"), S_INIT("webhooks") };
 
 /* What people have for being signed in, which a program never is. */
 static const struct str only_for_people = S_INIT("account:");
@@ -184,7 +183,8 @@ bool key_merge(struct api_key *key, const struct api_key_patch *patch)
 	return differs;
 }
 
-/* --- no more than who asks ---------------------------------------------------------------------- */
+/* --- no more than who asks ----------------------------------------------------------------------
+ */
 
 /* Whether all addresses of the text's network are in one of the others. */
 static bool network_is_within(struct str text, const struct key_texts *outer)
@@ -211,14 +211,15 @@ static int check_places(const struct key_texts *inner, const struct key_texts *o
 				"must lie within those of the key that asks");
 }
 
-int key_is_within(const struct api_key *key, const struct rights *rights, const struct api_key *with)
+int key_is_within(
+	const struct api_key *key, const struct rights *rights, const struct api_key *with)
 {
 	struct rights asked;
 
 	scopes_rights(key->kind, &key->scopes, &asked);
 	if (!rights_within(&asked, rights))
-		return fail_field(ERR_FORBIDDEN, "scopes", "escalation",
-			"are more than who asks may do");
+		return fail_field(
+			ERR_FORBIDDEN, "scopes", "escalation", "are more than who asks may do");
 	if (!with)
 		return 0;
 	if (end_of(&key->expires_at) > end_of(&with->expires_at))

@@ -253,7 +253,8 @@ int key_create_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- change ------------------------------------------------------------------------------------ */
+/* --- change ------------------------------------------------------------------------------------
+ */
 
 static int apply_patch(
 	struct tx *tx, const struct key_change *change, struct api_key *key, struct str *ret)
@@ -304,7 +305,8 @@ static void apply_end(struct tx *tx, struct api_key *key, struct str *ret)
 	*ret = S("api_key.revoked");
 }
 
-static int apply(struct tx *tx, const struct key_change *change, struct api_key *key, struct str *ret)
+static int apply(
+	struct tx *tx, const struct key_change *change, struct api_key *key, struct str *ret)
 {
 	if (!change->patch && !change->text) {
 		apply_end(tx, key, ret);
@@ -344,7 +346,8 @@ int key_change_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- what has ended ------------------------------------------------------------------------------- */
+/* --- what has ended
+ * ------------------------------------------------------------------------------- */
 
 enum { SWEEP_BATCH = 500, SWEEP_ROUNDS = 1000 };
 

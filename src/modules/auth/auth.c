@@ -136,7 +136,8 @@ __attribute__((constructor)) static void join(void)
 		sizeof(signing_key_statements));
 }
 
-/* --- open and close ---------------------------------------------------------------------------- */
+/* --- open and close ----------------------------------------------------------------------------
+ */
 
 static int open_module(struct server *server)
 {

@@ -24,7 +24,7 @@ struct auth_options {
 	struct str app_url;       /* of the product's pages: links in mails lead there */
 	enum sign_kind algorithm; /* of new signing keys */
 	unsigned rsa_bits;
-	uint64_t key_every_ns; /* a new signing key so often; 0: by command only */
+	uint64_t key_every_ns;   /* a new signing key so often; 0: by command only */
 	uint64_t key_overlap_ns; /* it is published so long before it signs; 0: 11 min, since JWK
 				    Sets are kept for 10 */
 	uint64_t access_ns, refresh_ns,
@@ -88,10 +88,11 @@ int auth_visit_begin_in_tx(
 	struct tx *tx, const struct auth_visitor *visitor, struct auth_visit *ret);
 int auth_visit_end_in_tx(struct tx *tx, const struct uuid *session);
 
-/* Its access token, after the commit, on the request's fiber. There is no refresh token: it lives
- * as long as the session. Errors of the store, -ERR_UNAVAILABLE without a signing key. */
+/* An access token of it, good for the usual time or until its end, whichever is sooner; after the
+ * commit, on the request's fiber. There is no refresh token. Errors of the store, -ERR_UNAVAILABLE
+ * without a signing key. */
 int auth_visit_token(
-	struct req *req, const struct auth_visit *visit, const struct user *user, struct str *ret);
+	struct req *req, const struct auth_visit *visit, struct str *ret, int64_t *ret_seconds);
 
 extern const struct module auth_module;
 

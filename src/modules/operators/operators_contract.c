@@ -32,6 +32,11 @@ const struct schema impersonated_schema = SCHEMA(impersonated, "What one needs t
 		.flags = REQUIRED | SECRET, RANGE(1, 8192)),
 	FIELD(impersonated, expires_in, "Seconds it is good for.", .flags = REQUIRED, .example = "900"));
 
+const struct schema impersonation_access_schema = SCHEMA(impersonation_access, "Another access token.",
+	FIELD(impersonation_access, access_token, "For Authorization: Bearer.", .flags = REQUIRED | SECRET,
+		RANGE(1, 8192)),
+	FIELD(impersonation_access, expires_in, "Seconds it is good for.", .flags = REQUIRED, .example = "900"));
+
 const struct schema impersonation_ref_schema = SCHEMA(impersonation_ref, "An impersonation by its id.",
 	FIELD(impersonation_ref, id, "Which.", .from = FROM_PATH, .format = FORMAT_UUID));
 

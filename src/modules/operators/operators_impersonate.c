@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "http/server.h"
 #include "modules/rbac/rbac.h"
+#include "observe/clock.h"
 #include "rest/db.h"
 #include "rest/page.h"
 #include "rest/write.h"
@@ -206,9 +207,42 @@ int impersonate(struct req *req, const struct impersonate *in, struct impersonat
 	if (r == 0)
 		r = req_system_write(req, begin_in_tx, &begin);
 	if (r == 0)
-		r = auth_visit_token(req, &begin.visit, &out->user, &out->access_token);
-	out->expires_in = in->minutes * 60;
+		r = auth_visit_token(req, &begin.visit, &out->access_token, &out->expires_in);
 	return r;
+}
+
+/* --- another token
+ * ------------------------------------------------------------------------------------ */
+
+/* Only for who began it, as long as it lasts. */
+static int may_go_on(const struct req *req, const struct impersonation *impersonation)
+{
+	if (!str_eq(req->caller.id, impersonation->operator_id))
+		return fail(ERR_FORBIDDEN, "only who began it can go on");
+	if ((impersonation->ended_at.set && !impersonation->ended_at.null) ||
+		impersonation->expires_at <= clock_wall_us())
+		return fail(ERR_CONFLICT, "it is over");
+	return 0;
+}
+
+int impersonation_token(
+	struct req *req, const struct impersonation_ref *in, struct impersonation_access *out)
+{
+	struct db db = db_of(req_server(req)->store, &tenant_system, &req->arena);
+	struct impersonation impersonation;
+	struct auth_visit visit;
+	int r = db_one(&db, &impersonation_get, in, &impersonation);
+
+	if (r == 0)
+		r = may_go_on(req, &impersonation);
+	if (r < 0)
+		return r;
+	visit.expires_us = impersonation.expires_at;
+	CHECK(uuid_parse(impersonation.of_tenant_id, &visit.tenant) &&
+		uuid_parse(impersonation.id, &visit.session) &&
+		uuid_parse(impersonation.user_id, &visit.user) &&
+		uuid_parse(impersonation.operator_id, &visit.operator));
+	return auth_visit_token(req, &visit, &out->access_token, &out->expires_in);
 }
 
 /* --- end

@@ -107,6 +107,11 @@ struct impersonated {
 	int64_t expires_in; /* seconds */
 };
 
+struct impersonation_access {
+	struct str access_token;
+	int64_t expires_in; /* seconds */
+};
+
 struct impersonation_ref {
 	struct str id;
 };
@@ -122,9 +127,12 @@ struct impersonation_page {
 };
 
 extern const struct schema impersonate_schema, impersonation_schema, impersonated_schema,
-	impersonation_ref_schema, impersonation_query_schema, impersonation_page_schema;
+	impersonation_access_schema, impersonation_ref_schema, impersonation_query_schema,
+	impersonation_page_schema;
 
 int impersonate(struct req *req, const struct impersonate *in, struct impersonated *out);
+int impersonation_token(
+	struct req *req, const struct impersonation_ref *in, struct impersonation_access *out);
 int impersonation_end(struct req *req, const struct impersonation_ref *in, struct nothing *out);
 int impersonation_list(
 	struct req *req, const struct impersonation_query *in, struct impersonation_page *out);

@@ -117,6 +117,7 @@ int operator_reset(struct store *store, struct arena *arena, const struct operat
 		ROUTE_FAILS(FORBIDDEN)
 
 HANDLER(impersonate, impersonate, impersonated, IMPERSONATE_FAILS)
+HANDLER(impersonation_token, impersonation_ref, impersonation_access, IMPERSONATE_FAILS)
 HANDLER(impersonation_end, impersonation_ref, nothing, ROUTE_FAILS(NOT_FOUND))
 HANDLER(impersonation_list, impersonation_query, impersonation_page, 0)
 
@@ -131,6 +132,10 @@ static const struct route routes[] = {
 	{ HTTP_GET, "/api/v1/platform/impersonations",
 		PLATFORM("List who acts or acted as whom", impersonation_list_handler),
 		.in = &impersonation_query_schema, .out = &impersonation_page_schema },
+	{ HTTP_POST, "/api/v1/platform/impersonate/{id}/token",
+		PLATFORM("Get another access token", impersonation_token_handler),
+		.in = &impersonation_ref_schema, .out = &impersonation_access_schema, .status = 201,
+		.may_fail = IMPERSONATE_FAILS },
 	{ HTTP_DELETE, "/api/v1/platform/impersonate/{id}",
 		PLATFORM("Stop acting as a user", impersonation_end_handler),
 		.in = &impersonation_ref_schema, .may_fail = ROUTE_FAILS(NOT_FOUND) },
