@@ -177,6 +177,9 @@ void session_show(const struct session *row, struct str current, struct session_
 
 extern struct user_watcher session_watcher;
 
+/* Of the event; compiled while the module is open. */
+extern const struct schema session_ended_schema;
+
 /* Deletes rows of sessions that have been over for long enough. */
 int sessions_sweep(struct store *store);
 

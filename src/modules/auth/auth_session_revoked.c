@@ -261,7 +261,10 @@ int session_check(struct req *req, const struct uuid *tenant, const struct uuid 
 int sessions_open(struct server *server)
 {
 	struct master_key master = auth_master_key(server);
+	int r = schema_compile(&session_ended_schema);
 
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < SHARDS; i++)
 		(void)pthread_mutex_init(&sessions.shards[i].lock, NULL);
 	refresh_keys_make(&sessions.keys, &master);
@@ -271,7 +274,10 @@ int sessions_open(struct server *server)
 	atomic_store(&sessions.retry_ns, 0);
 	sessions.listener = (struct notice_listener){ .topic = SESSION_TOPIC, .heard = hear };
 	users_watch(&session_watcher);
-	return notice_listen(server->store, &sessions.listener);
+	r = notice_listen(server->store, &sessions.listener);
+	if (r < 0)
+		schema_release(&session_ended_schema);
+	return r;
 }
 
 void sessions_close(struct server *server)
@@ -285,6 +291,7 @@ void sessions_close(struct server *server)
 		*shard = (struct shard){ 0 };
 	}
 	atomic_store(&sessions.count, 0);
+	schema_release(&session_ended_schema);
 	crypto_wipe(&sessions.keys, sizeof(sessions.keys));
 }
 

@@ -361,8 +361,7 @@ HANDLER(csrf_get, nothing, csrf_answer, ROUTE_FAILS(UNAUTHORIZED) | ROUTE_FAILS(
 
 #define OPEN(text, handler_)                                                                       \
 	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = RIGHT_PUBLIC
-#define OWN(text, handler_)                                                                        \
-	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = "account:self"
+#define OWN(text, handler_) text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = RIGHT_SELF
 #define DOCUMENT(text, function)                                                                   \
 	text, .run = function, .place = ROUTE_PUBLIC, .need = RIGHT_PUBLIC, .shape = ROUTE_BARE
 

@@ -133,7 +133,7 @@ struct session_ended {
 };
 
 /* clang-format off */
-static const struct schema session_ended_schema = SCHEMA(session_ended, "A session has ended.",
+const struct schema session_ended_schema = SCHEMA(session_ended, "A session has ended.",
 	FIELD(session_ended, id, "Which.", .flags = REQUIRED, .format = FORMAT_UUID),
 	FIELD(session_ended, user_id, "Whose.", .flags = REQUIRED, .format = FORMAT_UUID),
 	FIELD(session_ended, reason, "Why.", .flags = REQUIRED));
