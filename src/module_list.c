@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "modules/audit/audit.h"
+#include "modules/auth/auth.h"
 #include "modules/hello/hello.h"
 #include "modules/mails/mails.h"
 #include "modules/ops/ops.h"
@@ -32,6 +33,7 @@ static const struct {
 	{ &rbac_module, NULL },
 	{ &mails_module, NULL },
 	{ &users_module, NULL },
+	{ &auth_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */

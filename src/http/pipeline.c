@@ -87,11 +87,15 @@ static int limit_address(struct req *req)
 
 static int limit_caller(struct req *req)
 {
-	if (req->entry->route->limit == ROUTE_LIMIT_AUTH)
+	enum route_limit limit = req->entry->route->limit;
+
+	if (limit == ROUTE_LIMIT_AUTH)
 		return take_by_address(req, LIMITER_AUTH);
 
 	switch (req->caller.kind) {
-	case CALLER_NOBODY: return take_by_address(req, LIMITER_GLOBAL);
+	case CALLER_NOBODY:
+		return take_by_address(
+			req, limit == ROUTE_LIMIT_API ? LIMITER_API : LIMITER_GLOBAL);
 	case CALLER_SECRET: return take(req, LIMITER_SERVER, req->caller.id);
 	case CALLER_USER:
 	case CALLER_PUBLISHABLE: break;

@@ -29,6 +29,7 @@ enum route_limit {
 	ROUTE_LIMIT_CALLER, /* by who it is: api, server, or global for nobody in particular */
 	ROUTE_LIMIT_AUTH,   /* sign-in and the like: few tries, then a block */
 	ROUTE_LIMIT_NONE,   /* probes: no limiter at all */
+	ROUTE_LIMIT_API,    /* as _CALLER, but nobody in particular counts against api, too */
 };
 
 struct route {
@@ -55,6 +56,10 @@ struct route {
 
 /* The right that everybody has. A route without any right is refused at the start. */
 #define RIGHT_PUBLIC "public"
+
+/* What every active user has, whatever else they may do, and no key: for routes about whoever is
+ * signed in. */
+#define RIGHT_SELF "account:self"
 
 /* A function with its types, made by HANDLER. */
 struct handler {

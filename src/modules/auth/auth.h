@@ -24,6 +24,8 @@ struct auth_options {
 	enum sign_kind algorithm; /* of new signing keys */
 	unsigned rsa_bits;
 	uint64_t key_every_ns; /* a new signing key so often; 0: by command only */
+	uint64_t key_overlap_ns; /* it is published so long before it signs; 0: 11 min, since JWK
+				    Sets are kept for 10 */
 	uint64_t access_ns, refresh_ns,
 		session_ns; /* lifetimes: of the tokens, and of a session at most */
 	struct password_cost cost;
@@ -34,6 +36,9 @@ struct auth_options {
 	bool new_tenants;          /* registration may make tenants */
 	uint64_t login_tries;      /* failed logins of an account before it is locked */
 	uint64_t login_lock_ns;
+	uint64_t login_delay_ns; /* before the fourth try in a row; doubles. 0: no delays */
+	bool verify_first;       /* nobody signs in before the address is verified, and who joins
+				    a tenant is not told whether the address was there */
 	bool secure_cookies; /* __Host- and Secure; off only without TLS in development */
 };
 

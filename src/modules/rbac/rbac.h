@@ -23,10 +23,6 @@ struct rights {
 	uint64_t bits[RIGHTS_MAX / 64];
 };
 
-/* What every active user has, whatever the roles, and no key: a route that is for whoever is signed
- * in. It is no right of the catalogue, so that no role and no pattern can hold it. */
-#define RIGHT_SELF "account:self"
-
 /* The topic of notices (store/notice.h) when what a user may do has changed. The key is the id of
  * the user, or RBAC_ALL: of all users of the tenant. */
 #define RBAC_TOPIC "rbac"
@@ -98,15 +94,20 @@ int rbac_forget_in_tx(struct tx *tx, const struct uuid *user);
 size_t rights_count(void);
 struct str right_at(size_t position);
 
-/* For who has no server: forgets the catalogue; takes the rights that routes need (-ERR_INVALID,
- * -ERR_FULL). */
-void rights_reset(void);
+/* For who has no server: a catalogue with no rights but the module's own, and those that routes
+ * need. RIGHT_PUBLIC and RIGHT_SELF are none: no role and no pattern holds them. -ERR_INVALID,
+ * -ERR_FULL. */
+int rights_begin(void);
 int rights_of_routes(const struct route *routes, size_t count);
 
 /* The built-in roles that have a right, the strongest first; those of the tenant of the
  * installation for platform:. All of them for RIGHT_SELF, none for RIGHT_PUBLIC. */
 enum { BUILT_IN_ROLES_MAX = 8 };
 size_t right_roles(struct str right, struct str ret[BUILT_IN_ROLES_MAX]);
+
+/* Members of an object for who reads the API's document (http/openapi.h): the built-in roles that
+ * have the right, and for platform: in which tenant. Nothing for a right that there is not. */
+void right_write(struct str right, struct json_writer *writer);
 
 extern const struct module rbac_module;
 

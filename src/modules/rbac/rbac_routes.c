@@ -385,16 +385,10 @@ static const struct route routes[] = {
 
 static struct notice_listener listener = { .topic = RBAC_TOPIC, .heard = heard };
 
-/* Rights that no route needs: to be an owner is to have them. */
-static const struct str own_rights[] = { S_INIT("tenant:delete"), S_INIT("tenant:transfer") };
-
 static int gather(const struct server *server)
 {
-	int r = 0;
+	int r = rights_begin();
 
-	rights_reset();
-	for (size_t i = 0; i < LEN(own_rights) && r == 0; i++)
-		r = right_declare(own_rights[i]);
 	for (size_t i = 0; i < server->site_count; i++)
 		for (const struct router_entry *entry = server->sites[i].router.first;
 			entry && r == 0; entry = entry->next)
@@ -428,7 +422,6 @@ static void close_module(struct server *server)
 	notice_unlisten(server->store, &listener);
 	memory_close();
 	schema_release(&user_state_schema);
-	rights_reset();
 }
 
 const struct module rbac_module = {

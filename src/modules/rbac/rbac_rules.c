@@ -106,6 +106,24 @@ size_t right_roles(struct str right, struct str ret[BUILT_IN_ROLES_MAX])
 	return count;
 }
 
+void right_write(struct str right, struct json_writer *writer)
+{
+	struct str roles[BUILT_IN_ROLES_MAX];
+	size_t count = right_roles(right, roles);
+
+	if (right_number(right) < 0 && !str_eq(right, S(RIGHT_SELF)))
+		return;
+	json_write_key(writer, S("x-roles"));
+	json_write_array(writer);
+	for (size_t i = 0; i < count; i++)
+		json_write_string(writer, roles[i]);
+	json_write_array_end(writer);
+	if (right_is_platform(right)) {
+		json_write_key(writer, S("x-tenant"));
+		json_write_string(writer, S("system"));
+	}
+}
+
 /* --- names ------------------------------------------------------------------------------- */
 
 static void swap(struct str *a, struct str *b)
