@@ -37,6 +37,9 @@ struct auth_options {
 	bool new_tenants;          /* registration may make tenants */
 	uint64_t login_tries;      /* failed logins of an account before it is locked */
 	uint64_t login_lock_ns;
+	uint64_t login_delay_ns; /* before the fourth try in a row; doubles. 0: no delays */
+	bool verify_first;       /* nobody signs in before the address is verified, and who joins
+				    a tenant is not told whether the address was there */
 	bool secure_cookies; /* __Host- and Secure; off only without TLS in development */
 };
 

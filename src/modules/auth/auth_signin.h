@@ -5,6 +5,7 @@
 #include "modules/audit/audit.h"
 #include "modules/auth/auth_attempts.h"
 #include "modules/auth/auth_errands.h"
+#include "modules/auth/auth_internal.h"
 #include "modules/auth/auth_password.h"
 #include "modules/auth/auth_password_store.h"
 #include "modules/auth/auth_policy.h"
@@ -143,13 +144,20 @@ int auth_leave(struct req *req, const struct leave_in *in, struct nothing *out);
 
 /* --- joined by auth.c (auth_signin_routes.c) ------------------------------------------------- */
 
-enum { AUTH_SIGNIN_ROUTES = 17, AUTH_SIGNIN_STATEMENTS = 21, AUTH_SIGNIN_CHORES = 2 };
+enum {
+	AUTH_SIGNIN_ROUTES = 17,
+	AUTH_SIGNIN_STATEMENTS = ATTEMPT_STATEMENTS + LINK_STATEMENTS + ERRAND_STATEMENTS +
+				 PASSWORD_STATEMENTS + POLICY_STATEMENTS,
+};
 
 extern const struct route auth_signin_routes[AUTH_SIGNIN_ROUTES];
-extern const struct chore auth_signin_chores[AUTH_SIGNIN_CHORES];
 
-/* Registered by auth.c with its own. */
-extern const struct statement *const auth_signin_statements[AUTH_SIGNIN_STATEMENTS];
+/* Writes them to `at`, which has room for AUTH_SIGNIN_STATEMENTS. */
+void auth_signin_statements(const struct statement **at);
+
+/* Chores: does errands, every second; throws away what is old, now and then. */
+int signin_errands(struct server *server);
+int signin_sweep(struct server *server);
 
 /* From the module's open and close. -ERR_INVALID with a sentence for people, errors of
  * passwords_open. */
