@@ -13,7 +13,7 @@ endif
 CLANG := $(findstring clang,$(CC))
 OUT   := build/$(FLAVOUR)$(if $(filter-out fuzz,$(FLAVOUR)),$(if $(CLANG),-clang))
 
-PACKAGES := openssl libargon2 libcrypt zlib libbrotlienc libpcre2-8 sqlite3 libpq libcurl
+PACKAGES := openssl libargon2 libcrypt zlib libbrotlienc libpcre2-8 sqlite3 libpq libcurl libutf8proc
 
 # --- flags -------------------------------------------------------------------
 
@@ -56,6 +56,7 @@ API_HEADERS := \
 	http/route.h http/router.h http/status.h http/target.h \
 	json/names.h json/number.h json/reader.h json/writer.h \
 	loop/ready.h \
+	modules/audit/audit.h \
 	net/address.h net/stream.h \
 	observe/clock.h observe/log.h observe/metric.h observe/span.h observe/trace.h \
 	schema/format.h schema/problem.h schema/schema.h \

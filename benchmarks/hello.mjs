@@ -16,7 +16,14 @@ const BUDGET = 1.5;
 const AIM = 1.3;
 const CONNECTIONS = 64;
 const PROGRAM = resolve(process.env.BULKHEAD ?? 'build/release/bulkhead');
-const ENVIRONMENT = { APP_ENV: 'production', HELLO_ENABLED: 'true', LOG_FORMAT: 'json', LOG_LEVEL: 'info' };
+const ENVIRONMENT = {
+	APP_ENV: 'production',
+	MASTER_KEY: '8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918',
+	PUBLIC_URL: 'https://api.example.com',
+	HELLO_ENABLED: 'true',
+	LOG_FORMAT: 'json',
+	LOG_LEVEL: 'info',
+};
 
 const folder = mkdtempSync(join(tmpdir(), 'hello-'));
 

@@ -33,8 +33,8 @@ enum {
 	OVERLOAD = 10, /* times as many as can be served or wait */
 };
 
-#define GROUPS  "\nbulkhead_sqlite_group_size_count "
-#define MEMBERS "\nbulkhead_sqlite_group_size_sum "
+#define GROUPS  "\nstore_group_size_count "
+#define MEMBERS "\nstore_group_size_sum "
 
 #define WRITE_TIME (2 * SECOND)
 
@@ -618,7 +618,7 @@ static void read_postgres_by_hand(const char *owner_url)
 
 static double round_trips(void)
 {
-	return metric_now("\ndb_client_round_trips_total ");
+	return metric_now("\nstore_round_trips_total ");
 }
 
 static int get_then_insert(struct tx *tx, void *arg)

@@ -1,15 +1,17 @@
 /* Start, stop, and a new server that takes over. */
 #include "app.h"
 
+#include "backend.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "crypto/library.h"
 #include "http/request.h"
+#include "identity_config.h"
 #include "loop/signals.h"
+#include "master_key_file.h"
 #include "observe/clock.h"
 #include "observe/log.h"
 #include "observe/metric.h"
-#include "store_config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -307,46 +309,6 @@ static void release_folder(struct app *app)
 	app->claim = -1;
 }
 
-/* Nothing may be left that uses it. */
-static void close_store(struct app *app)
-{
-	module_list_close(&app->modules, &app->server);
-	store_close(app->server.store);
-	app->server.store = NULL;
-}
-
-static int migrate(struct app *app)
-{
-	struct migration_source sources[MIGRATION_SOURCES_MAX];
-	size_t count = module_list_migrations(&app->modules, sources);
-
-	return store_migrate(app->config, sources, count);
-}
-
-/* Everything behind the requests: the database, and what the modules have there. */
-static int open_store(struct app *app)
-{
-	struct store_options options = store_options_of(app->config);
-	struct err err;
-	int r = migrate(app);
-
-	if (r == 0)
-		r = store_open(&options, &app->server.store);
-	if (r < 0)
-		return r;
-	r = module_list_register(&app->modules, &app->server);
-	if (r == 0)
-		r = module_list_open(&app->modules, &app->server);
-	if (r == 0)
-		r = store_start(app->server.store);
-	if (r == 0)
-		return 0;
-
-	err = *err_last();
-	close_store(app);
-	return err_restore(&err);
-}
-
 /* --- open, run, close --------------------------------------------------- */
 
 static void close_server(struct app *app)
@@ -429,7 +391,7 @@ static int start_housekeeping(struct app *app)
 static int serve(struct app *app)
 {
 	struct err err;
-	int r = open_store(app);
+	int r = backend_open(app->config, &app->modules, &app->server);
 
 	if (r < 0)
 		return r;
@@ -443,8 +405,29 @@ static int serve(struct app *app)
 	if (app->server.workers)
 		server_pause(&app->server); /* the backlog is not ours to send away */
 	server_stop(&app->server);
-	close_store(app);
+	backend_close(&app->modules, &app->server);
 	return err_restore(&err);
+}
+
+/* What the modules of identity want to know before they are opened. */
+static int open_identity(struct app *app)
+{
+	struct identity_site site = {
+		.port = address_port(&app->server.sites[0].listener.address),
+		.tls = app->over_tls,
+	};
+	int r = master_key_load(app->config, &app->master_key);
+
+	if (r < 0)
+		return r;
+	app->server.master_key = &app->master_key;
+	return identity_configure(app->config, &site);
+}
+
+static void close_identity(struct app *app)
+{
+	app->server.master_key = NULL;
+	master_key_done(&app->master_key);
 }
 
 /* All that comes after the log is open. */
@@ -464,10 +447,13 @@ static int open_rest(struct app *app)
 		r = handover_claim(&app->predecessor, app->config->data_dir, &app->claim);
 	}
 	if (r == 0)
+		r = open_identity(app);
+	if (r == 0)
 		r = serve(app);
 	if (r < 0) {
 		struct err err = *err_last();
 
+		close_identity(app);
 		close_server(app);
 		return err_restore(&err);
 	}
@@ -639,7 +625,7 @@ static int step_aside(struct app *app)
 	say_cut_off(app);
 	housekeeping_stop(&app->housekeeping);
 	server_stop(&app->server);
-	close_store(app);
+	backend_close(&app->modules, &app->server);
 	release_folder(app);
 	log_info("the data folder is free for the new server");
 	r = handover_release(&app->successor);
@@ -697,7 +683,8 @@ void app_close(struct app *app)
 {
 	housekeeping_stop(&app->housekeeping);
 	server_stop(&app->server);
-	close_store(app);
+	backend_close(&app->modules, &app->server);
+	close_identity(app);
 	close_server(app);
 	release_folder(app);
 	log_info("stopped");

@@ -3,6 +3,7 @@
 #define APP_H
 
 #include "config.h"
+#include "crypto/master_key.h"
 #include "gates.h"
 #include "handover.h"
 #include "housekeeping.h"
@@ -17,6 +18,7 @@ struct app {
 	struct network *proxies; /* trusted ones */
 	size_t proxy_count;
 	struct gates gates;
+	struct master_key master_key; /* what the server's refers to */
 	struct module_list modules;
 	size_t worker_count;
 	int claim;                     /* of the data folder; -1: none */

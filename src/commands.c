@@ -6,6 +6,7 @@
 #include "command.h"
 #include "commands_backup.h"
 #include "commands_migrate.h"
+#include "commands_rbac.h"
 
 #include <stdio.h>
 
@@ -224,6 +225,7 @@ static const struct command other_commands[] = {
 static const struct command_family *const families[] = {
 	&(const struct command_family){ server_commands, LEN(server_commands) },
 	&migrate_commands,
+	&rbac_commands,
 	&(const struct command_family){ other_commands, LEN(other_commands) },
 };
 

@@ -212,3 +212,16 @@ TEST(commands_migrate_create_and_lint)
 	SAID("is not MODULE.sql");
 	leave_folder();
 }
+
+TEST(commands_print_the_matrix_of_rights)
+{
+	EXPECT_INT(RUN("rbac", "matrix"), 0);
+	SAID("RIGHT ");
+	SAID("\nplatform:tenants  system  system  -       -\n");
+	SAID("\ntenant:transfer   yes     -       -       -\n");
+	SAID("\naccount:self      yes     yes     yes     yes\n");
+	EXPECT_INT(RUN("rbac", "matrix", "--json"), 0);
+	SAID("{\"right\":\"tenant:write\",\"roles\":[\"owner\",\"admin\"],\"systemOnly\":false}");
+	EXPECT_INT(RUN("rbac", "matrix", "more"), 2);
+	EXPECT_INT(RUN("rbac"), 2);
+}

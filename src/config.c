@@ -2,6 +2,8 @@
  * and the one place of the program that looks at its environment. */
 #include "config.h"
 
+#include "identity_config.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -11,6 +13,8 @@ static const char *const config_log_level_texts[] = { CONFIG_LOG_LEVELS(CONFIG_T
 static const char *const config_log_format_texts[] = { CONFIG_LOG_FORMATS(CONFIG_TEXT) NULL };
 static const char *const config_tls_version_texts[] = { CONFIG_TLS_VERSIONS(CONFIG_TEXT) NULL };
 static const char *const config_forwarded_texts[] = { CONFIG_FORWARDED(CONFIG_TEXT) NULL };
+static const char *const config_sign_up_texts[] = { CONFIG_SIGN_UPS(CONFIG_TEXT) NULL };
+static const char *const config_jwt_algorithm_texts[] = { CONFIG_JWT_ALGORITHMS(CONFIG_TEXT) NULL };
 
 #define CONFIG_ROW(...) CONFIG_ENTRY(config, __VA_ARGS__),
 static const struct config_entry entries[] = { CONFIG_TABLE(CONFIG_ROW) };
@@ -125,6 +129,7 @@ static void check(const void *values, struct config_report *report)
 	check_database(config, report);
 	check_memory(config, report);
 	check_proxies(config, report);
+	identity_config_check(config, report);
 }
 
 const struct config_table config_table = {

@@ -29,6 +29,8 @@ enum config_log_level { CONFIG_LOG_LEVELS(CONFIG_CONSTANT) };
 enum config_log_format { CONFIG_LOG_FORMATS(CONFIG_CONSTANT) };
 enum config_tls_version { CONFIG_TLS_VERSIONS(CONFIG_CONSTANT) };
 enum config_forwarded { CONFIG_FORWARDED(CONFIG_CONSTANT) };
+enum config_sign_up { CONFIG_SIGN_UPS(CONFIG_CONSTANT) };
+enum config_jwt_algorithm { CONFIG_JWT_ALGORITHMS(CONFIG_CONSTANT) };
 #undef CONFIG_CONSTANT
 
 /* Where to listen: "127.0.0.1:9090", "[::1]:9090", ":9090". */

@@ -38,6 +38,16 @@
 	C(CONFIG_TLS_1_2, "1.2")                                                                   \
 	C(CONFIG_TLS_1_3, "1.3")
 
+#define CONFIG_SIGN_UPS(C)                                                                         \
+	C(CONFIG_SIGN_UP_OPEN, "open")                                                             \
+	C(CONFIG_SIGN_UP_INVITATION, "invitation")                                                 \
+	C(CONFIG_SIGN_UP_CLOSED, "closed")
+
+#define CONFIG_JWT_ALGORITHMS(C)                                                                   \
+	C(CONFIG_JWT_RS256, "RS256")                                                               \
+	C(CONFIG_JWT_ES256, "ES256")                                                               \
+	C(CONFIG_JWT_EDDSA, "EdDSA")
+
 /* clang-format off */
 #define CONFIG_TABLE(X)                                                                            \
 	X(app_env, APP_ENV, ENUM(app_env), ALWAYS("development"), 0, "Server",                     \
@@ -192,6 +202,99 @@
 	X(rate_limit_server, RATE_LIMIT_SERVER, INTEGER(1, 4000000000), ALWAYS("60000"), 0,        \
 		"Access",                                                                          \
 		"Requests a minute of one secret key.")                                            \
+                                                                                                   \
+	X(master_key, MASTER_KEY, STRING(32, 256),                                         \
+		ALWAYS(""), CONFIG_SECRET, "Identity",                                     \
+		"The key of the installation, under which all others are kept: "           \
+		"32 bytes as 64 hexadecimal digits or base64 (openssl rand -hex "          \
+		"32). Every instance has the same, and without it neither the "            \
+		"database nor a backup is of use. In development one is made and "         \
+		"kept in DATA_DIR/master.key.")                                            \
+	X(public_url, PUBLIC_URL, URL("http", "https"), ALWAYS(""), 0, "Identity",         \
+		"Where clients reach this API, like https://api.example.com: the "         \
+		"issuer of its tokens. In development it is this port on "                 \
+		"localhost.")                                                              \
+	X(app_url, APP_URL, URL("http", "https"), ALWAYS(""), 0, "Identity",               \
+		"Where people reach the product; links in mails lead there. "              \
+		"Empty is PUBLIC_URL.")                                                    \
+	X(product_name, PRODUCT_NAME, STRING(1, 100),                                      \
+		ALWAYS("Bulkhead"), 0, "Identity",                                         \
+		"The name that mails and pages call the product by.")                      \
+	X(sign_up, SIGN_UP, ENUM(config_sign_up),                                          \
+		DEVELOPMENT_ELSE("open", "closed"), 0, "Identity",                         \
+		"Who may register: anybody, who was invited, or nobody. A tenant "         \
+		"may say otherwise for itself.")                                           \
+	X(sign_up_tenants, SIGN_UP_TENANTS, BOOL,                                          \
+		DEVELOPMENT_ELSE("true", "false"), 0, "Identity",                          \
+		"Whether who registers may make a tenant, of which they are the "          \
+		"owner.")                                                                  \
+	X(auth_verify_first, AUTH_VERIFY_FIRST, BOOL,                                      \
+		DEVELOPMENT_ELSE("false", "true"), 0, "Identity",                          \
+		"Whether an account can be signed in to only after its address "           \
+		"was verified.")                                                           \
+	X(jwt_access_expiry, JWT_ACCESS_EXPIRY, DURATION(MINUTE, 24 * HOUR),               \
+		ALWAYS("15m"), 0, "Identity",                                              \
+		"Lifetime of an access token. Revoking a session ends its tokens "         \
+		"at once, but not for others who verify them by the published "            \
+		"keys.")                                                                   \
+	X(jwt_refresh_expiry, JWT_REFRESH_EXPIRY,                                          \
+		DURATION(10 * MINUTE, 365 * 24 * HOUR),                                    \
+		ALWAYS("7d"), 0, "Identity",                                               \
+		"A session ends when it was not refreshed for so long.")                   \
+	X(session_expiry, SESSION_EXPIRY, DURATION(10 * MINUTE, 3650 * 24 * HOUR),         \
+		ALWAYS("30d"), 0, "Identity",                                              \
+		"A session ends at this age in any case.")                                 \
+	X(jwt_algorithm, JWT_ALGORITHM, ENUM(config_jwt_algorithm),                        \
+		ALWAYS("RS256"), 0, "Identity",                                            \
+		"Of new signing keys. RS256 is what every client knows; ES256 "            \
+		"and EdDSA sign faster and are shorter.")                                  \
+	X(jwt_key_rotation, JWT_KEY_ROTATION, DURATION(24 * HOUR, 3650 * 24 * HOUR),       \
+		ALWAYS("90d"), CONFIG_OR_ZERO, "Identity",                                 \
+		"How often a new signing key takes over; the old one is "                  \
+		"published until its tokens have ended. 0 is by command only.")            \
+	X(password_memory, PASSWORD_MEMORY, SIZE(7 * MEGABYTE, 256 * MEGABYTE),            \
+		ALWAYS("19mb"), 0, "Identity",                                             \
+		"Memory of one Argon2id hash. With two passes 19 MB is what "              \
+		"OWASP asks for at least; more makes stolen hashes dearer to "             \
+		"guess, and sign-in too.")                                                 \
+	X(password_passes, PASSWORD_PASSES, INTEGER(1, 64),                                \
+		ALWAYS("2"), 0, "Identity",                                                \
+		"Passes of Argon2id over its memory. Fewer than 2 want 46 MB.")            \
+	X(password_pool_memory, PASSWORD_POOL_MEMORY,                                      \
+		SIZE(16 * MEGABYTE, 64 * 1024 * MEGABYTE),                                 \
+		ALWAYS("256mb"), 0, "Identity",                                            \
+		"Memory of all hashes under way; who comes when it is used up "            \
+		"waits a moment and is then answered 503.")                                \
+	X(password_min_length, PASSWORD_MIN_LENGTH, INTEGER(8, 64),                        \
+		ALWAYS("8"), 0, "Identity",                                                \
+		"Characters that a new password has at least. There are no other "         \
+		"rules but that it must not be a known one.")                              \
+	X(password_breached_file, PASSWORD_BREACHED_FILE, PATH,                            \
+		ALWAYS(""), 0, "Identity",                                                 \
+		"Passwords that are refused besides the most common ones: SHA-1 "          \
+		"in hexadecimal digits, a line each, in order, as Have I Been "            \
+		"Pwned gives them out.")                                                   \
+	X(login_tries, LOGIN_TRIES, INTEGER(3, 1000), ALWAYS("10"), 0, "Identity",         \
+		"Wrong passwords in a row before an account is locked for a "              \
+		"while.")                                                                  \
+	X(login_lock, LOGIN_LOCK, DURATION(MINUTE, 24 * HOUR),                             \
+		ALWAYS("15m"), 0, "Identity",                                              \
+		"How long an account is locked; a link by mail unlocks it "                \
+		"sooner.")                                                                 \
+	X(audit_retention, AUDIT_RETENTION, DURATION(24 * HOUR, 36500 * 24 * HOUR),        \
+		ALWAYS("90d"), 0, "Identity",                                              \
+		"Age at which entries of the audit log are removed; what is left "         \
+		"can still be verified.")                                                  \
+                                                                                                   \
+	X(smtp_url, SMTP_URL, URL("smtp", "smtps"), ALWAYS(""), CONFIG_SECRET, "Mail",     \
+		"The mail server, like "                                                   \
+		"smtp://user:password@mail.example.com:587, with "                         \
+		"percent-encoding where a character needs it. Empty in "                   \
+		"development writes mails to DATA_DIR/mails; elsewhere none can "          \
+		"be sent.")                                                                \
+	X(mail_from, MAIL_FROM, STRING(3, 460), ALWAYS(""), 0, "Mail",                     \
+		"Who mails come from: an address, or Name <address>. Required "            \
+		"with SMTP_URL.")                                                          \
                                                                                                    \
 	X(http_max_connections, HTTP_MAX_CONNECTIONS, INTEGER(16, 4000000), ALWAYS("0"),           \
 		CONFIG_OR_ZERO, "HTTP",                                                            \

@@ -979,10 +979,19 @@ TEST(config_table_is_complete)
 	}
 }
 
+/* What has no default outside of development. */
+#define MASTER_KEY_TEXT    "8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918"
+#define IDENTITY_VARIABLES "MASTER_KEY=" MASTER_KEY_TEXT, "PUBLIC_URL=https://api.example.com"
+#define MAIL_VARIABLES     "SMTP_URL=smtp://localhost", "MAIL_FROM=Acme <no-reply@example.com>"
+#define IDENTITY                                                                                   \
+	"MASTER_KEY=" MASTER_KEY_TEXT "|PUBLIC_URL=https://api.example.com|"                       \
+	"SMTP_URL=smtps://a:b%40@mail.example.com:465|MAIL_FROM=no-reply@example.com|"
+
 TEST(config_defaults_of_the_server)
 {
-	static const char *environments[APP_ENV_COUNT][2] = { { "APP_ENV=development" },
-		{ "APP_ENV=staging" }, { "APP_ENV=production" } };
+	static const char *environments[APP_ENV_COUNT][6] = { { "APP_ENV=development" },
+		{ "APP_ENV=staging", IDENTITY_VARIABLES, MAIL_VARIABLES },
+		{ "APP_ENV=production", IDENTITY_VARIABLES, MAIL_VARIABLES } };
 
 	enter_folder();
 	for (size_t i = 0; i < APP_ENV_COUNT; i++) {
@@ -1038,33 +1047,75 @@ TEST(config_rules_across_settings)
 			"problem: TLS_CERT_FILE must be a path of at most 4095 bytes, not "
 			"\"a?b\" (environment)\n" },
 		{ "PORT=9090", "" },
-		{ "APP_ENV=staging|PORT=9090",
+		{ IDENTITY "APP_ENV=staging|PORT=9090",
 			"problem: OPS_LISTEN must not be the address and port that HOST and PORT "
 			"listen on\n" },
-		{ "APP_ENV=staging|PORT=9090|HOST=10.0.0.1", "" },
-		{ "APP_ENV=staging|PORT=9090|HOST=10.0.0.1|OPS_LISTEN=:9090",
+		{ IDENTITY "APP_ENV=staging|PORT=9090|HOST=10.0.0.1", "" },
+		{ IDENTITY "APP_ENV=staging|PORT=9090|HOST=10.0.0.1|OPS_LISTEN=:9090",
 			"problem: OPS_LISTEN must not be the address and port that HOST and PORT "
 			"listen on\n" },
-		{ "APP_ENV=staging|PORT=0|OPS_LISTEN=:0", "" },
+		{ IDENTITY "APP_ENV=staging|PORT=0|OPS_LISTEN=:0", "" },
 		{ "MEMORY_LIMIT=64mb|REQUEST_MEMORY_LIMIT=65mb",
 			"problem: REQUEST_MEMORY_LIMIT must not be larger than MEMORY_LIMIT\n" },
 		{ "HTTP_MAX_BODY=17mb", "problem: REQUEST_MEMORY_LIMIT must not be smaller than "
 					"HTTP_MAX_BODY: a body is held in it\n" },
-		{ "DATABASE_URL=postgres://app:x@db/a|DATABASE_OWNER_URL=postgres://own@db/a", "" },
+		{ "MASTER_KEY=" MASTER_KEY_TEXT
+		  "|DATABASE_URL=postgres://app:x@db/a|DATABASE_OWNER_URL=postgres://own@db/a",
+			"" },
 		{ "DATABASE_OWNER_URL=postgres://own@db/a|DATABASE_DIRECT_URL=postgres://app@db/a",
 			"problem: DATABASE_URL is missing: DATABASE_OWNER_URL is set\n"
 			"problem: DATABASE_URL is missing: DATABASE_DIRECT_URL is set\n" },
-		{ "DATABASE_URL=postgres://db/a", "problem: DATABASE_URL must name its user: "
-						  "migrations give it its rights\n" },
-		{ "DATABASE_URL=postgres://app@db/a|DATABASE_OWNER_URL=postgres://app@db/a",
+		{ "MASTER_KEY=" MASTER_KEY_TEXT "|DATABASE_URL=postgres://db/a",
+			"problem: DATABASE_URL must name its user: "
+			"migrations give it its rights\n" },
+		{ "MASTER_KEY=" MASTER_KEY_TEXT
+		  "|DATABASE_URL=postgres://app@db/a|DATABASE_OWNER_URL=postgres://app@db/a",
 			"problem: DATABASE_OWNER_URL must be another login than that of "
 			"DATABASE_URL, who may not own tables\n" },
-		{ "APP_ENV=production|DATABASE_URL=postgres://app@db/a",
+		{ IDENTITY "APP_ENV=production|DATABASE_URL=postgres://app@db/a",
 			"problem: DATABASE_OWNER_URL is missing: in production the login of "
 			"DATABASE_URL may not own tables; set it, or MIGRATE_ON_START=false and "
 			"migrate as a step of its own\n" },
-		{ "APP_ENV=production|DATABASE_URL=postgres://app@db/a|MIGRATE_ON_START=false",
+		{ IDENTITY "APP_ENV=production|DATABASE_URL=postgres://app@db/"
+			   "a|MIGRATE_ON_START=false",
 			"" },
+		{ "APP_ENV=production",
+			"problem: MASTER_KEY is required outside of development; `openssl rand "
+			"-hex 32` makes one, to be kept apart from the backups\n"
+			"problem: PUBLIC_URL is required outside of development: tokens name it as "
+			"their issuer\n"
+			"warning: SMTP_URL is not set: no mail can be sent, neither to verify an "
+			"address nor to reset a password\n" },
+		{ "MASTER_KEY=0123456789012345678901234567890123456789",
+			"problem: MASTER_KEY is not 32 bytes as 64 hexadecimal digits or base64; "
+			"`openssl rand -hex 32` makes some\n" },
+		{ "DATABASE_URL=postgres://app@db/a",
+			"warning: MASTER_KEY is made in DATA_DIR; instances with the same "
+			"DATABASE_URL need the same one, too\n" },
+		{ "PUBLIC_URL=http://a.example/|APP_URL=http://me@a.example",
+			"problem: PUBLIC_URL must have no user, no query and no / at its end: "
+			"paths are added to it\n"
+			"problem: APP_URL must have no user, no query and no / at its end: paths "
+			"are added to it\n" },
+		{ IDENTITY "APP_ENV=staging|APP_URL=http://a.example/app",
+			"warning: APP_URL is not https: tokens can be read on the way\n" },
+		{ "PASSWORD_PASSES=1|PASSWORD_MEMORY=46mb", "" },
+		{ "PASSWORD_PASSES=64|PASSWORD_MEMORY=64mb",
+			"problem: PASSWORD_MEMORY with PASSWORD_PASSES: Argon2id memory times "
+			"passes is at most 2097152 KB\n" },
+		{ "PASSWORD_POOL_MEMORY=18mb",
+			"problem: PASSWORD_POOL_MEMORY must have room for one hash of "
+			"PASSWORD_MEMORY\n" },
+		{ "JWT_ACCESS_EXPIRY=1h|JWT_REFRESH_EXPIRY=30m",
+			"problem: JWT_ACCESS_EXPIRY must not be longer than JWT_REFRESH_EXPIRY\n" },
+		{ "JWT_REFRESH_EXPIRY=31d",
+			"problem: JWT_REFRESH_EXPIRY must not be longer than SESSION_EXPIRY\n" },
+		{ "MAIL_FROM=Acme no-reply@example.com",
+			"problem: MAIL_FROM must be an address, or Name <address>\n" },
+		{ "SMTP_URL=smtp://localhost:1025",
+			"problem: MAIL_FROM is missing: SMTP_URL is set\n" },
+		{ "SMTP_URL=smtp://localhost/x|MAIL_FROM=<a@b.example>",
+			"problem: SMTP_URL must have neither path nor query\n" },
 		{ "TRUSTED_PROXIES=0.0.0.0/0",
 			"warning: TRUSTED_PROXIES trusts the whole internet: "
 			"anybody can invent a client address\n" },

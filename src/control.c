@@ -112,7 +112,7 @@ struct run {
 	struct err err;
 };
 
-static void run_on_thread(void *arg)
+static void run_here(void *arg)
 {
 	struct run *run = arg;
 
@@ -128,13 +128,17 @@ static int run_command(struct caller *caller, const struct control_command *comm
 {
 	const struct control_options *options = &caller->control->options;
 	struct run run = { .fn = command->run,
-		.job = { options->config, options->stop, request->argument, request->json } };
+		.job = { options->config, options->stop, command->on_fiber ? options->server : NULL,
+			request->argument, request->json } };
 	int r;
 
 	buf_init(&run.out, CONTROL_OUTPUT_MAX);
 	log_info(
 		"command", LOG_STR("command", request->command), LOG_INT("callerPid", caller->pid));
-	r = offload_call(options->pool, run_on_thread, &run);
+	if (command->on_fiber)
+		run_here(&run), r = 0;
+	else
+		r = offload_call(options->pool, run_here, &run);
 	if (r < 0)
 		run.err = *err_last();
 	else

@@ -16,19 +16,21 @@
 enum { CONTROL_CALLERS_MAX = 16 };
 
 struct config;
+struct server;
 
 /* What a command is told. */
 struct command_job {
 	const struct config *config;
 	const atomic_bool *stop; /* true: the server wants to end, and so should this */
+	struct server *server;   /* on_fiber: its store and modules are open; else NULL */
 	struct str argument;
 	bool json;
 };
 
 /*
  * Does the work of a command and writes what is to be printed. Returns the exit code, or a negative
- * code with a sentence for people. Runs on a thread that may wait, in the server or in a process of
- * its own.
+ * code with a sentence for people. Runs, in the server or in a process of its own, on a thread that
+ * may wait, or (on_fiber) on a fiber that may use the store.
  */
 typedef int command_fn(const struct command_job *job, struct buf *out);
 
@@ -36,11 +38,13 @@ typedef int command_fn(const struct command_job *job, struct buf *out);
 struct control_command {
 	const char *name;
 	command_fn *run;
+	bool on_fiber;
 };
 
 struct control_options {
 	const struct config *config; /* DATA_DIR, and what commands are told */
 	const atomic_bool *stop;     /* for commands under way */
+	struct server *server;       /* for those on fibers */
 	struct offload *pool;        /* where they run */
 	const struct control_command *commands;
 	size_t command_count;

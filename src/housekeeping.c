@@ -254,6 +254,7 @@ static int start_on_thread(struct worker *worker)
 	struct control_options control = {
 		.config = options->config,
 		.stop = &housekeeping->stop,
+		.server = options->server,
 		.pool = &housekeeping->pool,
 		.commands = commands,
 		.command_count = LEN(commands),

@@ -3,9 +3,14 @@
 
 #include "base/mem.h"
 #include "http/server.h"
+#include "modules/api_keys/api_keys.h"
+#include "modules/audit/audit.h"
 #include "modules/hello/hello.h"
+#include "modules/mails/mails.h"
 #include "modules/ops/ops.h"
+#include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants.h"
+#include "modules/users/users.h"
 #include "observe/log.h"
 #include "rest/idempotency.h"
 
@@ -24,6 +29,11 @@ static const struct {
 	{ &hello_module, hello_enabled },
 	{ &rest_module, NULL },
 	{ &tenants_module, NULL },
+	{ &audit_module, NULL },
+	{ &rbac_module, NULL },
+	{ &mails_module, NULL },
+	{ &users_module, NULL },
+	{ &api_keys_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */

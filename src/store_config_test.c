@@ -12,7 +12,9 @@ TEST(store_config_options)
 		"DATABASE_POOL_MAX=7", "DATABASE_POOL_WAIT=3s", "DATABASE_CONNECT_TIMEOUT=4s",
 		"DATABASE_CONNECTION_AGE=5m", "DATABASE_PREPARE=false", "SQLITE_CACHE=6mb",
 		"SQLITE_READ_THREADS=8", "SQLITE_WRITE_QUEUE=90", "APP_ENV=production",
-		"MIGRATE_ON_START=no", NULL };
+		"MIGRATE_ON_START=no", "PUBLIC_URL=https://api.example.com",
+		"MASTER_KEY=8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918",
+		NULL };
 	struct config_source source = { variables, open("/", O_RDONLY | O_DIRECTORY) };
 	const struct config *config = NULL;
 	struct migration_options options;

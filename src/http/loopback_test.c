@@ -124,8 +124,6 @@ static void prepare(struct loopback *net)
 	server->limits = net->options->limits ? *net->options->limits : loopback_limits;
 	server->show_causes = net->options->show_causes;
 	CHECK(metrics_init() == 0);
-	if (net->options->set_up)
-		net->options->set_up(server, net->arg);
 }
 
 static void add_modules(struct loopback *net)
@@ -135,6 +133,8 @@ static void add_modules(struct loopback *net)
 		fprintf(stderr, "  %s\n", err_text());
 		REQUIRE(!"the module is taken");
 	}
+	if (net->options->set_up)
+		net->options->set_up(&net->server, net->arg);
 }
 
 static bool is_proxy(const struct address *address, void *arg)

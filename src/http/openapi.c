@@ -8,9 +8,11 @@
 
 #include <stdio.h>
 
-struct seen_schemas {
-	const struct schema **at; /* each once, in the order of their first use */
-	size_t count;
+/* What is remembered while it is written. */
+struct document {
+	const struct schema **schemas; /* each once, in the order of their first use */
+	size_t schema_count;
+	openapi_right *right; /* the caller's; may be NULL */
 };
 
 static void put_text(struct json_writer *json, struct str key, struct str value)
@@ -42,14 +44,14 @@ static void open_object(struct json_writer *json, struct str key)
  * openapi_write tells. */
 static void note_schema(const struct schema *schema, void *arg)
 {
-	struct seen_schemas *seen = arg;
+	struct document *document = arg;
 
-	for (size_t i = 0; i < MIN(seen->count, (size_t)OPENAPI_SCHEMAS_MAX); i++)
-		if (seen->at[i] == schema)
+	for (size_t i = 0; i < MIN(document->schema_count, (size_t)OPENAPI_SCHEMAS_MAX); i++)
+		if (document->schemas[i] == schema)
 			return;
-	if (seen->count < OPENAPI_SCHEMAS_MAX)
-		seen->at[seen->count] = schema;
-	seen->count++;
+	if (document->schema_count < OPENAPI_SCHEMAS_MAX)
+		document->schemas[document->schema_count] = schema;
+	document->schema_count++;
 }
 
 /* An input that has only parameters has no document of its own. */
@@ -58,11 +60,11 @@ static bool has_document(const struct schema *schema)
 	return schema_has(schema, FROM_BODY);
 }
 
-static void write_schemas(const struct seen_schemas *seen, struct json_writer *json)
+static void write_schemas(const struct document *document, struct json_writer *json)
 {
-	for (size_t i = 0; i < seen->count; i++) {
-		json_write_key(json, schema_name(seen->at[i]));
-		schema_write_component(seen->at[i], SCHEMA_ALL, json);
+	for (size_t i = 0; i < document->schema_count; i++) {
+		json_write_key(json, schema_name(document->schemas[i]));
+		schema_write_component(document->schemas[i], SCHEMA_ALL, json);
 	}
 }
 
@@ -274,14 +276,20 @@ static void write_tag(const struct router_entry *entry, struct json_writer *json
 	json_write_array_end(json);
 }
 
-static void write_security(const struct route *route, struct json_writer *json)
+static void write_security(
+	const struct document *document, const struct route *route, struct json_writer *json)
 {
-	json_write_key(json, S("security"));
-	if (strcmp(route->need, RIGHT_PUBLIC) == 0)
-		json_write_raw(json, S("[]"));
-	else
-		json_write_raw(json, S("[{\"bearer\":[]},{\"apiKey\":[]}]"));
-	put_text(json, S("x-right"), str_from_c(route->need));
+	struct str need = str_from_c(route->need);
+	struct str schemes = S("[{\"bearer\":[]},{\"apiKey\":[]}]");
+
+	if (str_eq(need, S(RIGHT_PUBLIC)))
+		schemes = S("[]");
+	else if (str_eq(need, S(RIGHT_SELF)))
+		schemes = S("[{\"bearer\":[]}]");
+	put_raw(json, S("security"), schemes);
+	put_text(json, S("x-right"), need);
+	if (document->right)
+		document->right(need, json);
 }
 
 static void write_params(const struct route *route, struct json_writer *json)
@@ -318,7 +326,7 @@ static void write_body(const struct route *route, struct json_writer *json)
 }
 
 static void write_operation(
-	const struct router_entry *entry, struct seen_schemas *seen, struct json_writer *json)
+	const struct router_entry *entry, struct document *document, struct json_writer *json)
 {
 	const struct route *route = entry->route;
 	char method[8];
@@ -330,7 +338,7 @@ static void write_operation(
 	write_operation_id(entry, json);
 	put_text(json, S("summary"), str_from_c(route->summary));
 	write_tag(entry, json);
-	write_security(route, json);
+	write_security(document, route, json);
 	write_params(route, json);
 	write_body(route, json);
 	open_object(json, S("responses"));
@@ -341,9 +349,9 @@ static void write_operation(
 	json_write_object_end(json);
 
 	if (route->in && has_document(route->in))
-		schema_each(route->in, note_schema, seen);
+		schema_each(route->in, note_schema, document);
 	if (route->out)
-		schema_each(route->out, note_schema, seen);
+		schema_each(route->out, note_schema, document);
 }
 
 /* --- the document ------------------------------------------------------- */
@@ -357,7 +365,7 @@ static bool is_first_of_path(const struct router *router, const struct router_en
 }
 
 static void write_paths(
-	const struct router *router, struct seen_schemas *seen, struct json_writer *json)
+	const struct router *router, struct document *document, struct json_writer *json)
 {
 	open_object(json, S("paths"));
 	for (const struct router_entry *entry = router->first; entry; entry = entry->next) {
@@ -366,7 +374,7 @@ static void write_paths(
 		open_object(json, entry->pattern);
 		for (const struct router_entry *each = entry; each; each = each->next)
 			if (str_eq(each->pattern, entry->pattern))
-				write_operation(each, seen, json);
+				write_operation(each, document, json);
 		json_write_object_end(json);
 	}
 	json_write_object_end(json);
@@ -500,7 +508,7 @@ static bool has_envelopes(const struct router *router)
 }
 
 static void write_components(
-	const struct router *router, struct seen_schemas *seen, struct json_writer *json)
+	const struct router *router, struct document *document, struct json_writer *json)
 {
 	open_object(json, S("components"));
 	open_object(json, S("schemas"));
@@ -512,7 +520,7 @@ static void write_components(
 		json_write_key(json, S("Meta"));
 		json_write_raw(json, str_of(meta_schema, sizeof(meta_schema) - 1));
 	}
-	write_schemas(seen, json);
+	write_schemas(document, json);
 	json_write_object_end(json);
 	open_object(json, S("responses"));
 	write_failures(all_failures(router), json, write_failure, "Error");
@@ -523,19 +531,22 @@ static void write_components(
 	json_write_object_end(json);
 }
 
-int openapi_write(const struct router *router, struct arena *arena, struct json_writer *writer)
+int openapi_write(const struct router *router, openapi_right *right, struct arena *arena,
+	struct json_writer *writer)
 {
-	struct seen_schemas seen = { .at = arena_alloc(
-					     arena, OPENAPI_SCHEMAS_MAX * sizeof(void *)) };
+	struct document document = {
+		.schemas = arena_alloc(arena, OPENAPI_SCHEMAS_MAX * sizeof(void *)),
+		.right = right,
+	};
 
-	if (!seen.at)
+	if (!document.schemas)
 		return -(int)err_last()->code;
 	json_write_object(writer);
 	write_info(writer);
-	write_paths(router, &seen, writer);
-	if (seen.count > OPENAPI_SCHEMAS_MAX)
+	write_paths(router, &document, writer);
+	if (document.schema_count > OPENAPI_SCHEMAS_MAX)
 		return fail(ERR_FULL, "more than %d schemas", OPENAPI_SCHEMAS_MAX);
-	write_components(router, &seen, writer);
+	write_components(router, &document, writer);
 	json_write_object_end(writer);
 	return 0;
 }

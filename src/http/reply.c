@@ -93,12 +93,17 @@ static void append_connection(struct req *req, struct buf *out)
 		buf_append(out, S("connection: keep-alive\r\n"));
 }
 
+static bool has_header(const struct req *req, struct str start)
+{
+	return str_find(buf_str(&req->reply.headers), start) >= 0;
+}
+
 /* Answers are not to be kept by caches, unless the handler says how long. */
 static unsigned security_flags(const struct req *req)
 {
-	bool cached = str_find(buf_str(&req->reply.headers), S("cache-control:")) >= 0;
-
-	return (req->secure ? SECURITY_TLS : 0) | (cached ? 0 : SECURITY_NO_STORE);
+	return (req->secure ? SECURITY_TLS : 0) |
+	       (has_header(req, S("cache-control:")) ? 0 : SECURITY_NO_STORE) |
+	       (has_header(req, S("content-security-policy:")) ? SECURITY_OWN_POLICY : 0);
 }
 
 static int write_head(struct req *req)

@@ -56,6 +56,10 @@ struct route {
 /* The right that everybody has. A route without any right is refused at the start. */
 #define RIGHT_PUBLIC "public"
 
+/* What every active user has, whatever else they may do, and no key: for routes about whoever is
+ * signed in. */
+#define RIGHT_SELF "account:self"
+
 /* A function with its types, made by HANDLER. */
 struct handler {
 	int (*call)(struct req *, const void *in, void *out);

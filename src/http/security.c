@@ -34,7 +34,7 @@
 	[flags | SECURITY_PAGE | SECURITY_TLS] =                                                   \
 		HEADERS(PAGE_POLICY ";upgrade-insecure-requests", embedders, more HSTS)
 
-static const struct str blocks[SECURITY_VARIANTS] = {
+static const struct str blocks[SECURITY_BLOCKS] = {
 	KINDS(0, "same-origin", ""),
 	KINDS(SECURITY_NO_STORE, "same-origin", NO_STORE),
 	KINDS(SECURITY_EMBEDDABLE, "cross-origin", ""),
@@ -43,6 +43,11 @@ static const struct str blocks[SECURITY_VARIANTS] = {
 
 struct str security_headers(unsigned flags)
 {
+	struct str block;
+
 	CHECK(flags < SECURITY_VARIANTS);
-	return blocks[flags];
+	block = blocks[flags % SECURITY_BLOCKS];
+	if (flags & SECURITY_OWN_POLICY)
+		(void)str_cut(&block, '\n'); /* its first line */
+	return block;
 }

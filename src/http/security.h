@@ -28,7 +28,12 @@ enum security_flag {
 	 * public images, scripts, widgets. */
 	SECURITY_EMBEDDABLE = 8,
 
-	SECURITY_VARIANTS = 16, /* combinations of the above */
+	SECURITY_BLOCKS = 16, /* combinations of the above */
+
+	/* Without content-security-policy: the handler has written one that fits its page. */
+	SECURITY_OWN_POLICY = 16,
+
+	SECURITY_VARIANTS = 32, /* combinations of all */
 };
 
 /* Header lines, each with its CRLF, in constant memory. `flags` is any combination. */

@@ -73,19 +73,21 @@ TEST(security_of_every_kind)
 		struct str block = security_headers(flags);
 		struct str policy = value_of(block, S("content-security-policy"));
 		bool page = flags & SECURITY_PAGE, tls = flags & SECURITY_TLS;
-		bool no_store = flags & SECURITY_NO_STORE;
+		bool no_store = flags & SECURITY_NO_STORE, own = flags & SECURITY_OWN_POLICY;
 
-		if (page)
+		if (own)
+			EXPECT(policy.at == NULL);
+		else if (page)
 			EXPECT_STR(str_first(policy, 18), S("default-src 'self'"));
 		else
 			EXPECT_STR(policy, S("default-src 'none';frame-ancestors 'none'"));
-		EXPECT(str_ends(policy, S(";upgrade-insecure-requests")) == (page && tls));
+		EXPECT(str_ends(policy, S(";upgrade-insecure-requests")) == (page && tls && !own));
 		EXPECT((value_of(block, S("strict-transport-security")).at != NULL) == tls);
 		EXPECT_STR(value_of(block, S("cache-control")),
 			no_store ? S("no-store") : str_of(NULL, 0));
 		EXPECT_STR(value_of(block, S("cross-origin-resource-policy")),
 			flags & SECURITY_EMBEDDABLE ? S("cross-origin") : S("same-origin"));
 		EXPECT_STR(value_of(block, S("x-content-type-options")), S("nosniff"));
-		EXPECT_INT(lines_of(block), 11 + tls + no_store);
+		EXPECT_INT(lines_of(block), 11 + tls + no_store - own);
 	}
 }

@@ -3,8 +3,7 @@
 #include "rest/idempotency.h"
 
 #include "base/embed.h"
-#include "base/num.h"
-#include "http/match.h"
+#include "crypto/base64.h"
 #include "http/module.h"
 #include "http/server.h"
 #include "rest/db.h"
@@ -17,18 +16,11 @@ EMBED_TEXT(rest_sql, "src/rest/rest.sql");
 /* What the hooks themselves may wait for the store; the handler has its own deadline. */
 #define HOOK_TIME (5 * SECOND)
 
-enum { SWEEP_BATCH = 1000, KEPT_DATA_MAX = 16 * 1024 * 1024 };
+enum { SWEEP_BATCH = 1000 };
 
-/* --- rows ------------------------------------------------------------------------- */
+/* --- statements ------------------------------------------------------------------------- */
 
 /* clang-format off */
-static const struct schema kept_schema = SCHEMA(kept, "The answer to a request with an Idempotency-Key.",
-	FIELD(kept, key_hash, "Digest of caller, route and key."),
-	FIELD(kept, fingerprint, "Digest of the request."),
-	FIELD(kept, status, "HTTP status."),
-	FIELD(kept, version, "Of the ETag."),
-	FIELD(kept, data, "JSON of the answer.", .flags = ANY_TEXT, RANGE(0, KEPT_DATA_MAX)));
-
 struct sweep {
 	int64_t before_us, room;
 };
@@ -38,17 +30,6 @@ static const struct schema sweep_schema = SCHEMA(sweep, "What is to be forgotten
 	FIELD(sweep, room, "At most so many."));
 /* clang-format on */
 
-const struct statement kept_insert = STATEMENT("idempotency_insert",
-	.sql = "INSERT INTO main.idempotency "
-	       "(tenant_id, key_hash, fingerprint, status, version, data, created_us) "
-	       "VALUES (:tenant, :key_hash, :fingerprint, :status, :version, :data, :now)",
-	.in = &kept_schema);
-
-static const struct statement kept_get = STATEMENT("idempotency_get",
-	.sql = "SELECT key_hash, fingerprint, status, version, data FROM idempotency "
-	       "WHERE tenant_id = :tenant AND key_hash = :key_hash",
-	.in = &kept_schema, .out = &kept_schema);
-
 static const struct statement kept_sweep = STATEMENT("idempotency_sweep",
 	.sql = "DELETE FROM main.idempotency WHERE (tenant_id, key_hash) IN "
 	       "(SELECT tenant_id, key_hash FROM main.idempotency "
@@ -57,58 +38,7 @@ static const struct statement kept_sweep = STATEMENT("idempotency_sweep",
 
 static const struct statement *const statements[] = { &kept_insert, &kept_get, &kept_sweep };
 
-int kept_make(struct req *req, const struct repeat *repeat, struct kept *ret)
-{
-	struct kept kept = {
-		.key_hash = str_of(repeat->key_text, sizeof(repeat->key_text)),
-		.fingerprint = str_of(repeat->fingerprint_text, sizeof(repeat->fingerprint_text)),
-		.status = req_success(req),
-	};
-	int r = 0;
-
-	kept.version.set = req_version(req, &kept.version.value);
-	kept.data.set = req->out;
-	if (req->out)
-		r = req_data(req, &kept.data.value);
-	if (r == 0)
-		*ret = kept;
-	return r;
-}
-
-static int answer_again(struct req *req, const struct kept *kept)
-{
-	int r = reply_header(req, S("idempotent-replayed"), S("true"));
-
-	if (r == 0 && kept->version.set)
-		r = reply_etag(req, kept->version.value);
-	if (r == 0)
-		r = reply_data(req, (int)kept->status, kept->data.value);
-	return r;
-}
-
-int kept_replay(struct req *req, const struct repeat *repeat)
-{
-	struct kept kept = { .key_hash = str_of(repeat->key_text, sizeof(repeat->key_text)) };
-	struct str fingerprint = str_of(repeat->fingerprint_text, sizeof(repeat->fingerprint_text));
-	int r = db_one(&repeat->db, &kept_get, &kept, &kept);
-
-	if (r == -ERR_NOT_FOUND)
-		return 0;
-	if (r < 0)
-		return r;
-	if (!str_eq(kept.fingerprint, fingerprint))
-		return fail(ERR_IDEMPOTENCY, "this Idempotency-Key was used for another request");
-	r = answer_again(req, &kept);
-	return r < 0 ? r : 1;
-}
-
 /* --- what a key belongs to ---------------------------------------------------------- */
-
-static void write_hex(char *at, const uint8_t *bytes)
-{
-	for (size_t i = 0; i < SHA256_LEN; i++)
-		num_write_hex(at + 2 * i, bytes[i], 2);
-}
 
 /* The parts cannot run into each other: a key has no line break, a pattern neither, and the tenant
  * is a UUID. */
@@ -120,10 +50,9 @@ static void digest_key(struct req *req, struct str key, uint8_t ret[SHA256_LEN])
 	digest_parts(DIGEST_SHA256, parts, LEN(parts), ret);
 }
 
-/* Both texts of the key's row. Reads the body. */
+/* Which row it is, and of which request. Reads the body. */
 static int identify(struct req *req, struct str key, struct repeat *repeat)
 {
-	uint8_t fingerprint[SHA256_LEN];
 	struct idempotent_request request = {
 		.method = req->head.method_text,
 		.route = req->entry->pattern,
@@ -137,10 +66,9 @@ static int identify(struct req *req, struct str key, struct repeat *repeat)
 
 	if (r < 0 || !request.caller.at)
 		return -(int)err_last()->code;
-	idempotency_fingerprint(&request, fingerprint);
-	write_hex(repeat->fingerprint_text, fingerprint);
+	idempotency_fingerprint(&request, repeat->fingerprint);
 	digest_key(req, key, repeat->key);
-	write_hex(repeat->key_text, repeat->key);
+	hex_write(repeat->key_text, str_of((const char *)repeat->key, sizeof(repeat->key)));
 	return 0;
 }
 
@@ -189,10 +117,11 @@ static void keep_answer(struct req *req, const struct repeat *repeat)
 {
 	struct scope scope;
 	struct kept kept;
+	struct str data;
 	int r;
 
 	scope_open(&scope, sched_now() + HOOK_TIME);
-	r = kept_make(req, repeat, &kept);
+	r = kept_make(req, repeat, &kept, &data);
 	if (r == 0)
 		r = db_exec(&repeat->db, &kept_insert, &kept);
 	(void)scope_close(&scope);
@@ -253,6 +182,7 @@ int idempotency_sweep(struct store *store, size_t *ret)
 
 static int open_hooks(struct server *server)
 {
+	kept_open(server->master_key);
 	server->hooks.repeat_begin = repeat_begin;
 	server->hooks.repeat_finish = repeat_finish;
 	return 0;

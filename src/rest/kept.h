@@ -7,31 +7,35 @@
 #include "schema/schema.h"
 #include "store/db.h"
 
+struct master_key;
 struct req;
 
 /* A row of main.idempotency. */
 struct kept {
-	struct str key_hash, fingerprint;
-	int64_t status;
-	struct opt_i64 version; /* the ETag's */
-	struct opt_str data;    /* JSON, as it was answered; not set: no body */
+	struct str key_hash;   /* hex digest of caller, route and key */
+	struct opt_str sealed; /* the answer, base64url of a sealed box; not set before section 2 */
 };
 
 /* What is known of a repeatable request while it is in work; req->repeat. */
 struct repeat {
 	struct db db; /* of the caller's tenant */
-	uint8_t key[SHA256_LEN];
-	char key_text[2 * SHA256_LEN], fingerprint_text[2 * SHA256_LEN];
+	uint8_t key[SHA256_LEN], fingerprint[SHA256_LEN];
+	char key_text[2 * SHA256_LEN];
 	bool kept; /* the answer is stored */
 };
 
-extern const struct statement kept_insert;
+extern const struct statement kept_insert, kept_get;
 
-/* The row of the handler's answer. Texts are the repeat's and, of `data`, the request's arena's. */
-int kept_make(struct req *req, const struct repeat *repeat, struct kept *ret);
+/* Where the keys come from that answers are sealed with. NULL: from random bytes, so that nothing
+ * that is kept can be read after the end of this process. */
+void kept_open(const struct master_key *master);
+
+/* The row of the handler's answer, and the answer's JSON (empty: no body). Texts are the repeat's
+ * and the request's arena's. */
+int kept_make(struct req *req, const struct repeat *repeat, struct kept *ret, struct str *ret_data);
 
 /* Answers with what was kept for this key: 1 when there was something, 0 when not.
- * -ERR_IDEMPOTENCY when it was another request. */
+ * -ERR_IDEMPOTENCY when it was another request, -ERR_CONFLICT when it cannot be read. */
 int kept_replay(struct req *req, const struct repeat *repeat);
 
 #endif

@@ -80,7 +80,23 @@ static const struct statement thing_list = STATEMENT("thing_list",
 	       "ORDER BY id LIMIT :limit + 1",
 	.in = &thing_search_schema, .out = &thing_schema);
 
-static const struct statement *const statements[] = { &thing_insert, &thing_list };
+struct seal {
+	struct opt_str sealed;
+};
+
+static const struct schema seal_schema =
+	SCHEMA(seal, "What is kept.", FIELD(seal, sealed, "An answer."));
+
+static const struct statement seal_list = STATEMENT("seal_list",
+	.sql = "SELECT sealed FROM idempotency WHERE tenant_id = :tenant ORDER BY created_us",
+	.out = &seal_schema);
+
+static const struct statement seal_all = STATEMENT("seal_all",
+	.sql = "UPDATE main.idempotency SET sealed = :sealed WHERE tenant_id = :tenant",
+	.in = &seal_schema);
+
+static const struct statement *const statements[] = { &thing_insert, &thing_list, &seal_list,
+	&seal_all };
 
 static _Atomic size_t runs;
 
@@ -170,16 +186,22 @@ HANDLER(thing_slow, thing_new, thing, 0)
 static int thing_late(struct req *req, const struct thing_new *in, struct thing *out)
 {
 	struct db db = req_db(req);
+	struct repeat other;
 	struct kept kept;
+	struct str data;
 	int r;
 
 	*out = (struct thing){ S_INIT("00000000-0000-7000-8000-000000000001"), S_INIT("faster"),
 		7 };
-	r = req->repeat ? kept_make(req, req->repeat, &kept) : fail(ERR_INTERNAL, "no key");
+	REQUIRE(req->repeat);
+	other = *(struct repeat *)req->repeat;
+	if (str_eq(in->name, S("mismatch")))
+		other.fingerprint[0] ^= 1;
+	r = kept_make(req, &other, &kept, &data);
 	if (r < 0)
 		return r;
-	if (str_eq(in->name, S("mismatch")))
-		kept.fingerprint = S("of another request");
+	if (str_eq(in->name, S("unreadable")))
+		kept.sealed.value.len--;
 	r = db_exec(&db, &kept_insert, &kept);
 	return r < 0 ? r : thing_create(req, in, out);
 }
@@ -514,6 +536,9 @@ WORLD_TEST(repeat_yields_to_another_instance, modules)
 
 	answer = post(world, "ada", "/late", "l", "mismatch");
 	EXPECT_INT(answer.status, 422);
+	answer = post(world, "ada", "/late", "m", "unreadable");
+	EXPECT_INT(answer.status, 409);
+	EXPECT_INT(answer_count(&answer, "cannot be told again"), 1);
 	EXPECT_INT(things_of(world, "ada"), 0);
 	nothing_in_work();
 }
@@ -536,6 +561,57 @@ WORLD_TEST(repeat_of_operators, modules)
 	EXPECT_INT(things_of(world, "bob"), 1);
 }
 
+/* --- sealing ---------------------------------------------------------------------- */
+
+/* All rows of the tenant get the box of the first one. */
+static int copy_box(const struct db *db, void *arg)
+{
+	struct seal *seals;
+	size_t count;
+	int r = db_all(db, &seal_list, NULL, &seals, &count);
+
+	(void)arg;
+	if (r == 0) {
+		EXPECT_INT(count, 2);
+		EXPECT(!str_eq(seals[0].sealed.value, seals[1].sealed.value));
+		r = db_exec(db, &seal_all, &seals[0]);
+	}
+	return r;
+}
+
+/* As they were before there were boxes. */
+static int remove_boxes(const struct db *db, void *arg)
+{
+	struct seal none = { 0 };
+
+	(void)arg;
+	return db_exec(db, &seal_all, &none);
+}
+
+static void expect_unreadable(struct world *world, const char *key, const char *name)
+{
+	struct answer answer = post(world, "ada", "/things", key, name);
+
+	EXPECT_INT(answer.status, 409);
+	EXPECT(!replayed(&answer));
+	EXPECT_INT(answer_count(&answer, "cannot be told again"), 1);
+}
+
+WORLD_TEST(repeat_is_not_done_again_when_its_answer_is_unreadable, modules)
+{
+	EXPECT_INT(post(world, "ada", "/things", "k", "one").status, 201);
+	EXPECT_INT(post(world, "ada", "/things", "l", "two").status, 201);
+	world_do(world, "ada", copy_box, NULL);
+	EXPECT_INT(post(world, "ada", "/things", "k", "one").status, 201);
+	expect_unreadable(world, "l", "two");
+	world_do(world, "ada", remove_boxes, NULL);
+	expect_unreadable(world, "k", "one");
+	expect_unreadable(world, "l", "two");
+	EXPECT_INT(runs, 2);
+	EXPECT_INT(things_of(world, "ada"), 2);
+	nothing_in_work();
+}
+
 /* --- kill -9 between commit and answer -------------------------------------------- */
 
 static void call_and_die(struct world *world)
@@ -551,6 +627,26 @@ static void call_again(struct world *world)
 	EXPECT_INT(answer.status, 200);
 	EXPECT(replayed(&answer));
 	EXPECT_STR(str_from_c(answer_text(&answer, "name")), S("one"));
+	EXPECT_INT(runs, 0);
+	EXPECT_INT(things_of(world, "ada"), 1);
+}
+
+static void make_one(struct world *world)
+{
+	EXPECT_INT(post(world, "ada", "/things", "k", "one").status, 201);
+}
+
+static void find_one(struct world *world)
+{
+	struct answer answer = post(world, "ada", "/things", "k", "one");
+
+	EXPECT_INT(answer.status, 201);
+	EXPECT(replayed(&answer));
+}
+
+static void find_none(struct world *world)
+{
+	expect_unreadable(world, "k", "one");
 	EXPECT_INT(runs, 0);
 	EXPECT_INT(things_of(world, "ada"), 1);
 }
@@ -571,7 +667,7 @@ static void run_in_child(
 	EXPECT(killed ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void kill_before_the_answer(enum engine_kind engine)
+static void on_one_database(enum engine_kind engine, void (*steps)(const struct store_options *))
 {
 	struct store_options options = { 0 };
 	char path[256];
@@ -579,19 +675,44 @@ static void kill_before_the_answer(enum engine_kind engine)
 	options.folder = world_folder(path, sizeof(path));
 	if (engine == ENGINE_POSTGRES)
 		options.url = store_test_postgres(false);
-	run_in_child(&options, call_and_die, true);
-	run_in_child(&options, call_again, false);
+	steps(&options);
 	world_remove_folder(path);
+}
+
+static void kill_before_the_answer(const struct store_options *options)
+{
+	run_in_child(options, call_and_die, true);
+	run_in_child(options, call_again, false);
 }
 
 TEST(repeat_after_kill_sqlite)
 {
-	kill_before_the_answer(ENGINE_SQLITE);
+	on_one_database(ENGINE_SQLITE, kill_before_the_answer);
 }
 
 TEST(repeat_after_kill_postgres)
 {
-	kill_before_the_answer(ENGINE_POSTGRES);
+	on_one_database(ENGINE_POSTGRES, kill_before_the_answer);
+}
+
+static void change_the_key(const struct store_options *options)
+{
+	run_in_child(options, make_one, false);
+	run_in_child(options, find_one, false);
+	world_master_key.bytes[0] ^= 1;
+	run_in_child(options, find_none, false);
+	world_master_key.bytes[0] ^= 1;
+	run_in_child(options, find_one, false);
+}
+
+TEST(repeat_under_another_master_key_sqlite)
+{
+	on_one_database(ENGINE_SQLITE, change_the_key);
+}
+
+TEST(repeat_under_another_master_key_postgres)
+{
+	on_one_database(ENGINE_POSTGRES, change_the_key);
 }
 
 /* --- no memory ---------------------------------------------------------------------- */

@@ -141,12 +141,15 @@ static void open_modules(struct server *server, const struct world *world)
 			must((*at)->open(server), (*at)->name);
 }
 
+struct master_key world_master_key = { { 0x77, 0x6f, 0x72, 0x6c, 0x64 } };
+
 static void set_up(struct server *server, void *arg)
 {
 	struct world *world = arg;
 
 	must(store_open(&world->options, &world->store), "store_open");
 	server->store = world->store;
+	server->master_key = &world_master_key;
 	server->hooks.identify = identify;
 	server->hooks.authorize = authorize;
 	open_modules(server, world);
@@ -155,7 +158,7 @@ static void set_up(struct server *server, void *arg)
 
 static void take_down(struct world *world)
 {
-	struct server server = { .store = world->store };
+	struct server server = { .store = world->store, .master_key = &world_master_key };
 
 	for (const struct module *const *at = world->modules; *at; at++)
 		if ((*at)->close)

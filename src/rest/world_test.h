@@ -16,6 +16,7 @@
 #define REST_WORLD_TEST_H
 
 #include "base/test.h"
+#include "crypto/master_key.h"
 #include "http/loopback_test.h"
 #include "http/module.h"
 #include "store/store_test.h"
@@ -39,6 +40,9 @@ void world_run(
  */
 void world_run_on(const struct store_options *options, const struct module *const *modules,
 	void (*body)(struct world *));
+
+/* The installation's key in worlds that are begun from now on. */
+extern struct master_key world_master_key;
 
 /* A new folder, and removing it with all that is in it. */
 struct str world_folder(char *path, size_t size);

@@ -17,12 +17,9 @@ struct write_call {
 static int keep_in_tx(struct tx *tx, struct write_call *call)
 {
 	struct kept kept;
-	int r = kept_make(call->req, call->repeat, &kept);
+	int r = kept_make(call->req, call->repeat, &kept, &call->data);
 
-	if (r < 0)
-		return r;
-	call->data = kept.data.value;
-	return tx_exec(tx, &kept_insert, &kept);
+	return r < 0 ? r : tx_exec(tx, &kept_insert, &kept);
 }
 
 static int write_in_tx(struct tx *tx, void *arg)
@@ -56,7 +53,7 @@ static int yield_to_faster(struct req *req, struct repeat *repeat, int r)
 		req->replayed = repeat->kept = true;
 		return fail(ERR_CONFLICT, "another instance has done this request");
 	}
-	if (found == -ERR_IDEMPOTENCY)
+	if (found == -ERR_IDEMPOTENCY || found == -ERR_CONFLICT)
 		return found;
 	fiber_current()->err = err;
 	return r;

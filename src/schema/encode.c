@@ -137,6 +137,27 @@ void encode_value(struct encoder *encoder, const struct node *node, const char *
 	}
 }
 
+/* The value goes to a text of its own, which the redactor takes. */
+static void encode_personal(struct encoder *encoder, const struct node *node, const char *from)
+{
+	struct schema_redactor *redactor = encoder->redactor;
+	struct json_writer *outer = encoder->writer, inner;
+	int r;
+
+	buf_reset(&redactor->value);
+	json_writer_init(&inner, &redactor->value);
+	encoder->writer = &inner;
+	encoder->personal = true;
+	encode_value(encoder, node, from);
+	encoder->personal = false;
+	encoder->writer = outer;
+
+	r = json_writer_done(&inner);
+	if (r < 0 && !outer->buf->failed)
+		outer->buf->failed = r;
+	redactor->personal(redactor, buf_str(&redactor->value), outer);
+}
+
 static void encode_members(
 	struct encoder *encoder, const struct schema_plan *plan, const char *base)
 {
@@ -146,11 +167,15 @@ static void encode_members(
 
 		if (member->node.flags & WRITE_ONLY && encoder->mode == SCHEMA_OUTPUT)
 			continue;
+		if (member->node.flags & SECRET && encoder->redactor)
+			continue;
 		if (value_missing(&member->node, from))
 			continue;
 		json_write_key(encoder->writer, member->name);
 		if (encoder->log && member->node.flags & SECRET)
 			json_write_string(encoder->writer, S("[secret]"));
+		else if (encoder->redactor && member->node.flags & PERSONAL && !encoder->personal)
+			encode_personal(encoder, &member->node, from);
 		else
 			encode_value(encoder, &member->node, from);
 	}
@@ -161,7 +186,7 @@ static void encode_members(
 void schema_encode(const struct schema *schema, enum schema_mode mode, const void *in,
 	struct json_writer *writer)
 {
-	struct encoder encoder = { writer, mode, false };
+	struct encoder encoder = { .writer = writer, .mode = mode };
 
 	CHECK(mode == SCHEMA_OUTPUT || mode == SCHEMA_ALL);
 	encode_struct(&encoder, plan_of(schema), in);
@@ -169,7 +194,15 @@ void schema_encode(const struct schema *schema, enum schema_mode mode, const voi
 
 void schema_log(const struct schema *schema, const void *in, struct json_writer *writer)
 {
-	struct encoder encoder = { writer, SCHEMA_ALL, true };
+	struct encoder encoder = { .writer = writer, .mode = SCHEMA_ALL, .log = true };
+
+	encode_struct(&encoder, plan_of(schema), in);
+}
+
+void schema_redact(const struct schema *schema, const void *in, struct schema_redactor *redactor,
+	struct json_writer *writer)
+{
+	struct encoder encoder = { .writer = writer, .mode = SCHEMA_OUTPUT, .redactor = redactor };
 
 	encode_struct(&encoder, plan_of(schema), in);
 }

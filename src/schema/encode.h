@@ -25,4 +25,17 @@ void schema_encode(const struct schema *schema, enum schema_mode mode, const voi
 enum { SCHEMA_LOG_TEXT = 200, SCHEMA_LOG_ITEMS = 10 };
 void schema_log(const struct schema *schema, const void *in, struct json_writer *writer);
 
+/*
+ * The same for the audit log: SECRET and WRITE_ONLY members are left out, and somebody else decides
+ * what stands for PERSONAL ones. What is inside of a PERSONAL member is a part of its value.
+ */
+struct schema_redactor {
+	/* Writes one value that stands for the member whose value is `json`. */
+	void (*personal)(struct schema_redactor *, struct str json, struct json_writer *writer);
+	struct buf value; /* the caller's: where such values are made; with a limit */
+};
+
+void schema_redact(const struct schema *schema, const void *in, struct schema_redactor *redactor,
+	struct json_writer *writer);
+
 #endif

@@ -230,7 +230,7 @@ static void write_example(const struct exporter *exporter, const struct member *
 
 static void write_member(const struct exporter *exporter, const struct member *member)
 {
-	struct encoder encoder = { exporter->writer, SCHEMA_ALL, false };
+	struct encoder encoder = { .writer = exporter->writer, .mode = SCHEMA_ALL };
 
 	json_write_object(exporter->writer);
 	write_node(exporter, &member->node);

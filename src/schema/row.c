@@ -66,7 +66,7 @@ static int get_json(
 	const struct node *node, const char *from, struct arena *arena, struct row_value *ret)
 {
 	struct json_writer writer;
-	struct encoder encoder = { &writer, SCHEMA_ALL, false };
+	struct encoder encoder = { .writer = &writer, .mode = SCHEMA_ALL };
 	struct str text = { 0 };
 	struct buf buf;
 	int r;

@@ -135,6 +135,8 @@ enum field_flags {
 	UNIQUE = 32,    /* of a list: no two items are equal; texts and numbers */
 	MULTILINE = 64, /* text may hold tabs and line breaks */
 	ANY_TEXT = 128, /* text may hold all control characters but NUL */
+	PERSONAL = 256, /* says who somebody is (e-mail, name, address): can be erased from the
+			   audit log (modules/audit) */
 };
 
 enum field_from { FROM_BODY, FROM_PATH, FROM_QUERY, FROM_HEADER };

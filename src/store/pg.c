@@ -33,7 +33,7 @@ static const struct metric_def unknown_def = {
 	.kind = METRIC_COUNTER,
 };
 static const struct metric_def round_trips_def = {
-	.name = "db_client_round_trips_total",
+	.name = "store_round_trips_total",
 	.help = "Times that PostgreSQL was waited for.",
 	.kind = METRIC_COUNTER,
 };

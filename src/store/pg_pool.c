@@ -60,19 +60,19 @@ static void unlock(struct pg_pool *pool)
 		.name = (name_), .help = (help_), .kind = (kind_), ##__VA_ARGS__                   \
 	}
 
-DEFINE(count_def, "db_client_connections", "Connections to the database by state.", METRIC_GAUGE,
+DEFINE(count_def, "store_connections", "Connections to the database by state.", METRIC_GAUGE,
 	.labels = { "pool", "state" });
-DEFINE(pending_def, "db_client_connection_pending_requests",
+DEFINE(pending_def, "store_connection_waiters",
 	"Callers that wait for a connection to the database.", METRIC_GAUGE, .labels = { "pool" });
-DEFINE(wait_def, "db_client_connection_wait_time_seconds",
-	"How long callers waited for a connection.", METRIC_HISTOGRAM, .labels = { "pool" },
-	.bounds = metric_http_bounds, .bound_count = LEN(metric_http_bounds), .scale = SECOND);
-DEFINE(timeouts_def, "db_client_connection_timeouts_total",
+DEFINE(wait_def, "store_connection_wait_seconds", "How long callers waited for a connection.",
+	METRIC_HISTOGRAM, .labels = { "pool" }, .bounds = metric_http_bounds,
+	.bound_count = LEN(metric_http_bounds), .scale = SECOND);
+DEFINE(timeouts_def, "store_connection_timeouts_total",
 	"Callers that waited for a connection in vain.", METRIC_COUNTER, .labels = { "pool" });
-DEFINE(refused_def, "db_client_connection_refused_total",
+DEFINE(refused_def, "store_connection_refusals_total",
 	"Callers that could not even wait, since too many did or the server cannot be reached.",
 	METRIC_COUNTER, .labels = { "pool" });
-DEFINE(connects_def, "db_client_connects_total", "Attempts to connect, by result.", METRIC_COUNTER,
+DEFINE(connects_def, "store_connects_total", "Attempts to connect, by result.", METRIC_COUNTER,
 	.labels = { "pool", "result" });
 
 static int find_metrics(struct pg_pool_metrics *metrics, const char *pool)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import test from 'node:test';
-import { launchServer, runProgram, startServer } from './server.mjs';
+import { launchServer, PRODUCTION, runProgram, startServer } from './server.mjs';
 import { ask, dial, get, pause, poll, requestText } from './wire.mjs';
 
 const LIMIT_MS = 30_000;
@@ -76,7 +76,7 @@ test('replaced three times under load, and no request fails', async (t) => {
 });
 
 test('both ports of production, and a new one', async (t) => {
-	const env = { APP_ENV: 'production', HELLO_ENABLED: 'true', SHUTDOWN_DELAY: '0s', BACKUP_INTERVAL: '0s' };
+	const env = { ...PRODUCTION, HELLO_ENABLED: 'true', SHUTDOWN_DELAY: '0s', BACKUP_INTERVAL: '0s' };
 	const ports = async (server) => {
 		await poll('both ports', () => server.lines.filter((line) => line.msg === 'listening').length === 2);
 		return server.lines.filter((line) => line.msg === 'listening').map((line) => new URL(line.url).port);

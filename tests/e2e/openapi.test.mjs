@@ -27,11 +27,13 @@ async function documentOf(t) {
 test('every route is in the document, with its errors and its right', async (t) => {
 	const document = await documentOf(t);
 	assert.equal(document.openapi, '3.1.0');
-	assert.deepEqual(Object.keys(document.paths).sort(), [
-		'/api/v1/echo', '/api/v1/tenant', '/api/v1/tenants', '/api/v1/tenants/{id}', '/api/v1/tenants/{id}/resume',
-		'/api/v1/tenants/{id}/suspend', '/health', '/health/live', '/health/ready', '/health/startup', '/hello', '/live',
+	for (const path of [
+		'/api/v1/echo', '/api/v1/rights', '/api/v1/roles', '/api/v1/roles/{name}', '/api/v1/roles/{name}/members', '/api/v1/tenant',
+		'/api/v1/tenants', '/api/v1/tenants/{id}', '/api/v1/tenants/{id}/resume', '/api/v1/tenants/{id}/suspend',
+		'/api/v1/users/{id}/roles', '/health', '/health/live', '/health/ready', '/health/startup', '/hello', '/live',
 		'/metrics', '/openapi.json', '/ready',
-	]);
+	])
+		assert.ok(document.paths[path], path);
 	const ids = new Set();
 	for (const [path, item] of Object.entries(document.paths))
 		for (const operation of Object.values(item)) {
@@ -46,6 +48,23 @@ test('every route is in the document, with its errors and its right', async (t) 
 		type: 'string', minLength: 1, maxLength: 50, description: 'Full name.', examples: ['Ada Lovelace'],
 	});
 	assert.equal(document.components.schemas.EchoAddress.properties.zip.pattern, '^(?:[0-9]{5})$');
+});
+
+test('every operation says which built-in roles have the right that it needs', async (t) => {
+	const { paths } = await documentOf(t);
+	for (const [path, item] of Object.entries(paths))
+		for (const operation of Object.values(item)) {
+			if (operation['x-right'] === 'public') {
+				assert.equal(operation['x-roles'], undefined, path);
+				continue;
+			}
+			assert.ok(operation['x-roles'].includes('owner'), path);
+			assert.equal(operation['x-tenant'], operation['x-right'].startsWith('platform:') ? 'system' : undefined, path);
+			if (operation['x-right'] === 'account:self')
+				assert.deepEqual(operation.security, [{ bearer: [] }], path);
+		}
+	assert.deepEqual(paths['/api/v1/roles'].get['x-roles'], ['owner', 'admin', 'member', 'viewer']);
+	assert.deepEqual(paths['/api/v1/roles'].post['x-roles'], ['owner', 'admin']);
 });
 
 test('keys and conditions are in the document where the contract has them', async (t) => {

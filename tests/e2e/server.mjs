@@ -26,6 +26,13 @@ const MAX_LOG_LINES = 100_000;
 
 const PASSED_ON = ['PATH', 'TMPDIR', 'BULKHEAD_TEST_RUN', 'ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS'];
 
+// What production wants besides.
+export const PRODUCTION = {
+	APP_ENV: 'production',
+	MASTER_KEY: '8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918',
+	PUBLIC_URL: 'https://api.example.com',
+};
+
 const DEFAULTS = {
 	APP_ENV: 'development',
 	HOST: '127.0.0.1',

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import test from 'node:test';
-import { atEnd, launchServer, runProgram, startServer, temporaryFolder } from './server.mjs';
+import { atEnd, launchServer, PRODUCTION, runProgram, startServer, temporaryFolder } from './server.mjs';
 import { ask, dial, freePort, get } from './wire.mjs';
 
 // Runs `serve`, which must not come up: one line of explanation, exit code 1.
@@ -31,7 +31,7 @@ test('a port that is taken', async (t) => {
 
 test('the port of the operators is taken', async (t) => {
 	const server = await startServer(t);
-	await assertFails(t, { APP_ENV: 'production', OPS_LISTEN: `127.0.0.1:${server.port}` }, /cannot listen on 127\.0\.0\.1:\d+: the port is taken/);
+	await assertFails(t, { ...PRODUCTION, OPS_LISTEN: `127.0.0.1:${server.port}` }, /cannot listen on 127\.0\.0\.1:\d+: the port is taken/);
 });
 
 test('an address that this machine has not', (t) => assertFails(t, { HOST: '192.0.2.1' }, /cannot listen on 192\.0\.2\.1:0: this machine has no such address/));
@@ -141,7 +141,7 @@ test('development and production', async (t) => {
 	const detailed = JSON.parse((await ask(here, get('/health'))).body);
 	assert.deepEqual(Object.keys(detailed), ['status', 'version', 'uptimeSeconds', 'connections', 'memoryBytes', 'checks']);
 
-	const env = { APP_ENV: 'production', SHUTDOWN_DELAY: '0s' };
+	const env = { ...PRODUCTION, SHUTDOWN_DELAY: '0s' };
 	const server = await startServer(t, { env });
 	const ops = { port: Number(new URL((await server.logged((line) => line.serves === 'operators')).url).port) };
 	const tell = async (at, target) => {

@@ -5,7 +5,6 @@
 #ifndef AUDIT_H
 #define AUDIT_H
 
-#include "crypto/master_key.h"
 #include "http/module.h"
 #include "store/db.h"
 

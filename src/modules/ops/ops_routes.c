@@ -9,6 +9,7 @@
 #include "http/request.h"
 #include "http/server.h"
 #include "modules/ops/ops.h"
+#include "modules/rbac/rbac.h"
 #include "observe/clock.h"
 #include "observe/log.h"
 #include "observe/metric.h"
@@ -181,7 +182,7 @@ static int openapi(struct req *req)
 	int r;
 
 	json_writer_init(&json, text);
-	r = openapi_write(req_router(req), &req->arena, &json);
+	r = openapi_write(req_router(req), right_write, &req->arena, &json);
 	if (r < 0)
 		return r;
 	r = json_writer_done(&json);

@@ -4,8 +4,10 @@
 
 #include "crypto/uuid.h"
 #include "http/module.h"
+#include "modules/audit/audit.h"
 #include "schema/schema.h"
 #include "store/db.h"
+#include "json/writer.h"
 
 enum {
 	USER_EMAIL_MAX = 254,    /* bytes */
@@ -30,25 +32,47 @@ struct user {
 
 extern const struct schema user_schema;
 
-/* --- in transactions of the user's tenant -------------------------------------------------- */
-
-struct user_new {
-	struct str email, name;
-	bool verified;
+/* The text is copied. */
+struct users_options {
+	struct str app_url; /* of the product's pages, where links in mails lead: no '/' at its end
+			     */
 };
 
-/* -ERR_CONFLICT, field "email", when the tenant has one with that address. Emits user.created. */
+/* Before the module is opened. -ERR_INVALID with a sentence for people. Without it, an address for
+ * tests. */
+int users_configure(const struct users_options *options);
+
+/* --- in transactions of the user's tenant ---------------------------------------------------
+ *
+ * Each change is audited as done by `actor` (NULL: by the program). Two addresses are the same when
+ * they differ in the case of ASCII letters only, also before the @. Errors of tx_exec besides those
+ * that are named. What comes back lives in the transaction's arena. */
+
+struct user_new {
+	struct str email, name; /* the name is trimmed */
+	bool verified;          /* the address has been proved */
+	const struct audit_actor *actor;
+};
+
+/* -ERR_CONFLICT, field "email", when the tenant has one with that address; -ERR_INVALID for what is
+ * no address or no name. Emits user.created. */
 int user_create_in_tx(struct tx *tx, const struct user_new *user, struct user *ret);
 
 /* -ERR_NOT_FOUND. */
 int user_get_in_tx(struct tx *tx, const struct uuid *id, struct user *ret);
 int user_by_email_in_tx(struct tx *tx, struct str email, struct user *ret);
 
-/* The address is another one and verified. -ERR_CONFLICT, -ERR_NOT_FOUND. */
-int user_set_email_in_tx(struct tx *tx, const struct uuid *id, struct str email, struct user *ret);
+/* The address is another one and verified. -ERR_CONFLICT, -ERR_NOT_FOUND, -ERR_INVALID. Emits
+ * user.updated. */
+int user_set_email_in_tx(struct tx *tx, const struct uuid *id, struct str email,
+	const struct audit_actor *actor, struct user *ret);
 
-/* The address has been proved. Again: nothing. */
-int user_verified_in_tx(struct tx *tx, const struct uuid *id);
+/* The address has been proved. Again: nothing. -ERR_NOT_FOUND. Emits user.updated. */
+int user_verified_in_tx(struct tx *tx, const struct uuid *id, const struct audit_actor *actor);
+
+/* The user goes, and all that watchers keep of them. -ERR_NOT_FOUND; -ERR_CONFLICT for the last
+ * owner. Emits user.deleted. Whether the actor may do that was asked before. */
+int user_delete_in_tx(struct tx *tx, const struct uuid *id, const struct audit_actor *actor);
 
 /* --- on a system handle ---------------------------------------------------------------------- */
 
@@ -62,11 +86,11 @@ struct accounts {
 	size_t count;
 };
 
-/* Active accounts of an address in tenants that are served, at most USERS_OF_EMAIL_MAX. */
+/* Active accounts of an address in tenants that are served, at most USERS_OF_EMAIL_MAX. What is no
+ * address has none, at the same price. */
 int accounts_of_email(const struct db *system, struct str email, struct accounts *ret);
 
-/* --- invitations --------------------------------------------------------------------------------
- */
+/* --- invitations ------------------------------------------------------------------------------ */
 
 /* What the text of an invitation says; none of it is to be believed before invitation_take_in_tx.
  */
@@ -80,19 +104,18 @@ bool invitation_read(struct str text, struct invitation_ref *ret);
 
 /* Uses an invitation up: makes the user, with an address that is verified by that, and gives the
  * role. In a transaction of its tenant. -ERR_NOT_FOUND when it was used, withdrawn, is too old or
- * never was. */
-int invitation_take_in_tx(
-	struct tx *tx, const struct invitation_ref *ref, struct str name, struct user *ret);
+ * never was, or its role is gone; -ERR_CONFLICT when the address has an account by now. */
+int invitation_take_in_tx(struct tx *tx, const struct invitation_ref *ref, struct str name,
+	const struct audit_actor *actor, struct user *ret);
 
-/* --- for those who keep things of users
- * ------------------------------------------------------------ */
+/* --- for those who keep things of users ------------------------------------------------------- */
 
 /* Static. Each may be NULL; in the transaction of the user's tenant that does it. */
 struct user_watcher {
-	int (*suspended)(struct tx *tx, const struct uuid *user); /* or deleted */
+	int (*suspended)(struct tx *tx, const struct uuid *user); /* or deleted: called first */
 	int (*deleted)(struct tx *tx, const struct uuid *user);
-	/* For the export of a person's data: appends one member of a JSON object, name and value.
-	 */
+	/* For the export of a person's data: appends the value of one member of a JSON object, the
+	 * name of which is export_name. Reads only. */
 	const char *export_name;
 	int (*export)(struct tx *tx, const struct uuid *user, struct json_writer *writer);
 	struct user_watcher *next; /* the module's */

@@ -1,0 +1,74 @@
+-- up 1: audit
+-- What happened. An entry is inserted by the transaction that does it; `sequence` and `chain` are given
+-- afterwards, in the order in which the entries are chained. Everything else but the clear values of
+-- personal data (`address`, `personal` and their salts) never changes, and is under `seal`.
+CREATE TABLE main.audit (
+	tenant_id uuid NOT NULL,
+	id uuid NOT NULL,
+	sequence bigint CHECK (sequence > 0),
+	chain text,
+	kind text NOT NULL,
+	user_id uuid,
+	key_id uuid,
+	session_id uuid,
+	impersonator_id uuid,
+	address text,
+	address_salt text,
+	address_digest text,
+	action text NOT NULL,
+	target_type text,
+	target_id text,
+	state_before text,
+	state_after text,
+	personal text,
+	personal_salt text,
+	personal_count bigint NOT NULL,
+	security boolean NOT NULL,
+	request_id text,
+	trace_id text,
+	created_at bigint NOT NULL,
+	seal text NOT NULL,
+	PRIMARY KEY (tenant_id, id)
+) --sqlite: WITHOUT ROWID
+;
+CREATE UNIQUE INDEX audit_by_sequence ON main.audit (tenant_id, sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX audit_unchained ON main.audit (tenant_id, id) WHERE sequence IS NULL;
+CREATE INDEX audit_by_action ON main.audit (tenant_id, action, id);
+CREATE INDEX audit_by_user ON main.audit (tenant_id, user_id, id) WHERE user_id IS NOT NULL;
+CREATE INDEX audit_by_key ON main.audit (tenant_id, key_id, id) WHERE key_id IS NOT NULL;
+CREATE INDEX audit_by_target ON main.audit (tenant_id, target_id, id) WHERE target_id IS NOT NULL;
+CREATE INDEX audit_of_security ON main.audit (tenant_id, id) WHERE security;
+
+-- Where the chain of a tenant ends (head), and where it begins when older entries were deleted (start).
+CREATE TABLE main.audit_mark (
+	tenant_id uuid NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('head', 'start')),
+	sequence bigint NOT NULL,
+	chain text NOT NULL,
+	broken_at bigint NOT NULL,
+	marked_at bigint NOT NULL,
+	seal text NOT NULL,
+	told_sequence bigint NOT NULL,
+	told_at bigint NOT NULL,
+	PRIMARY KEY (tenant_id, kind)
+) --sqlite: WITHOUT ROWID
+;
+CREATE INDEX audit_mark_untold ON main.audit_mark (told_at) WHERE told_sequence < sequence;
+
+-- Users whose personal data is to be erased. Done twice, the second time when every transaction that
+-- was under way has ended.
+CREATE TABLE main.audit_erasure (
+	tenant_id uuid NOT NULL,
+	user_id uuid NOT NULL,
+	rounds bigint NOT NULL,
+	erased bigint NOT NULL,
+	due_at bigint NOT NULL,
+	PRIMARY KEY (tenant_id, user_id)
+) --sqlite: WITHOUT ROWID
+;
+CREATE INDEX audit_erasure_due ON main.audit_erasure (due_at);
+
+-- down 1
+DROP TABLE main.audit_erasure; -- safe: going down
+DROP TABLE main.audit_mark; -- safe: going down
+DROP TABLE main.audit; -- safe: going down

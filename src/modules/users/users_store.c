@@ -1,0 +1,277 @@
+/* Rows of users: statements, and what other modules do with them in their transactions. */
+#include "modules/users/users_internal.h"
+
+#include "base/check.h"
+#include "base/err.h"
+
+/* --- statements ------------------------------------------------------------------------ */
+
+#define COLUMNS "id, email, name, status, email_verified_at, version, created_at, updated_at"
+
+/* A row as it is written. */
+struct user_row {
+	struct str id;
+	struct str email, email_key;
+	struct str name, name_key;
+	enum user_status status;
+	struct opt_i64 email_verified_at;
+	int64_t version, created_at, updated_at;
+};
+
+struct user_by {
+	struct str id, email_key;
+};
+
+struct account_limit {
+	struct str email_key;
+	int64_t limit;
+};
+
+#define STATUSES CHOICES("active", "suspended")
+
+/* clang-format off */
+/* What is one of its kind is the key, and "email" is what a caller has sent. */
+static const struct schema user_row_schema = SCHEMA(user_row, "A user with what is searched by.",
+	FIELD(user_row, id, "Which.", .format = FORMAT_UUID),
+	FIELD(user_row, email, "As it was given.", .name = "emailGiven", RANGE(0, USER_EMAIL_MAX)),
+	FIELD(user_row, email_key, "As it is compared.", .name = "email", RANGE(0, USER_EMAIL_MAX)),
+	FIELD(user_row, name, "For people."),
+	FIELD(user_row, name_key, "As it is searched."),
+	FIELD(user_row, status, "Whether they may sign in.", STATUSES),
+	FIELD(user_row, email_verified_at, "When.", .format = FORMAT_DATE_TIME),
+	FIELD(user_row, version, "Grows."),
+	FIELD(user_row, created_at, "When.", .format = FORMAT_DATE_TIME),
+	FIELD(user_row, updated_at, "When.", .format = FORMAT_DATE_TIME));
+
+static const struct schema user_id_schema = SCHEMA(user_by, "A user by the id.",
+	FIELD(user_by, id, "Which.", .format = FORMAT_UUID));
+
+static const struct schema user_email_schema = SCHEMA(user_by, "A user by the address.",
+	FIELD(user_by, email_key, "Which.", RANGE(0, USER_EMAIL_MAX)));
+
+static const struct schema account_schema = SCHEMA(account, "A user and the tenant.",
+	FIELD(account, tenant_id, "Where.", .format = FORMAT_UUID),
+	FIELD(account, user_id, "Who.", .format = FORMAT_UUID),
+	FIELD(account, slug, "Of the tenant."),
+	FIELD(account, tenant_name, "For people."));
+
+static const struct schema account_limit_schema = SCHEMA(account_limit, "Accounts of an address.",
+	FIELD(account_limit, email_key, "Which.", RANGE(0, USER_EMAIL_MAX)),
+	FIELD(account_limit, limit, "How many."));
+/* clang-format on */
+
+const struct statement user_insert = STATEMENT("user_insert",
+	.sql = "INSERT INTO main.users (tenant_id, id, email, email_key, name, name_key, status, "
+	       "email_verified_at, version, created_at, updated_at) VALUES (:tenant, :id, :email, "
+	       ":email_key, :name, :name_key, :status, :email_verified_at, :version, :created_at, "
+	       ":updated_at)",
+	.in = &user_row_schema);
+
+const struct statement user_update = STATEMENT("user_update",
+	.sql = "UPDATE main.users SET email = :email, email_key = :email_key, name = :name, "
+	       "name_key = :name_key, status = :status, email_verified_at = :email_verified_at, "
+	       "version = :version, updated_at = :updated_at "
+	       "WHERE tenant_id = :tenant AND id = :id",
+	.in = &user_row_schema, .expect = EXPECT_ONE);
+
+const struct statement user_remove = STATEMENT("user_remove",
+	.sql = "DELETE FROM main.users WHERE tenant_id = :tenant AND id = :id",
+	.in = &user_id_schema, .expect = EXPECT_ONE);
+
+const struct statement user_by_id = STATEMENT("user_by_id",
+	.sql = "SELECT " COLUMNS " FROM users WHERE tenant_id = :tenant AND id = :id",
+	.in = &user_id_schema, .out = &user_schema);
+
+const struct statement user_by_email = STATEMENT("user_by_email",
+	.sql = "SELECT " COLUMNS " FROM users WHERE tenant_id = :tenant AND email_key = :email_key",
+	.in = &user_email_schema, .out = &user_schema);
+
+/* With the tenants in one statement, so that its time does not tell how many accounts there are. */
+const struct statement user_accounts = STATEMENT("user_accounts",
+	.sql = "SELECT u.tenant_id, u.id AS user_id, t.slug, t.name AS tenant_name "
+	       "FROM main.users AS u JOIN main.tenant AS t ON t.tenant_id = u.tenant_id "
+	       "WHERE u.email_key = :email_key AND u.status = 'active' AND t.status = 'active' "
+	       "ORDER BY u.tenant_id LIMIT :limit",
+	.in = &account_limit_schema, .out = &account_schema, .flags = STATEMENT_SYSTEM);
+
+/* --- parts ---------------------------------------------------------------------------------- */
+
+static int id_text(struct tx *tx, const struct uuid *id, struct str *ret)
+{
+	char *text = arena_alloc(tx_arena(tx), UUID_TEXT_LEN);
+
+	if (!text)
+		return -(int)err_last()->code;
+	uuid_write(text, id);
+	*ret = str_of(text, UUID_TEXT_LEN);
+	return 0;
+}
+
+static int emit(struct tx *tx, struct str type, const struct user *user)
+{
+	return tx_emit(tx, &(struct event){ type, user->id, &user_schema, user });
+}
+
+/* Inserts or updates. */
+static int write(struct tx *tx, const struct statement *how, const struct user *user)
+{
+	struct user_row row = {
+		.id = user->id,
+		.email = user->email,
+		.email_key = user_key_of(tx_arena(tx), user->email),
+		.name = user->name,
+		.name_key = user_key_of(tx_arena(tx), user->name),
+		.status = user->status,
+		.email_verified_at = user->email_verified_at,
+		.version = user->version,
+		.created_at = user->created_at,
+		.updated_at = user->updated_at,
+	};
+
+	if (!row.email_key.at || !row.name_key.at)
+		return -(int)err_last()->code;
+	return tx_exec(tx, how, &row);
+}
+
+/* --- making ---------------------------------------------------------------------------------- */
+
+int user_create_in_tx(struct tx *tx, const struct user_new *in, struct user *ret)
+{
+	int64_t now = tx_now_us(tx);
+	struct user user = {
+		.email = in->email,
+		.email_verified_at = { .set = in->verified, .value = in->verified ? now : 0 },
+		.version = 1,
+		.created_at = now,
+		.updated_at = now,
+	};
+	struct uuid id;
+	int r = user_check_email(in->email);
+
+	uuid_v7(&id, now);
+	if (r == 0)
+		r = user_clean_name(in->name, &user.name);
+	if (r == 0)
+		r = id_text(tx, &id, &user.id);
+	if (r == 0)
+		r = write(tx, &user_insert, &user);
+	if (r == 0)
+		r = emit(tx, S("user.created"), &user);
+	if (r == 0)
+		*ret = user;
+	return r;
+}
+
+/* --- finding -----------------------------------------------------------------------------------
+ */
+
+int user_get_in_tx(struct tx *tx, const struct uuid *id, struct user *ret)
+{
+	char text[UUID_TEXT_LEN];
+
+	uuid_write(text, id);
+	return tx_one(tx, &user_by_id, &(struct user_by){ .id = str_of(text, sizeof(text)) }, ret);
+}
+
+int user_by_email_in_tx(struct tx *tx, struct str email, struct user *ret)
+{
+	struct user_by by = { .email_key = user_key_of(
+				      tx_arena(tx), str_first(email, USER_EMAIL_MAX + 1)) };
+
+	if (!by.email_key.at)
+		return -(int)err_last()->code;
+	return tx_one(tx, &user_by_email, &by, ret);
+}
+
+int accounts_of_email(const struct db *system, struct str email, struct accounts *ret)
+{
+	struct account_limit of = {
+		.email_key = user_key_of(system->arena, str_first(email, USER_EMAIL_MAX + 1)),
+		.limit = USERS_OF_EMAIL_MAX,
+	};
+
+	if (!of.email_key.at)
+		return -(int)err_last()->code;
+	return db_all(system, &user_accounts, &of, &ret->at, &ret->count);
+}
+
+/* --- changing ----------------------------------------------------------------------------------
+ */
+
+static int change(struct tx *tx, struct user *user)
+{
+	int r;
+
+	user->version++;
+	user->updated_at = tx_now_us(tx);
+	r = write(tx, &user_update, user);
+	return r < 0 ? r : emit(tx, S("user.updated"), user);
+}
+
+int user_set_email_in_tx(struct tx *tx, const struct uuid *id, struct str email,
+	const struct audit_actor *actor, struct user *ret)
+{
+	struct user user;
+	int r = user_check_email(email);
+
+	(void)actor;
+	if (r == 0)
+		r = user_get_in_tx(tx, id, &user);
+	if (r < 0)
+		return r;
+	user.email = email;
+	user.email_verified_at = (struct opt_i64){ .set = true, .value = tx_now_us(tx) };
+	r = change(tx, &user);
+	if (r == 0)
+		*ret = user;
+	return r;
+}
+
+int user_verified_in_tx(struct tx *tx, const struct uuid *id, const struct audit_actor *actor)
+{
+	struct user user;
+	int r = user_get_in_tx(tx, id, &user);
+
+	(void)actor;
+	if (r < 0 || user.email_verified_at.set)
+		return r;
+	user.email_verified_at = (struct opt_i64){ .set = true, .value = tx_now_us(tx) };
+	return change(tx, &user);
+}
+
+/* --- deleting ----------------------------------------------------------------------------------
+ */
+
+static struct user_watcher *watchers;
+
+void users_watch(struct user_watcher *watcher)
+{
+	watcher->next = watchers;
+	watchers = watcher;
+}
+
+static int tell(struct tx *tx, const struct uuid *id, bool deleted)
+{
+	int r = 0;
+
+	for (struct user_watcher *at = watchers; at && r == 0; at = at->next) {
+		if (at->suspended)
+			r = at->suspended(tx, id);
+		if (r == 0 && deleted && at->deleted)
+			r = at->deleted(tx, id);
+	}
+	return r;
+}
+
+int user_delete_in_tx(struct tx *tx, const struct uuid *id, const struct audit_actor *actor)
+{
+	struct user user;
+	int r = user_get_in_tx(tx, id, &user);
+
+	(void)actor;
+	if (r == 0)
+		r = tell(tx, id, true);
+	if (r == 0)
+		r = tx_exec(tx, &user_remove, &(struct user_by){ .id = user.id });
+	return r < 0 ? r : emit(tx, S("user.deleted"), &user);
+}
