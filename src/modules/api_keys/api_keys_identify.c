@@ -126,8 +126,8 @@ static int check_address(struct req *req, const struct known_key *known, const s
  * ---------------------------------------------------------------------------------------- */
 
 /* What the key says it may, as far as its owner may do it now. */
-static int find_rights(struct req *req, const struct known_key *known, const struct uuid *tenant,
-	const struct rights **ret)
+static int set_rights(struct req *req, const struct known_key *known, const struct uuid *tenant,
+	struct caller *caller)
 {
 	struct rights *rights = arena_new(&req->arena, struct rights);
 	struct texts roles = { 0 };
@@ -140,7 +140,7 @@ static int find_rights(struct req *req, const struct known_key *known, const str
 	if (r < 0)
 		return r;
 	rights_intersect(rights, &known->scopes);
-	*ret = rights;
+	caller->rights = rights;
 	return 0;
 }
 
@@ -167,7 +167,6 @@ static int identify_key(struct req *req, const struct key_text *text, struct cal
 	struct store *store = req_server(req)->store;
 	int64_t now_us = clock_wall_us();
 	const struct known_key *known;
-	const struct rights *rights;
 	struct caller caller;
 	int r = known_find(store, &text->tenant, &text->id, &req->arena, &known);
 
@@ -180,11 +179,10 @@ static int identify_key(struct req *req, const struct key_text *text, struct cal
 	if (r == 0)
 		r = check_address(req, known, &text->tenant, &caller);
 	if (r == 0)
-		r = find_rights(req, known, &text->tenant, &rights);
+		r = set_rights(req, known, &text->tenant, &caller);
 	if (r < 0)
 		return r;
 
-	caller.rights = rights;
 	use_note(&text->tenant, &text->id, now_us, &req->client);
 	*ret = caller;
 	return 0;
