@@ -1,131 +1,13 @@
 /* Mails to a real server (tests/smtp), and what it says of them. */
 #include "client/smtp.h"
 
-#include "base/test.h"
+#include "client/smtp_server_test.h"
 #include "loop/worker.h"
 #include "net/address.h"
 #include "net/certificate_test.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-enum { STATUS_NO_PROGRAM = 77 };
-
-/* --- the server -------------------------------------------------------------------- */
-
-struct server {
-	pid_t pid;
-	int input; /* it ends when this closes */
-	char folder[64];
-	uint16_t port;
-};
-
-static uint16_t free_port(void)
-{
-	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t len = sizeof(any);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&any, len) == 0 &&
-		getsockname(fd, (struct sockaddr *)&any, &len) == 0);
-	(void)close(fd);
-	return ntohs(any.sin_port);
-}
-
-/* tests/smtp of the working copy that this program was built in: build/FLAVOUR/unit. */
-static void find_script(char *path, size_t size)
-{
-	char program[4096];
-	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
-
-	REQUIRE(len > 0);
-	program[len] = '\0';
-	for (int up = 0; up < 3; up++)
-		*strrchr(program, '/') = '\0';
-	(void)snprintf(path, size, "%s/tests/smtp", program);
-}
-
-/* One try on one port; false when somebody else was faster to take it. */
-static bool try_start(struct server *server, const char *const *options)
-{
-	const char *arguments[16] = { 0 };
-	char script[4200], port[8], line[16] = "";
-	int to[2], from[2];
-	size_t count = 3;
-
-	server->port = free_port();
-	(void)snprintf(port, sizeof(port), "%u", server->port);
-	find_script(script, sizeof(script));
-	arguments[0] = script, arguments[1] = port, arguments[2] = server->folder;
-	for (; options && *options; options++)
-		arguments[count++] = *options;
-
-	REQUIRE(pipe2(to, O_CLOEXEC) == 0 && pipe2(from, O_CLOEXEC) == 0);
-	server->pid = fork();
-	REQUIRE(server->pid >= 0);
-	if (server->pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)dup2(to[0], STDIN_FILENO);
-		(void)dup2(from[1], STDOUT_FILENO);
-		(void)execv(script, (char *const *)arguments);
-		_exit(STATUS_NO_PROGRAM);
-	}
-	server->input = to[1];
-	(void)close(to[0]);
-	(void)close(from[1]);
-	(void)!read(from[0], line, sizeof(line) - 1);
-	(void)close(from[0]);
-	if (strcmp(line, "ready\n") == 0)
-		return true;
-	(void)close(server->input);
-	(void)waitpid(server->pid, NULL, 0);
-	return false;
-}
-
-static void start(struct server *server, const char *const *options)
-{
-	bool started = false;
-
-	(void)snprintf(server->folder, sizeof(server->folder), "/tmp/bulkhead-smtp-XXXXXX");
-	REQUIRE(mkdtemp(server->folder) != NULL);
-	for (int i = 0; i < 5 && !started; i++)
-		started = try_start(server, options);
-	REQUIRE(started);
-}
-
-static void stop(struct server *server)
-{
-	char command[128];
-
-	(void)close(server->input);
-	(void)waitpid(server->pid, NULL, 0);
-	(void)snprintf(command, sizeof(command), "rm -rf %s", server->folder);
-	EXPECT_INT(system(command), 0);
-}
-
-/* The Nth mail as it came; 0 bytes when there is none. */
-static size_t read_mail(const struct server *server, unsigned number, char *at, size_t size)
-{
-	char path[128];
-	FILE *file;
-	size_t len = 0;
-
-	(void)snprintf(path, sizeof(path), "%s/%u.eml", server->folder, number);
-	file = fopen(path, "re");
-	if (file) {
-		len = fread(at, 1, size - 1, file);
-		(void)fclose(file);
-	}
-	at[len] = '\0';
-	return len;
-}
 
 /* --- on a worker ---------------------------------------------------------------------- */
 
@@ -167,7 +49,7 @@ static struct mail mail_to(struct str address)
 
 /* --- tests ------------------------------------------------------------------------------- */
 
-static struct server server;
+static struct smtp_server server;
 static struct smtp *smtp;
 
 static void send_some(void)
@@ -176,7 +58,7 @@ static void send_some(void)
 	struct mail mail = mail_to(S("jo@example.org"));
 
 	EXPECT_INT(smtp_send(smtp, &mail), 0);
-	REQUIRE(read_mail(&server, 1, text, sizeof(text)) > 0);
+	REQUIRE(smtp_server_read(&server, 1, text, sizeof(text)) > 0);
 	for (const char *const *wanted =
 			(const char *const[]){ "X-Envelope-From: no-reply@example.com\r\n",
 				"X-Envelope-To: jo@example.org\r\n",
@@ -198,7 +80,7 @@ static void send_some(void)
 
 	mail.html = S("");
 	EXPECT_INT(smtp_send(smtp, &mail), 0);
-	REQUIRE(read_mail(&server, 2, text, sizeof(text)) > 0);
+	REQUIRE(smtp_server_read(&server, 2, text, sizeof(text)) > 0);
 	EXPECT(strstr(text, "Content-Type: text/plain") != NULL);
 
 	mail = mail_to(S("nobody@example.org"));
@@ -214,12 +96,12 @@ static void send_some(void)
 
 TEST_SLOW(smtp_sends, 60)
 {
-	start(&server, NULL);
+	smtp_server_start(&server, NULL);
 	REQUIRE(smtp_open(&(struct smtp_options){ .host = S("127.0.0.1"), .port = server.port },
 			&smtp) == 0);
 	on_worker(send_some);
 	smtp_close(smtp);
-	stop(&server);
+	smtp_server_stop(&server);
 }
 
 static int send_one(void *arg)
@@ -240,18 +122,18 @@ static void send_many(void)
 	for (int i = 0; i < MAILS; i++)
 		EXPECT_INT(scope_spawn(&scope, send_one, NULL), 0);
 	EXPECT_INT(scope_close(&scope), 0);
-	EXPECT(read_mail(&server, MAILS, text, sizeof(text)) > 0);
-	EXPECT(read_mail(&server, MAILS + 1, text, sizeof(text)) == 0);
+	EXPECT(smtp_server_read(&server, MAILS, text, sizeof(text)) > 0);
+	EXPECT(smtp_server_read(&server, MAILS + 1, text, sizeof(text)) == 0);
 }
 
 TEST_SLOW(smtp_sends_many_at_once, 60)
 {
-	start(&server, NULL);
+	smtp_server_start(&server, NULL);
 	REQUIRE(smtp_open(&(struct smtp_options){ .host = S("127.0.0.1"), .port = server.port },
 			&smtp) == 0);
 	on_worker(send_many);
 	smtp_close(smtp);
-	stop(&server);
+	smtp_server_stop(&server);
 }
 
 static int expected;
@@ -272,7 +154,7 @@ TEST_SLOW(smtp_logs_in, 60)
 		{ S_INIT("us"), S_INIT("wrong"), -ERR_UNAVAILABLE },
 		{ S_INIT(""), S_INIT(""), -ERR_UNAVAILABLE } };
 
-	start(&server, (const char *const[]){ "--login", "us", "secret & more", NULL });
+	smtp_server_start(&server, (const char *const[]){ "--login", "us", "secret & more", NULL });
 	for (size_t i = 0; i < LEN(rows); i++) {
 		REQUIRE(smtp_open(&(struct smtp_options){ .host = S("127.0.0.1"),
 					  .port = server.port,
@@ -283,12 +165,13 @@ TEST_SLOW(smtp_logs_in, 60)
 		on_worker(send_and_expect);
 		smtp_close(smtp);
 	}
-	stop(&server);
+	smtp_server_stop(&server);
 }
 
 TEST_SLOW(smtp_without_a_server, 60)
 {
-	REQUIRE(smtp_open(&(struct smtp_options){ .host = S("127.0.0.1"), .port = free_port() },
+	REQUIRE(smtp_open(
+			&(struct smtp_options){ .host = S("127.0.0.1"), .port = smtp_free_port() },
 			&smtp) == 0);
 	expected = -ERR_UNAVAILABLE;
 	on_worker(send_and_expect);
@@ -303,7 +186,8 @@ TEST_SLOW(smtp_starts_tls, 60)
 	struct certificate_files files;
 
 	certificate_make(&files, &(struct certificate_wish){ 0 });
-	start(&server, (const char *const[]){ "--tls", files.chain_file, files.key_file, NULL });
+	smtp_server_start(
+		&server, (const char *const[]){ "--tls", files.chain_file, files.key_file, NULL });
 	for (int trusted = 0; trusted < 2; trusted++) {
 		REQUIRE(smtp_open(&(struct smtp_options){ .host = S("127.0.0.1"),
 					  .port = server.port,
@@ -313,7 +197,7 @@ TEST_SLOW(smtp_starts_tls, 60)
 		on_worker(send_and_expect);
 		smtp_close(smtp);
 	}
-	stop(&server);
+	smtp_server_stop(&server);
 	certificate_remove(&files);
 }
 

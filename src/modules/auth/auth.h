@@ -23,7 +23,7 @@ struct auth_options {
 	struct str app_url;       /* of the product's pages: links in mails lead there */
 	enum sign_kind algorithm; /* of new signing keys */
 	unsigned rsa_bits;
-	uint64_t key_every_ns; /* a new signing key so often; 0: by command only */
+	uint64_t key_every_ns;   /* a new signing key so often; 0: by command only */
 	uint64_t key_overlap_ns; /* it is published so long before it signs; 0: 11 min, since JWK
 				    Sets are kept for 10 */
 	uint64_t access_ns, refresh_ns,

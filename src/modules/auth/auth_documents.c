@@ -7,7 +7,8 @@
 #include "http/server.h"
 #include "modules/auth/auth_internal.h"
 #include "modules/auth/auth_keys.h"
-#include "modules/auth/auth_session.h"
+
+#include <stdio.h>
 
 enum { KEPT_SECONDS_MAX = 300 };
 
@@ -29,8 +30,8 @@ static int open_to_all(struct req *req)
 
 static int send_document(struct req *req, struct buf *text)
 {
-	struct str kept = arena_printf(
-		&req->arena, "public, max-age=%lld", (long long)kept_seconds());
+	struct str kept =
+		arena_printf(&req->arena, "public, max-age=%lld", (long long)kept_seconds());
 	int r = kept.at ? reply_header(req, S("cache-control"), kept) : -(int)err_last()->code;
 
 	if (r == 0)
@@ -65,7 +66,8 @@ static void put_url(struct json_writer *json, struct str key, const char *path)
 	json_write_string(json, str_of(at, (size_t)len));
 }
 
-static void put_texts(struct json_writer *json, struct str key, const struct str *texts, size_t count)
+static void put_texts(
+	struct json_writer *json, struct str key, const struct str *texts, size_t count)
 {
 	json_write_key(json, key);
 	json_write_array(json);

@@ -51,7 +51,7 @@ static struct str bearer(struct str value)
 
 static int verify(struct req *req, struct str token, struct token_claims *ret)
 {
-	struct token_cache *cache;
+	struct token_cache *cache = NULL;
 	int r = keys_ready(req_server(req)->store);
 
 	if (r == 0)
@@ -97,7 +97,8 @@ static bool is_open_to_all(const struct req *req)
 /*
  * Browsers send their cookies whether they are good or not, and clients often put the token of a
  * session that is over on everything, also on the request that gets a new one. Where nobody is left
- * out, bad credentials therefore are none; elsewhere they are refused, cookies as a missing sign-in.
+ * out, bad credentials therefore are none; elsewhere they are refused, cookies as a missing
+ * sign-in.
  */
 int auth_identify(struct req *req, struct caller *ret)
 {

@@ -39,12 +39,12 @@ static struct keys {
 	bool pool_open;
 	struct notice_listener listener;
 
-	atomic_bool reading;    /* a fiber reads the rows */
-	_Atomic uint64_t heard; /* grows with each notice */
-	_Atomic uint64_t read;  /* `heard` before the rows were read */
+	atomic_bool reading;       /* a fiber reads the rows */
+	_Atomic uint64_t heard;    /* grows with each notice */
+	_Atomic uint64_t read;     /* `heard` before the rows were read */
 	_Atomic uint64_t retry_ns; /* not again before, unless there is no key */
 
-	pthread_mutex_t lock; /* guards what follows; nothing is computed under it */
+	pthread_mutex_t lock;                /* guards what follows; nothing is computed under it */
 	struct known_key at[TOKEN_KEYS_MAX]; /* in the order they sign */
 	size_t count;
 	struct token_keys *published;
@@ -115,7 +115,8 @@ static int make_one(struct errand *errand)
 	return r;
 }
 
-/* --- what is known ------------------------------------------------------------------------------ */
+/* --- what is known ------------------------------------------------------------------------------
+ */
 
 static struct sign_key *find_known(struct str id)
 {
@@ -198,7 +199,8 @@ static int take_over(const struct db *db, struct signing_key *rows, size_t count
 	return r;
 }
 
-/* --- new ones ------------------------------------------------------------------------------------- */
+/* --- new ones
+ * ------------------------------------------------------------------------------------- */
 
 static int64_t lifetime_us(void)
 {
@@ -274,15 +276,16 @@ static int rotate(const struct db *db, enum key_reason reason, struct signing_ke
 	return 0;
 }
 
-int keys_rotate(struct store *store, enum key_reason reason, struct arena *arena,
-	struct signing_key *ret)
+int keys_rotate(
+	struct store *store, enum key_reason reason, struct arena *arena, struct signing_key *ret)
 {
 	struct db db = db_of(store, &tenant_system, arena);
 
 	return rotate(&db, reason, ret);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------- */
+/* --- reading
+ * ---------------------------------------------------------------------------------------- */
 
 static int read_rows(const struct db *db)
 {
@@ -393,7 +396,8 @@ int keys_published(struct store *store, struct token_keys **ret)
 	return 0;
 }
 
-/* --- now and then ------------------------------------------------------------------------------------- */
+/* --- now and then
+ * ------------------------------------------------------------------------------------- */
 
 static bool some_are_over(void)
 {
@@ -413,8 +417,7 @@ static bool is_sweepable(const struct signing_key *rows, size_t count)
 	int64_t now_us = clock_wall_us();
 
 	for (size_t i = 0; i < count; i++)
-		if (rows[i].token_us < lifetime_us() ||
-			signing_key_until(rows, count, i) <= now_us)
+		if (rows[i].token_us < lifetime_us() || signing_key_until(rows, count, i) <= now_us)
 			return true;
 	return false;
 }
@@ -449,7 +452,8 @@ int keys_tend(struct server *server)
 	return r < 0 ? r : keys_ready(server->store);
 }
 
-/* --- open and close ------------------------------------------------------------------------------------- */
+/* --- open and close
+ * ------------------------------------------------------------------------------------- */
 
 static void hear(struct notice_listener *listener, const struct uuid *tenant, struct str key)
 {

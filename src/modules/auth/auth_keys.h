@@ -49,8 +49,8 @@ int keys_published(struct store *store, struct token_keys **ret);
 /* Makes a new key. With KEY_SCHEDULE and KEY_COMMAND one that waits for its time already is enough.
  * -ERR_FULL when too many old ones are still needed. The key that is there in the end, in the
  * arena. */
-int keys_rotate(struct store *store, enum key_reason reason, struct arena *arena,
-	struct signing_key *ret);
+int keys_rotate(
+	struct store *store, enum key_reason reason, struct arena *arena, struct signing_key *ret);
 
 /* A chore: makes a new key when it is time, and takes away those that nothing needs any more. */
 int keys_tend(struct server *server);

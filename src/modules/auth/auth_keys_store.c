@@ -82,8 +82,7 @@ static int seal(struct str pem, struct str id, struct arena *arena, struct str *
 	return r;
 }
 
-int signing_key_seal(
-	const struct sign_key *key, struct arena *arena, struct signing_key *ret)
+int signing_key_seal(const struct sign_key *key, struct arena *arena, struct signing_key *ret)
 {
 	struct buf pem;
 	int r;
@@ -214,9 +213,8 @@ int64_t signing_key_until(const struct signing_key *rows, size_t count, size_t w
 {
 	int64_t margin_us = (int64_t)(KEY_MARGIN / MICROSECOND);
 
-	return which + 1 == count
-		       ? INT64_MAX
-		       : rows[which + 1].signs_at + rows[which].token_us + margin_us;
+	return which + 1 == count ? INT64_MAX
+				  : rows[which + 1].signs_at + rows[which].token_us + margin_us;
 }
 
 int signing_keys_sweep_in_tx(struct tx *tx, void *arg)

@@ -47,8 +47,8 @@ void refresh_jump(const struct refresh_keys *keys, const struct refresh_token *f
 	struct refresh_token *ret);
 
 /* As people carry it, and back. False for what we have not made: nobody is asked for it. */
-void refresh_write(const struct refresh_keys *keys, const struct refresh_token *token,
-	char at[REFRESH_LEN]);
+void refresh_write(
+	const struct refresh_keys *keys, const struct refresh_token *token, char at[REFRESH_LEN]);
 bool refresh_read(const struct refresh_keys *keys, struct str text, struct refresh_token *ret);
 
 /* What is kept of the newest one. */
@@ -169,18 +169,22 @@ struct str uuid_text(struct arena *arena, const struct uuid *id);
 int session_end_in_tx(struct tx *tx, const struct session *session, const char *reason);
 
 /* The session of a row, with this token, as others know it. */
-void session_make(const struct session *row, const struct refresh_token *token,
-	struct session_made *ret);
+void session_make(
+	const struct session *row, const struct refresh_token *token, struct session_made *ret);
 
 /* As its user sees it. */
 void session_show(const struct session *row, struct str current, struct session_view *ret);
 
 extern struct user_watcher session_watcher;
 
+/* Of the event; compiled while the module is open. */
+extern const struct schema session_ended_schema;
+
 /* Deletes rows of sessions that have been over for long enough. */
 int sessions_sweep(struct store *store);
 
-/* --- refresh tokens in use (auth_session_refresh.c) -------------------------------------------- */
+/* --- refresh tokens in use (auth_session_refresh.c) --------------------------------------------
+ */
 
 /* The keys of this installation; made by sessions_open. */
 const struct refresh_keys *session_keys(void);
@@ -212,7 +216,8 @@ int session_leave(struct req *req, const struct refresh_token *token, bool bundl
 int session_answer_as(struct req *req, const struct session_made *made, const struct user *user,
 	const struct tenant *tenant, bool cookies, struct signed_in *ret);
 
-/* --- what was revoked (auth_session_revoked.c) ----------------------------------------------------- */
+/* --- what was revoked (auth_session_revoked.c)
+ * ----------------------------------------------------- */
 
 int sessions_open(struct server *server);
 void sessions_close(struct server *server);
@@ -222,7 +227,8 @@ int sessions_tend(struct server *server);
  * fiber, outside of transactions. */
 int session_check(struct req *req, const struct uuid *tenant, const struct uuid *session);
 
-/* --- cookies (auth_session_cookies.c) ----------------------------------------------------------- */
+/* --- cookies (auth_session_cookies.c) -----------------------------------------------------------
+ */
 
 enum session_cookie { COOKIE_ACCESS, COOKIE_REFRESH, COOKIE_CSRF, SESSION_COOKIES };
 

@@ -27,8 +27,8 @@ static bool is_nil(const struct uuid *id)
 }
 
 /* The texts of ids that a token names. */
-static int name_all(struct arena *arena, const struct session_made *made,
-	struct token_claims *claims)
+static int name_all(
+	struct arena *arena, const struct session_made *made, struct token_claims *claims)
 {
 	struct uuid id;
 
@@ -64,8 +64,8 @@ static int sign(struct req *req, const struct token_claims *claims, struct str *
 	return r;
 }
 
-static int make_token(struct req *req, const struct session_made *made, struct str *ret,
-	int64_t *ret_seconds)
+static int make_token(
+	struct req *req, const struct session_made *made, struct str *ret, int64_t *ret_seconds)
 {
 	const struct auth_options *options = auth_options();
 	int64_t now_us = clock_wall_us(), seconds = access_seconds(made, now_us);
@@ -77,8 +77,8 @@ static int make_token(struct req *req, const struct session_made *made, struct s
 		.expires_us = now_us + seconds * 1000000 };
 	struct rights rights;
 	struct texts roles = { 0 };
-	int r = rbac_rights(req_server(req)->store, &made->tenant, &made->user, &req->arena, &rights,
-		&roles);
+	int r = rbac_rights(
+		req_server(req)->store, &made->tenant, &made->user, &req->arena, &rights, &roles);
 
 	if (r == 0)
 		r = name_all(&req->arena, made, &claims);

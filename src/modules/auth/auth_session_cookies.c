@@ -92,7 +92,8 @@ int cookies_set(struct req *req, const struct session_made *made, struct str acc
 		return -(int)err_last()->code;
 	r = set(req, COOKIE_ACCESS, access, access_s);
 	if (r == 0)
-		r = set(req, COOKIE_REFRESH, str_of(made->refresh, sizeof(made->refresh)), refresh_s);
+		r = set(req, COOKIE_REFRESH, str_of(made->refresh, sizeof(made->refresh)),
+			refresh_s);
 	if (r == 0)
 		r = set(req, COOKIE_CSRF, kept, refresh_s);
 	if (r == 0)
@@ -109,7 +110,8 @@ int cookies_clear(struct req *req)
 	return r;
 }
 
-/* --- pages of others --------------------------------------------------------------------------- */
+/* --- pages of others ---------------------------------------------------------------------------
+ */
 
 /* "https://app.example:8443" -> "app.example:8443". */
 static struct str host_of(struct str url)
@@ -168,8 +170,7 @@ int csrf_check(const struct req *req, const struct uuid *session)
 	if (r < 0)
 		return r;
 	csrf_write(session_keys(), session, wanted);
-	if (!crypto_equal(
-		    h1_value(&req->head, H1_X_CSRF_TOKEN), str_of(wanted, sizeof(wanted))))
+	if (!crypto_equal(h1_value(&req->head, H1_X_CSRF_TOKEN), str_of(wanted, sizeof(wanted))))
 		return fail(ERR_FORBIDDEN, "with cookies the header x-csrf-token is needed");
 	return 0;
 }

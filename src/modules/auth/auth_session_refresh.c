@@ -65,17 +65,17 @@ static int take_user(struct tx *tx, struct session_use *use, const struct sessio
 static int revoke_family(struct tx *tx, struct session_use *use, const struct session *row)
 {
 	struct audit_actor actor = use->actor;
-	const struct audit_entry entry = { .action = S("session.reused"),
-		.type = S("session"),
-		.id = row->id,
-		.security = true };
+	const struct audit_entry entry = {
+		.action = S("session.reused"), .type = S("session"), .id = row->id, .security = true
+	};
 	int r = session_end_in_tx(tx, row, "reused");
 
 	actor.session = row->id;
 	return r ? MIN(r, 0) : tx_audit(tx, &actor, &entry);
 }
 
-/* --- refresh ------------------------------------------------------------------------------------ */
+/* --- refresh ------------------------------------------------------------------------------------
+ */
 
 static int refresh_in_tx(struct tx *tx, void *arg)
 {
@@ -121,7 +121,8 @@ int session_refresh(struct req *req, struct session_use *use)
 	return db_write_with(&db, &options, refresh_in_tx, use);
 }
 
-/* --- the bundle ---------------------------------------------------------------------------------- */
+/* --- the bundle ----------------------------------------------------------------------------------
+ */
 
 /* The row of a token's session, and its newest token, which the token must be or have been a moment
  * ago. -ERR_NOT_FOUND when it is not. On a system handle that has entered the tenant. */
@@ -178,7 +179,8 @@ int session_bundle(struct req *req, struct str refresh_token, struct uuid *ret)
 	return 1;
 }
 
-/* --- switching ------------------------------------------------------------------------------------- */
+/* --- switching
+ * ------------------------------------------------------------------------------------- */
 
 static int find_sibling(struct tx *tx, const struct session_use *use, const struct session *from,
 	struct session *ret)
@@ -190,7 +192,8 @@ static int find_sibling(struct tx *tx, const struct session_use *use, const stru
 	int r = tx_all(tx, &session_of_bundle, &search, &rows, &count);
 
 	for (size_t i = 0; i < count && r == 0; i++)
-		if (str_eq(rows[i].id, use->to_session) || str_eq(rows[i].tenant_id, use->to_tenant)) {
+		if (str_eq(rows[i].id, use->to_session) ||
+			str_eq(rows[i].tenant_id, use->to_tenant)) {
 			*ret = rows[i];
 			return 0;
 		}
@@ -215,13 +218,13 @@ static int jump(struct tx *tx, struct session_use *use, const struct refresh_tok
 
 		if (state.revoked || state.expires_at <= tx_now_us(tx))
 			return fail(ERR_NOT_FOUND, "the session has just ended");
-		refresh_jump(session_keys(), from, tenant, session, (uint32_t)row.generation - 1,
-			&next);
-		if (row.generation > 0 &&
-			refresh_judge(session_keys(), &next, &state, tx_now_us(tx), &next) ==
-				REFRESH_NEWEST)
+		refresh_jump(
+			session_keys(), from, tenant, session, (uint32_t)row.generation - 1, &next);
+		if (row.generation > 0 && refresh_judge(session_keys(), &next, &state,
+						  tx_now_us(tx), &next) == REFRESH_NEWEST)
 			return take_user(tx, use, &row, &next);
-		refresh_jump(session_keys(), from, tenant, session, (uint32_t)row.generation, &next);
+		refresh_jump(
+			session_keys(), from, tenant, session, (uint32_t)row.generation, &next);
 		r = advance(tx, &rotation, &next, &row);
 		if (r == 0)
 			return take_user(tx, use, &row, &next);
@@ -230,7 +233,6 @@ static int jump(struct tx *tx, struct session_use *use, const struct refresh_tok
 	}
 	return r == -ERR_NOT_FOUND ? fail(ERR_UNAVAILABLE, "the session is in use") : r;
 }
-
 
 static int note_switch(struct tx *tx, const struct session_use *use, const struct session *sibling)
 {
@@ -294,7 +296,8 @@ int session_switch(struct req *req, struct session_use *use)
 	return db_write_with(&db, &options, switch_in_tx, use);
 }
 
-/* --- leaving --------------------------------------------------------------------------------------- */
+/* --- leaving
+ * --------------------------------------------------------------------------------------- */
 
 struct leaving {
 	const struct refresh_token *token;

@@ -7,8 +7,8 @@
 #include "modules/auth/auth_session.h"
 
 #include "base/mem.h"
-#include "http/server.h"
 #include "crypto/digest.h"
+#include "http/server.h"
 #include "observe/clock.h"
 #include "observe/log.h"
 #include "store/notice.h"
@@ -42,7 +42,7 @@ struct shard {
 
 static struct {
 	struct shard shards[SHARDS];
-	_Atomic size_t count;  /* of all shards: mostly 0 */
+	_Atomic size_t count;    /* of all shards: mostly 0 */
 	_Atomic uint64_t missed; /* grows when something may have been missed */
 	_Atomic uint64_t read;   /* `missed` before the rows were read */
 	atomic_bool reading;
@@ -105,8 +105,7 @@ static bool has_place(struct shard *shard, int64_t now_us)
 {
 	if (shard->count < shard->room / 4 * 3)
 		return true;
-	if (shard->room && rebuild(shard, shard->room, now_us) &&
-		shard->count < shard->room / 2)
+	if (shard->room && rebuild(shard, shard->room, now_us) && shard->count < shard->room / 2)
 		return true;
 	return shard->room < SHARD_MAX &&
 	       rebuild(shard, shard->room ? 2 * shard->room : SHARD_ROOM, now_us);
@@ -150,7 +149,8 @@ static enum known look(const struct uuid *session, int64_t now_us)
 	return known;
 }
 
-/* --- hearing and reading ------------------------------------------------------------------------ */
+/* --- hearing and reading ------------------------------------------------------------------------
+ */
 
 static void hear(struct notice_listener *listener, const struct uuid *tenant, struct str key)
 {
@@ -202,7 +202,8 @@ static int read_rows(struct store *store)
 	return r;
 }
 
-/* Whether what is in memory is all there is; one fiber sees to it, others ask the rows meanwhile. */
+/* Whether what is in memory is all there is; one fiber sees to it, others ask the rows meanwhile.
+ */
 static bool is_whole(struct store *store)
 {
 	bool whole;
@@ -210,8 +211,7 @@ static bool is_whole(struct store *store)
 	if (atomic_load_explicit(&sessions.read, memory_order_acquire) ==
 		atomic_load_explicit(&sessions.missed, memory_order_acquire))
 		return true;
-	if (clock_now_ns() < atomic_load(&sessions.retry_ns) &&
-		atomic_load(&sessions.read) != 0)
+	if (clock_now_ns() < atomic_load(&sessions.retry_ns) && atomic_load(&sessions.read) != 0)
 		return false;
 	if (atomic_exchange(&sessions.reading, true))
 		return false;
@@ -222,7 +222,8 @@ static bool is_whole(struct store *store)
 	return whole;
 }
 
-/* --- asking --------------------------------------------------------------------------------------- */
+/* --- asking
+ * --------------------------------------------------------------------------------------- */
 
 static int refuse(void)
 {
@@ -254,12 +255,16 @@ int session_check(struct req *req, const struct uuid *tenant, const struct uuid 
 	return ask_row(req, tenant, session);
 }
 
-/* --- open, close, now and then ---------------------------------------------------------------------- */
+/* --- open, close, now and then
+ * ---------------------------------------------------------------------- */
 
 int sessions_open(struct server *server)
 {
 	struct master_key master = auth_master_key(server);
+	int r = schema_compile(&session_ended_schema);
 
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < SHARDS; i++)
 		(void)pthread_mutex_init(&sessions.shards[i].lock, NULL);
 	refresh_keys_make(&sessions.keys, &master);
@@ -269,7 +274,10 @@ int sessions_open(struct server *server)
 	atomic_store(&sessions.retry_ns, 0);
 	sessions.listener = (struct notice_listener){ .topic = SESSION_TOPIC, .heard = hear };
 	users_watch(&session_watcher);
-	return notice_listen(server->store, &sessions.listener);
+	r = notice_listen(server->store, &sessions.listener);
+	if (r < 0)
+		schema_release(&session_ended_schema);
+	return r;
 }
 
 void sessions_close(struct server *server)
@@ -283,6 +291,7 @@ void sessions_close(struct server *server)
 		*shard = (struct shard){ 0 };
 	}
 	atomic_store(&sessions.count, 0);
+	schema_release(&session_ended_schema);
 	crypto_wipe(&sessions.keys, sizeof(sessions.keys));
 }
 

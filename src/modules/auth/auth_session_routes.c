@@ -22,8 +22,8 @@ static int take_token(struct req *req, struct str text, struct refresh_token *re
 }
 
 /* The answer of who came with cookies is cookies. */
-static int answer(struct req *req, const struct session_use *use, bool by_cookie,
-	struct signed_in *out)
+static int answer(
+	struct req *req, const struct session_use *use, bool by_cookie, struct signed_in *out)
 {
 	struct tenant tenant;
 	int r = tenant_find(req_server(req)->store, &use->made.tenant, &req->arena, &tenant);
@@ -32,11 +32,12 @@ static int answer(struct req *req, const struct session_use *use, bool by_cookie
 		return fail(ERR_FORBIDDEN, "there is no such tenant");
 	if (r < 0)
 		return r;
-	return session_answer_as(req, &use->made, &use->user, &tenant,
-		by_cookie || cookies_wanted(req), out);
+	return session_answer_as(
+		req, &use->made, &use->user, &tenant, by_cookie || cookies_wanted(req), out);
 }
 
-/* --- refresh ------------------------------------------------------------------------------------ */
+/* --- refresh ------------------------------------------------------------------------------------
+ */
 
 static int session_refresh_route(
 	struct req *req, const struct refresh_input *in, struct signed_in *out)
@@ -55,8 +56,8 @@ static int session_refresh_route(
 	case REFRESH_NEWEST:
 	case REFRESH_PARENT: return answer(req, &use, by_cookie, out);
 	case REFRESH_REUSED:
-		return fail(ERR_UNAUTHORIZED,
-			"sign in again: this refresh token was used before, so the session is over");
+		return fail(ERR_UNAUTHORIZED, "sign in again: this refresh token was used before, "
+					      "so the session is over");
 	case REFRESH_REFUSED: break;
 	}
 	return fail(ERR_UNAUTHORIZED, "sign in again: the session is over");
@@ -64,7 +65,8 @@ static int session_refresh_route(
 HANDLER(session_refresh_route, refresh_input, signed_in,
 	ROUTE_FAILS(UNAUTHORIZED) | ROUTE_FAILS(FORBIDDEN))
 
-/* --- switch --------------------------------------------------------------------------------------- */
+/* --- switch
+ * --------------------------------------------------------------------------------------- */
 
 static int name_target(struct req *req, const struct switch_input *in, struct session_use *use)
 {
@@ -72,8 +74,8 @@ static int name_target(struct req *req, const struct switch_input *in, struct se
 	int r;
 
 	if (in->session_id.set == in->tenant.set)
-		return fail_field(ERR_INVALID, "sessionId", "one_of",
-			"either sessionId or tenant is needed");
+		return fail_field(
+			ERR_INVALID, "sessionId", "one_of", "either sessionId or tenant is needed");
 	if (in->session_id.set) {
 		use->to_session = in->session_id.value;
 		return 0;
@@ -108,7 +110,8 @@ HANDLER(session_switch_route, switch_input, signed_in,
 	ROUTE_FAILS(UNAUTHORIZED) | ROUTE_FAILS(FORBIDDEN) | ROUTE_FAILS(NOT_FOUND) |
 		ROUTE_FAILS(INVALID))
 
-/* --- logout ----------------------------------------------------------------------------------------- */
+/* --- logout
+ * ----------------------------------------------------------------------------------------- */
 
 /* The session of the access token. */
 static int leave_by_caller(struct req *req)
@@ -125,8 +128,8 @@ static int leave_by_caller(struct req *req)
  * other accounts of the browser goes as well, so their sessions end, too. */
 static int session_logout(struct req *req, const struct refresh_input *in, struct nothing *out)
 {
-	bool has_cookie = cookie_get(req, COOKIE_REFRESH).len > 0 ||
-			  cookie_get(req, COOKIE_ACCESS).len > 0;
+	bool has_cookie =
+		cookie_get(req, COOKIE_REFRESH).len > 0 || cookie_get(req, COOKIE_ACCESS).len > 0;
 	bool bearer = h1_has(&req->head, H1_AUTHORIZATION), by_cookie = false;
 	struct refresh_token token;
 	int r = take_token(req, in->refresh_token, &token, &by_cookie);
@@ -142,12 +145,12 @@ static int session_logout(struct req *req, const struct refresh_input *in, struc
 }
 HANDLER(session_logout, refresh_input, nothing, ROUTE_FAILS(FORBIDDEN))
 
-/* --- one's own ---------------------------------------------------------------------------------------- */
+/* --- one's own
+ * ---------------------------------------------------------------------------------------- */
 
 static int sessions_list(struct req *req, const struct nothing *in, struct session_list *out)
 {
-	struct session_search search = { .user_id = req->caller.id,
-		.limit = SESSIONS_OF_USER_MAX };
+	struct session_search search = { .user_id = req->caller.id, .limit = SESSIONS_OF_USER_MAX };
 	struct db db = req_db(req);
 	struct session *rows = NULL;
 	size_t count = 0;
@@ -233,7 +236,8 @@ static int sessions_end(struct req *req, const struct session_except *in, struct
 }
 HANDLER(sessions_end, session_except, nothing, 0)
 
-/* --- the accounts of this browser -------------------------------------------------------------------------- */
+/* --- the accounts of this browser
+ * -------------------------------------------------------------------------- */
 
 struct accounts_ask {
 	struct uuid tenant;
@@ -285,8 +289,8 @@ static int accounts_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-static int show_account(struct req *req, const struct accounts_ask *ask, size_t which,
-	struct bundle_account *ret)
+static int show_account(
+	struct req *req, const struct accounts_ask *ask, size_t which, struct bundle_account *ret)
 {
 	const struct session *row = &ask->rows[which];
 	const struct user *user = &ask->users[which];
@@ -330,7 +334,9 @@ static int accounts_list(struct req *req, const struct nothing *in, struct bundl
 }
 HANDLER(accounts_list, nothing, bundle_accounts, ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FORBIDDEN))
 
-/* --- CSRF -------------------------------------------------------------------------------------------------- */
+/* --- CSRF
+ * --------------------------------------------------------------------------------------------------
+ */
 
 /* For pages that cannot read the cookie, since it is of another host. Who may read the answer is
  * decided by CORS. */
@@ -350,12 +356,12 @@ static int csrf_get(struct req *req, const struct nothing *in, struct csrf_answe
 }
 HANDLER(csrf_get, nothing, csrf_answer, ROUTE_FAILS(UNAUTHORIZED) | ROUTE_FAILS(FORBIDDEN))
 
-/* --- the contract ------------------------------------------------------------------------------------------ */
+/* --- the contract
+ * ------------------------------------------------------------------------------------------ */
 
 #define OPEN(text, handler_)                                                                       \
 	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = RIGHT_PUBLIC
-#define OWN(text, handler_)                                                                        \
-	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = "account:self"
+#define OWN(text, handler_) text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = RIGHT_SELF
 #define DOCUMENT(text, function)                                                                   \
 	text, .run = function, .place = ROUTE_PUBLIC, .need = RIGHT_PUBLIC, .shape = ROUTE_BARE
 

@@ -101,7 +101,8 @@ const struct statement *const auth_session_statements[AUTH_SESSION_STATEMENTS] =
 	&session_forget_user, &session_of_bundle, &session_revoked_since, &session_sweep_ended,
 	&session_sweep_revoked };
 
-/* --- texts ------------------------------------------------------------------------------------- */
+/* --- texts -------------------------------------------------------------------------------------
+ */
 
 struct str uuid_text(struct arena *arena, const struct uuid *id)
 {
@@ -123,7 +124,8 @@ static struct str cut_agent(struct str text)
 	return str_of(text.at, len);
 }
 
-/* --- ending ---------------------------------------------------------------------------------------- */
+/* --- ending
+ * ---------------------------------------------------------------------------------------- */
 
 /* What is told of one. */
 struct session_ended {
@@ -131,7 +133,7 @@ struct session_ended {
 };
 
 /* clang-format off */
-static const struct schema session_ended_schema = SCHEMA(session_ended, "A session has ended.",
+const struct schema session_ended_schema = SCHEMA(session_ended, "A session has ended.",
 	FIELD(session_ended, id, "Which.", .flags = REQUIRED, .format = FORMAT_UUID),
 	FIELD(session_ended, user_id, "Whose.", .flags = REQUIRED, .format = FORMAT_UUID),
 	FIELD(session_ended, reason, "Why.", .flags = REQUIRED));
@@ -140,8 +142,7 @@ static const struct schema session_ended_schema = SCHEMA(session_ended, "A sessi
 int session_end_in_tx(struct tx *tx, const struct session *session, const char *reason)
 {
 	const struct session_ref ref = { session->id };
-	const struct session_ended ended = { session->id, session->user_id,
-		str_from_c(reason) };
+	const struct session_ended ended = { session->id, session->user_id, str_from_c(reason) };
 	const struct event event = { S("session.revoked"), session->id, &session_ended_schema,
 		&ended };
 	size_t changed = 0;
@@ -163,8 +164,8 @@ static int sessions_of(struct tx *tx, const struct uuid *user, struct session **
 	return tx_all(tx, &session_of_user, &search, ret, count);
 }
 
-static int end_all(struct tx *tx, const struct uuid *user, const struct uuid *except,
-	const char *reason)
+static int end_all(
+	struct tx *tx, const struct uuid *user, const struct uuid *except, const char *reason)
 {
 	struct session *sessions = NULL;
 	size_t count = 0;
@@ -185,13 +186,15 @@ int sessions_revoke_in_tx(struct tx *tx, const struct uuid *user, const struct u
 	return end_all(tx, user, except, "revoked");
 }
 
-/* --- beginning ---------------------------------------------------------------------------------------- */
+/* --- beginning
+ * ---------------------------------------------------------------------------------------- */
 
-void session_make(const struct session *row, const struct refresh_token *token,
-	struct session_made *ret)
+void session_make(
+	const struct session *row, const struct refresh_token *token, struct session_made *ret)
 {
-	struct session_made made = { .tenant = token->tenant, .id = token->session,
-		.expires_us = row->ends_at };
+	struct session_made made = {
+		.tenant = token->tenant, .id = token->session, .expires_us = row->ends_at
+	};
 
 	CHECK(uuid_parse(row->bundle_id, &made.bundle) && uuid_parse(row->user_id, &made.user));
 	if (row->impersonator_id.set && !row->impersonator_id.null)
@@ -223,8 +226,8 @@ static int make_room(struct tx *tx, const struct session_new *session)
 static void set_times(struct session *row, int64_t now_us, uint64_t lifetime_ns)
 {
 	const struct auth_options *options = auth_options();
-	uint64_t life_ns = lifetime_ns ? MIN(lifetime_ns, options->session_ns)
-				       : options->session_ns;
+	uint64_t life_ns =
+		lifetime_ns ? MIN(lifetime_ns, options->session_ns) : options->session_ns;
 
 	row->created_at = row->used_at = row->rotated_at = now_us;
 	row->ends_at = now_us + (int64_t)(life_ns / MICROSECOND);
@@ -253,9 +256,9 @@ static int insert(struct tx *tx, const struct session_new *session, struct refre
 	row->token_hash = str_of(hash, REFRESH_HASH_LEN);
 	row->user_agent = cut_agent(session->user_agent);
 	row->address = session->address;
-	row->impersonator_id =
-		(struct opt_str){ .set = true, .null = session->impersonator.len == 0,
-			.value = session->impersonator };
+	row->impersonator_id = (struct opt_str){
+		.set = true, .null = session->impersonator.len == 0, .value = session->impersonator
+	};
 	set_times(row, tx_now_us(tx), session->lifetime_ns);
 	return tx_exec(tx, &session_insert, row);
 }
@@ -274,7 +277,8 @@ int session_begin_in_tx(struct tx *tx, const struct session_new *session, struct
 	return r;
 }
 
-/* --- users ------------------------------------------------------------------------------------------ */
+/* --- users
+ * ------------------------------------------------------------------------------------------ */
 
 static int user_suspended(struct tx *tx, const struct uuid *user)
 {
@@ -331,7 +335,8 @@ struct user_watcher session_watcher = {
 	.export = user_export,
 };
 
-/* --- sweeping ------------------------------------------------------------------------------------------ */
+/* --- sweeping
+ * ------------------------------------------------------------------------------------------ */
 
 enum { SWEEP_BATCH = 500, SWEEP_ROUNDS = 200 };
 
@@ -349,8 +354,8 @@ static int sweep_in_tx(struct tx *tx, void *arg)
 {
 	struct sweep *sweep = arg;
 
-	sweep->search.since = tx_now_us(tx) -
-			      (int64_t)((KEEP_ENDED + auth_options()->access_ns) / MICROSECOND);
+	sweep->search.since =
+		tx_now_us(tx) - (int64_t)((KEEP_ENDED + auth_options()->access_ns) / MICROSECOND);
 	return tx_change(tx, sweep->statement, &sweep->search, &sweep->deleted);
 }
 

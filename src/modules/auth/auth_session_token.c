@@ -41,8 +41,7 @@ void refresh_keys_make(struct refresh_keys *ret, const struct master_key *master
 
 /* --- the family --------------------------------------------------------------------------- */
 
-void refresh_begin(
-	const struct uuid *tenant, const struct uuid *session, struct refresh_token *ret)
+void refresh_begin(const struct uuid *tenant, const struct uuid *session, struct refresh_token *ret)
 {
 	*ret = (struct refresh_token){ .tenant = *tenant, .session = *session };
 	random_bytes(ret->secret, sizeof(ret->secret));
@@ -69,7 +68,8 @@ void refresh_jump(const struct refresh_keys *keys, const struct refresh_token *f
 	const uint8_t number[4] = { (uint8_t)(generation >> 24), (uint8_t)(generation >> 16),
 		(uint8_t)(generation >> 8), (uint8_t)generation };
 	const struct str parts[] = { bytes_of(from->secret, sizeof(from->secret)),
-		bytes_of(session->bytes, sizeof(session->bytes)), bytes_of(number, sizeof(number)) };
+		bytes_of(session->bytes, sizeof(session->bytes)),
+		bytes_of(number, sizeof(number)) };
 
 	hmac_parts(DIGEST_SHA256, bytes_of(keys->jump, sizeof(keys->jump)), parts, LEN(parts),
 		to.secret);
@@ -78,8 +78,7 @@ void refresh_jump(const struct refresh_keys *keys, const struct refresh_token *f
 
 /* --- as text --------------------------------------------------------------------------------- */
 
-static void prove(
-	const struct refresh_keys *keys, const struct wire *wire, uint8_t ret[SHA256_LEN])
+static void prove(const struct refresh_keys *keys, const struct wire *wire, uint8_t ret[SHA256_LEN])
 {
 	hmac(DIGEST_SHA256, bytes_of(keys->proof, sizeof(keys->proof)),
 		bytes_of(wire, offsetof(struct wire, proof)), ret);
@@ -131,7 +130,8 @@ void refresh_hash(const struct refresh_token *token, char at[REFRESH_HASH_LEN])
 	hex_write(at, bytes_of(hash, sizeof(hash)));
 }
 
-/* --- judging ------------------------------------------------------------------------------------ */
+/* --- judging ------------------------------------------------------------------------------------
+ */
 
 static bool is_kept(const struct refresh_token *token, const struct refresh_state *state)
 {
@@ -173,7 +173,8 @@ enum refresh_verdict refresh_judge(const struct refresh_keys *keys,
 	return REFRESH_REUSED;
 }
 
-/* --- CSRF ---------------------------------------------------------------------------------------- */
+/* --- CSRF ----------------------------------------------------------------------------------------
+ */
 
 void csrf_write(const struct refresh_keys *keys, const struct uuid *session, char at[CSRF_LEN])
 {

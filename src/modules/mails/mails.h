@@ -32,18 +32,31 @@ struct mail_post {
 	int64_t expires_us; /* of the link; 0: none */
 };
 
-/* Posts a mail. -ERR_INVALID for an address that is none. Errors of tx_exec. */
+/*
+ * Posts a mail: it leaves within about a second of the commit, or when the server takes it, for a
+ * day. One address gets no more than 20 an hour, and as many alerts; what is more is dropped and
+ * counted. Where there is no way to send (mails_can_leave), nothing is posted, and that is no
+ * error.
+ *
+ * -ERR_INVALID, with the field, for an address that is none or a text that is too long. Errors of
+ * tx_exec.
+ */
 int mail_post_in_tx(struct tx *tx, const struct mail_post *post);
+
+/* False when there is neither a server nor a folder for mails. */
+bool mails_can_leave(void);
 
 /* Copied by mails_configure. */
 struct mails_options {
-	struct mail_address from;
+	struct mail_address from; /* may be empty without a server */
 	struct str product;       /* the name that mails speak of */
 	struct smtp_options smtp; /* host empty: */
-	const char *folder;       /* mails become files here; NULL: they are refused */
+	const char *folder;       /* mails become files here, which are made with it; NULL: none
+				     can leave */
 };
 
-/* Before the module is opened. -ERR_INVALID, -ERR_NO_MEMORY. */
+/* Before the module is opened; later calls replace the former. Without it mails may be posted and
+ * wait: for tests. -ERR_INVALID with a sentence for people, -ERR_NO_MEMORY. */
 int mails_configure(const struct mails_options *options);
 
 extern const struct module mails_module;

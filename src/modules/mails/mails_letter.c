@@ -11,11 +11,11 @@
 
 /* clang-format off */
 static const struct schema letter_schema = SCHEMA(letter, "What is in a mail.",
-	FIELD(letter, to, "The address.", RANGE(0, MAIL_ADDRESS_MAX)),
-	FIELD(letter, name, "Of the person.", RANGE(0, MAIL_NAME_MAX)),
-	FIELD(letter, tenant_name, "Of the tenant.", RANGE(0, MAIL_TENANT_MAX)),
-	FIELD(letter, link, "Where it leads.", RANGE(0, MAIL_LINK_MAX)),
-	FIELD(letter, detail, "A sentence, or lines.", RANGE(0, MAIL_DETAIL_MAX), .flags = MULTILINE),
+	FIELD(letter, to, "The address.", RANGE(0, MAIL_ADDRESS_MAX), .flags = ANY_TEXT),
+	FIELD(letter, name, "Of the person.", RANGE(0, MAIL_NAME_MAX), .flags = ANY_TEXT),
+	FIELD(letter, tenant_name, "Of the tenant.", RANGE(0, MAIL_TENANT_MAX), .flags = ANY_TEXT),
+	FIELD(letter, link, "Where it leads.", RANGE(0, MAIL_LINK_MAX), .flags = ANY_TEXT),
+	FIELD(letter, detail, "A sentence, or lines.", RANGE(0, MAIL_DETAIL_MAX), .flags = ANY_TEXT),
 	FIELD(letter, expires_us, "Of the link.", RANGE(0, INT64_MAX)));
 /* clang-format on */
 

@@ -370,7 +370,7 @@ static const struct route routes[] = {
 		.in = &member_query_schema, .out = &member_page_schema, .may_fail = FAILS_READ },
 
 	{ HTTP_GET, "/api/v1/users/{id}/roles", READS("Show the roles of a user", user_roles_show_handler),
-		.in = &user_ref_schema, .out = &user_roles_schema, .versioned = true, .may_fail = FAILS_READ },
+		.in = &member_ref_schema, .out = &user_roles_schema, .versioned = true, .may_fail = FAILS_READ },
 	{ HTTP_PUT, "/api/v1/users/{id}/roles", WRITES("Set the roles of a user", user_roles_put_handler),
 		.in = &user_roles_new_schema, .out = &user_roles_schema, .versioned = true,
 		.may_fail = FAILS_CHANGE },

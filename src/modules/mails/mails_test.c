@@ -1,0 +1,680 @@
+/*
+ * Mails from the transaction that posts them to a real server, on both engines: nothing without a
+ * commit, again when the server is down, once with two senders, also after a death in the middle.
+ */
+#include "modules/mails/mails_internal.h"
+
+#include "base/fault.h"
+#include "client/smtp_server_test.h"
+#include "modules/audit/audit.h"
+#include "modules/mails/mails_fixture_test.h"
+#include "modules/tenants/tenants.h"
+#include "observe/clock.h"
+#include "rest/idempotency.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- rules and wordings ------------------------------------------------------------------ */
+
+TEST(mail_backoff_grows)
+{
+	static const struct {
+		int64_t attempts;
+		uint64_t minutes;
+	} rows[] = { { 0, 1 }, { 1, 1 }, { 2, 5 }, { 3, 15 }, { 4, 60 }, { 5, 120 }, { 6, 240 },
+		{ 7, 240 }, { INT64_MAX, 240 } };
+
+	for (size_t i = 0; i < LEN(rows); i++)
+		EXPECT_INT(mail_backoff(rows[i].attempts), rows[i].minutes * MINUTE);
+}
+
+static const struct letter hostile = {
+	.to = S_INIT("jo@example.org"),
+	.name = S_INIT("<b>evil.example</b>\r\nBcc: x@y"),
+	.tenant_name = S_INIT("A & \"B\" of pay.example"),
+	.link = S_INIT("https://app.example/x?token=bh_ml_abc&y='1'"),
+	.detail = S_INIT("one <i>\ntwo.three 10.0.0.1"),
+	.expires_us = INT64_C(1795162177000000),
+};
+
+TEST(mails_escape_what_others_wrote)
+{
+	static const struct {
+		bool html;
+		const char *text;
+		size_t times;
+	} rows[] = {
+		{ true, "<b>", 0 },
+		{ true,
+			"&lt;b&gt;evil.\xe2\x80\x8b"
+			"example&lt;/b&gt;  Bcc: x@y",
+			1 },
+		{ true,
+			"A &amp; &quot;B&quot; of pay.\xe2\x80\x8b"
+			"example",
+			2 },
+		{ true, "<a ", 1 },
+		{ true, "<a href=\"https://app.example/x?token=bh_ml_abc&amp;y=&#39;1&#39;\"", 1 },
+		{ true, "https://app.example/", 2 },
+		{ true, "one &lt;i&gt;<br>\ntwo.\xe2\x80\x8bthree 10.0.0.1", 1 },
+		{ true, "until 20 Nov 2026, 08:09 UTC.", 1 },
+		{ true, "'", 0 },
+		{ false,
+			"Hello <b>evil.\xe2\x80\x8b"
+			"example</b>  Bcc: x@y,\n\n",
+			1 },
+		{ false, "\nhttps://app.example/x?token=bh_ml_abc&y='1'\n", 1 },
+		{ false, "https://", 1 },
+		{ false, "\nProduct\n", 1 },
+		{ false, "\r", 0 },
+	};
+	struct mail mail = { .id = S("1"), .from.address = S("a@b") };
+	struct arena arena;
+
+	arena_init(&arena, KILOBYTE, MEGABYTE);
+	EXPECT_INT(letter_write(&arena, MAIL_ALERT, &hostile, S("Product"), &mail), 0);
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct answer body = { .body = rows[i].html ? mail.html : mail.text };
+
+		test_note(answer_count(&body, rows[i].text) == rows[i].times, __FILE__, __LINE__,
+			"%s: %zu times, wanted %zu in %.*s", rows[i].text,
+			answer_count(&body, rows[i].text), rows[i].times, STR_ARG(body.body));
+	}
+	arena_done(&arena);
+}
+
+/* Whatever is posted can be sent: no kind, name or length makes a mail that is none. */
+TEST(mails_are_always_sound)
+{
+	static char longest[4 * MAIL_DETAIL_MAX];
+	static const struct str names[] = { S_INIT(""), S_INIT("J\xc3\xb6"), S_INIT("a\tb"),
+		S_INIT("=?UTF-8?B?eA==?="), S_INIT("{place}") };
+	struct arena arena;
+
+	memset(longest, 0xc3, sizeof(longest));
+	for (size_t i = 1; i < sizeof(longest); i += 2)
+		longest[i] = (char)0xa4;
+	arena_init(&arena, KILOBYTE, 16 * MEGABYTE);
+	for (int kind = 0; kind < MAIL_KINDS; kind++)
+		for (size_t i = 0; i <= LEN(names); i++) {
+			struct str name =
+				i < LEN(names) ? names[i] : str_of(longest, 2 * MAIL_TENANT_MAX);
+			struct letter letter = { .to = S("a@b"),
+				.name = str_first(name, 200),
+				.tenant_name = name,
+				.detail = i < LEN(names) ? name : str_of(longest, sizeof(longest)),
+				.link = i ? S("https://x") : S("") };
+			struct mail mail = { .id = S("1"), .from.address = S("a@b") };
+
+			if (i == 2) /* such a name is refused where it comes in */
+				letter.name = S("");
+			EXPECT_INT(letter_write(&arena, (enum mail_kind)kind, &letter, S("Product"),
+					   &mail),
+				0);
+			EXPECT_INT(mail_check(&mail), 0);
+			EXPECT((str_find(mail.text, S("https://x")) >= 0) == (i > 0));
+			arena_reset(&arena);
+		}
+	arena_done(&arena);
+}
+
+/* --- a world with a server ------------------------------------------------------------------ */
+
+static struct smtp_server smtp;
+
+static void configure(uint16_t port, const char *folder)
+{
+	struct mails_options options = {
+		.from = { S("Acme"), S("no-reply@acme.example") },
+		.product = S("Acme"),
+		.smtp = { .host = port ? S("127.0.0.1") : S(""),
+			.port = port,
+			.timeout_ns = 10 * SECOND },
+		.folder = folder,
+	};
+
+	REQUIRE(mails_configure(&options) == 0);
+}
+
+/* Mails at the server. */
+static unsigned arrived(void)
+{
+	char text[16];
+	unsigned count = 0;
+
+	while (smtp_server_read(&smtp, count + 1, text, sizeof(text)) > 0)
+		count++;
+	return count;
+}
+
+struct order {
+	const char *to;
+	int count;
+	enum mail_kind kind;
+	bool fail; /* the transaction, at its end */
+	int result;
+};
+
+static int post_in_tx(struct tx *tx, void *arg)
+{
+	const struct order *order = arg;
+	struct mail_post post = {
+		.kind = order->kind,
+		.to = str_from_c(order->to),
+		.name = S("Jo"),
+		.tenant_name = S("Acme Inc."),
+		.link = S("https://app.acme.example/reset?token=bh_ml_secret"),
+	};
+	int r = 0;
+
+	for (int i = 0; i < order->count && r == 0; i++)
+		r = mail_post_in_tx(tx, &post);
+	return r == 0 && order->fail ? fail(ERR_CONFLICT, "no") : r;
+}
+
+static int post(const struct db *db, void *arg)
+{
+	struct order *order = arg;
+
+	order->result = db_write(db, post_in_tx, order);
+	return 0;
+}
+
+static int order(struct world *world, const char *caller, struct order order)
+{
+	order.count = order.count ? order.count : 1;
+	world_do(world, caller, post, &order);
+	return order.result;
+}
+
+static int send_due(const struct db *db, void *arg)
+{
+	return mails_send_due(db->store, arg);
+}
+
+static size_t send_all(struct world *world)
+{
+	size_t tried = 0;
+
+	world_do(world, "ada", send_due, &tried);
+	return tried;
+}
+
+/* --- rows, as they are ------------------------------------------------------------------------ */
+
+struct state {
+	struct str status;
+	int64_t count, boxes, attempts;
+};
+
+/* clang-format off */
+static const struct schema state_schema = SCHEMA(state, "Mails of a status.",
+	FIELD(state, status, "Which."), FIELD(state, count, "How many."),
+	FIELD(state, boxes, "With a letter."), FIELD(state, attempts, "The most."));
+/* clang-format on */
+
+static const struct statement state_all = STATEMENT("test_mail_states",
+	.sql = "SELECT status, count(*) AS count, count(box) AS boxes, max(attempts) AS attempts "
+	       "FROM mail WHERE tenant_id = :tenant GROUP BY status ORDER BY status",
+	.out = &state_schema);
+
+static const struct statement *const state_statements[] = { &state_all };
+
+static const struct module state_module = {
+	MODULE_HEAD,
+	.name = "mail-states",
+	.statements = state_statements,
+	.statement_count = LEN(state_statements),
+};
+
+struct states {
+	char text[300]; /* "sent 1 0 1, ": status, rows, letters, tries */
+};
+
+static int read_states(const struct db *db, void *arg)
+{
+	struct states *states = arg;
+	struct state *at;
+	size_t count;
+	int r = db_all(db, &state_all, NULL, &at, &count);
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		(void)snprintf(states->text + strlen(states->text),
+			sizeof(states->text) - strlen(states->text), "%.*s %d %d %d, ",
+			STR_ARG(at[i].status), (int)at[i].count, (int)at[i].boxes,
+			(int)at[i].attempts);
+	return r;
+}
+
+static struct str states(struct world *world, const char *caller)
+{
+	static struct states all;
+
+	all.text[0] = '\0';
+	world_do(world, caller, read_states, &all);
+	return str_from_c(all.text);
+}
+
+/* --- the wall clock, some minutes ahead ---------------------------------------------------------
+ */
+
+static _Atomic int64_t minutes_ahead;
+
+static uint64_t now_ns(void *arg)
+{
+	struct timespec time;
+
+	(void)arg;
+	(void)clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
+}
+
+static int64_t wall_us(void *arg)
+{
+	struct timespec time;
+
+	(void)arg;
+	(void)clock_gettime(CLOCK_REALTIME, &time);
+	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000 +
+	       minutes_ahead * (int64_t)(MINUTE / MICROSECOND);
+}
+
+static const struct clock_source ahead = { now_ns, wall_us, NULL };
+
+/* --- from commit to arrival
+ * ------------------------------------------------------------------------ */
+
+static void expect_parts(unsigned number)
+{
+	static const char *const parts[] = { "X-Envelope-To: jo@example.org\r\n",
+		"From: \"Acme\"\r\n <no-reply@acme.example>\r\n",
+		"Subject: Reset your password\r\n", "Message-ID: <", "@acme.example>\r\n",
+		"Content-Type: multipart/alternative;", "Content-Type: text/plain; charset=utf-8",
+		"Content-Type: text/html; charset=utf-8", "Hello Jo,", "bh_ml_secret" };
+	static char text[32768];
+
+	REQUIRE(smtp_server_read(&smtp, number, text, sizeof(text)) > 0);
+	for (size_t i = 0; i < LEN(parts); i++)
+		test_note(strstr(text, parts[i]) != NULL, __FILE__, __LINE__, "the mail has %s",
+			parts[i]);
+}
+
+static const struct module *const all_modules[] = { &rest_module, &tenants_module, &audit_module,
+	&mails_module, &mail_fixture_module, &state_module, NULL };
+
+static void with_server(enum engine_kind engine, void (*body)(struct world *))
+{
+	smtp_server_start(&smtp, NULL);
+	configure(smtp.port, NULL);
+	clock_replace(&ahead);
+	world_run(engine, all_modules, body);
+	clock_replace(NULL);
+	smtp_server_stop(&smtp);
+}
+
+#define MAIL_TEST(name_)                                                                           \
+	static void mail_test_##name_(struct world *world);                                        \
+	TEST_SLOW(name_##_sqlite, 60)                                                              \
+	{                                                                                          \
+		with_server(ENGINE_SQLITE, mail_test_##name_);                                     \
+	}                                                                                          \
+	TEST_SLOW(name_##_postgres, 60)                                                            \
+	{                                                                                          \
+		with_server(ENGINE_POSTGRES, mail_test_##name_);                                   \
+	}                                                                                          \
+	static void mail_test_##name_(struct world *world)
+
+MAIL_TEST(mails_leave_with_the_commit)
+{
+	struct order good = { .to = "jo@example.org", .kind = MAIL_RESET }, bad = good;
+
+	bad.fail = true;
+	EXPECT_INT(order(world, "ada", bad), -ERR_CONFLICT);
+	EXPECT_INT(send_all(world), 0);
+	EXPECT_STR(states(world, "ada"), S(""));
+
+	EXPECT_INT(order(world, "ada", good), 0);
+	EXPECT_INT(order(world, "bob", good), 0);
+	EXPECT_STR(states(world, "ada"), S("waiting 1 1 0, "));
+	EXPECT_INT(send_all(world), 2);
+	EXPECT_INT(arrived(), 2);
+	expect_parts(1);
+	EXPECT_STR(states(world, "ada"), S("sent 1 0 1, "));
+	EXPECT_INT(send_all(world), 0);
+
+	good.to = "jo@ex ample.org";
+	EXPECT_INT(order(world, "ada", good), -ERR_INVALID);
+}
+
+/* Refused for good, and for now; the others come through. */
+MAIL_TEST(mails_that_are_refused)
+{
+	EXPECT_INT(order(world, "ada", (struct order){ "nobody@example.org" }), 0);
+	EXPECT_INT(order(world, "bob", (struct order){ "later@example.org" }), 0);
+	EXPECT_INT(order(world, "bob", (struct order){ "jo@example.org" }), 0);
+	EXPECT_INT(send_all(world), 3);
+	EXPECT_INT(arrived(), 1);
+	EXPECT_STR(states(world, "ada"), S("failed 1 0 1, "));
+	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 1, "));
+
+	minutes_ahead = 2; /* a minute and up to a tenth */
+	EXPECT_INT(send_all(world), 1);
+	EXPECT_INT(send_all(world), 0);
+	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 2, "));
+
+	minutes_ahead = 25 * 60;
+	EXPECT_INT(send_all(world), 1);
+	EXPECT_STR(states(world, "bob"), S("failed 1 0 3, sent 1 0 1, "));
+}
+
+MAIL_TEST(mails_wait_for_the_server)
+{
+	uint16_t port = smtp.port;
+
+	smtp_server_stop(&smtp);
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org" }), 0);
+	EXPECT_INT(send_all(world), 1);
+	EXPECT_STR(states(world, "ada"), S("waiting 1 1 1, "));
+
+	smtp_server_start_at(&smtp, port);
+	EXPECT_INT(send_all(world), 0);
+	minutes_ahead = 2;
+	EXPECT_INT(send_all(world), 1);
+	EXPECT_INT(arrived(), 1);
+	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
+}
+
+/* Nobody is bombarded, but hears of what happens to the account all the same. */
+MAIL_TEST(mails_to_one_address_are_limited)
+{
+	struct order many = { "jo@example.org", .count = MAILS_AN_HOUR - 5 },
+		     more = { "JO@example.org", .count = 10 },
+		     alert = { "jo@example.org", .kind = MAIL_ALERT };
+
+	EXPECT_INT(order(world, "ada", many), 0);
+	EXPECT_INT(order(world, "bob", more), 0);
+	EXPECT_INT(order(world, "bob", alert), 0);
+	EXPECT_INT(send_all(world), MAILS_AN_HOUR + 6);
+	EXPECT_INT(arrived(), MAILS_AN_HOUR + 1);
+	EXPECT_STR(states(world, "ada"), S("sent 15 0 1, "));
+	EXPECT_STR(states(world, "bob"), S("dropped 5 0 1, sent 6 0 1, "));
+
+	minutes_ahead = 61;
+	EXPECT_INT(order(world, "bob", alert), 0);
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org" }), 0);
+	EXPECT_INT(send_all(world), 2);
+	EXPECT_INT(arrived(), MAILS_AN_HOUR + 3);
+}
+
+/* --- several who send ---------------------------------------------------------------------------
+ */
+
+static int send_beside(void *arg)
+{
+	size_t tried;
+
+	return mails_send_due(arg, &tried);
+}
+
+static int send_by_three(const struct db *db, void *arg)
+{
+	struct scope scope;
+	int r = 0;
+
+	(void)arg;
+	scope_open(&scope, TIME_NEVER);
+	for (int i = 0; i < 3 && r == 0; i++)
+		r = scope_spawn(&scope, send_beside, db->store);
+	return MIN(scope_close(&scope), r);
+}
+
+MAIL_TEST(mails_are_sent_once)
+{
+	char to[10][32];
+
+	for (size_t i = 0; i < LEN(to); i++) {
+		(void)snprintf(to[i], sizeof(to[i]), "jo%zu@example.org", i);
+		EXPECT_INT(order(world, "ada", (struct order){ to[i], .count = 3 }), 0);
+	}
+	world_do(world, "ada", send_by_three, NULL);
+	EXPECT_INT(arrived(), 30);
+	EXPECT_STR(states(world, "ada"), S("sent 30 0 1, "));
+}
+
+/* Somebody takes a mail and is not heard of again, or only when it is too late. */
+struct hold {
+	struct mail_taken taken;
+	char id[UUID_TEXT_LEN];
+};
+
+static int take_one(const struct db *db, void *arg)
+{
+	struct hold *hold = arg;
+	struct db system = db_of_system(db->store, db->arena);
+	struct mail_due *due;
+	size_t count;
+	int r = mails_due(&system, 10, &due, &count);
+
+	REQUIRE(r == 0 && count == 1);
+	memcpy(hold->id, due[0].id.at, UUID_TEXT_LEN);
+	r = mail_take(db, str_of(hold->id, UUID_TEXT_LEN), 30 * SECOND, &hold->taken);
+	EXPECT_INT(mail_take(db, str_of(hold->id, UUID_TEXT_LEN), 30 * SECOND,
+			   &(struct mail_taken){ 0 }),
+		-ERR_NOT_FOUND);
+	return r;
+}
+
+static int end_late(const struct db *db, void *arg)
+{
+	struct hold *hold = arg;
+	int r;
+
+	hold->taken.id = str_of(hold->id, UUID_TEXT_LEN);
+	r = mail_end(db, &hold->taken, MAIL_FAILED);
+	return r < 0 ? r : mail_again(db, &hold->taken, 0);
+}
+
+MAIL_TEST(mails_outlive_who_sends_them)
+{
+	struct hold hold;
+
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .kind = MAIL_RESET }), 0);
+	world_do(world, "ada", take_one, &hold);
+	EXPECT_INT(send_all(world), 0);
+	minutes_ahead = 1;
+	EXPECT_INT(send_all(world), 1);
+	EXPECT_INT(arrived(), 1);
+	world_do(world, "ada", end_late, &hold);
+	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
+	EXPECT_INT(send_all(world), 0);
+}
+
+static int sweep(const struct db *db, void *arg)
+{
+	return mails_sweep(db->store, arg);
+}
+
+MAIL_TEST(mails_are_forgotten)
+{
+	int64_t waiting = -1;
+
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .count = 2 }), 0);
+	EXPECT_INT(send_all(world), 2);
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org" }), 0);
+	world_do(world, "ada", sweep, &waiting);
+	EXPECT_INT(waiting, 1);
+	EXPECT_STR(states(world, "ada"), S("sent 2 0 1, waiting 1 1 0, "));
+	minutes_ahead = 49 * 60;
+	world_do(world, "ada", sweep, &waiting);
+	EXPECT_INT(waiting, 0);
+	EXPECT_STR(states(world, "ada"), S(""));
+}
+
+/* --- the chore itself ----------------------------------------------------------------------------
+ */
+
+static int send_for_a_while(const struct db *db, void *arg)
+{
+	struct scope scope;
+	int r;
+
+	(void)arg;
+	scope_open(&scope, clock_now_ns() + 3 * SECOND);
+	r = mails_send(db->store);
+	(void)scope_close(&scope);
+	EXPECT(r == -ERR_TIMEOUT || r == 0);
+	return 0;
+}
+
+MAIL_TEST(mails_are_sent_by_the_chore)
+{
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .count = 3 }), 0);
+	world_do(world, "ada", send_for_a_while, NULL);
+	EXPECT_INT(arrived(), 3);
+}
+
+/* --- files --------------------------------------------------------------------------------------
+ */
+
+static char folder[200];
+
+static void write_files(struct world *world)
+{
+	char path[800], text[16384] = "";
+	struct dirent *entry;
+	struct stat info;
+	DIR *dir;
+	FILE *file;
+
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .kind = MAIL_RESET }), 0);
+	EXPECT_INT(send_all(world), 1);
+	EXPECT_STR(states(world, "ada"), S("sent 1 0 1, "));
+
+	EXPECT(stat(folder, &info) == 0 && (info.st_mode & 0777) == 0700);
+	dir = opendir(folder);
+	REQUIRE(dir);
+	while ((entry = readdir(dir)) && entry->d_name[0] == '.')
+		continue;
+	REQUIRE(entry && str_ends(str_from_c(entry->d_name), S("-reset.eml")));
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+	EXPECT(stat(path, &info) == 0 && (info.st_mode & 0777) == 0600);
+	file = fopen(path, "re");
+	REQUIRE(file);
+	EXPECT(fread(text, 1, sizeof(text) - 1, file) > 0);
+	(void)fclose(file);
+	(void)closedir(dir);
+	EXPECT(strstr(text, "To: \"Jo\"\r\n <jo@example.org>\r\n") != NULL);
+	EXPECT(strstr(text, "\r\nhttps://app.acme.example/reset?token=bh_ml_secret\r\n") != NULL);
+	EXPECT(strstr(text, "<a href=\"https://app.acme.example/reset?token=") != NULL);
+}
+
+TEST(mails_become_files_sqlite)
+{
+	char base[100];
+
+	(void)world_folder(base, sizeof(base));
+	(void)snprintf(folder, sizeof(folder), "%s/mails", base);
+	configure(0, folder);
+	world_run(ENGINE_SQLITE, all_modules, write_files);
+	world_remove_folder(base);
+}
+
+TEST(mail_files_are_bounded)
+{
+	char base[100], path[200];
+	struct mail_file files = { .folder = base };
+
+	(void)world_folder(base, sizeof(base));
+	for (int i = 0; i < MAIL_FILES_MAX + 3; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%06d.eml", base, i);
+		REQUIRE(fclose(fopen(path, "we")) == 0);
+	}
+	mail_files_prune(&files);
+	(void)snprintf(path, sizeof(path), "%s/000002.eml", base);
+	EXPECT(access(path, F_OK) != 0);
+	(void)snprintf(path, sizeof(path), "%s/000003.eml", base);
+	EXPECT(access(path, F_OK) == 0);
+	world_remove_folder(base);
+}
+
+/* --- options
+ * --------------------------------------------------------------------------------------- */
+
+static void expect_refused(struct world *world)
+{
+	EXPECT(!mails_can_leave());
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org" }), 0);
+	EXPECT_INT(order(world, "ada", (struct order){ "jo" }), -ERR_INVALID);
+	EXPECT_STR(states(world, "ada"), S(""));
+}
+
+TEST(mails_without_a_way_sqlite)
+{
+	configure(0, NULL);
+	world_run(ENGINE_SQLITE, all_modules, expect_refused);
+}
+
+TEST(mails_options_are_checked)
+{
+	struct mails_options options = { .from = { S("A\nB"), S("a@b") } };
+
+	EXPECT_INT(mails_configure(&options), -ERR_INVALID);
+	options.from = (struct mail_address){ S("A"), S("a b") };
+	EXPECT_INT(mails_configure(&options), -ERR_INVALID);
+	options.from = (struct mail_address){ S("A"), S("") };
+	EXPECT_INT(mails_configure(&options), 0);
+	options.smtp.host = S("mail.example");
+	EXPECT_INT(mails_configure(&options), -ERR_INVALID);
+	options.from.address = S("a@b");
+	options.product = S("A\r\nB");
+	EXPECT_INT(mails_configure(&options), -ERR_INVALID);
+	EXPECT(mails_can_leave() == false);
+}
+
+/* --- letters
+ * ------------------------------------------------------------------------------------------ */
+
+TEST(letters_are_sealed_in_their_place)
+{
+	const struct uuid tenant = { { 1 } }, id = { { 2 } };
+	struct letter back;
+	struct arena arena;
+	struct str box;
+	int r;
+
+	arena_init(&arena, KILOBYTE, MEGABYTE);
+	REQUIRE(letters_open(NULL) == 0);
+	REQUIRE(letter_seal(&arena, &tenant, &id, &hostile, &box) == 0);
+	EXPECT(str_find(box, S("jo@")) < 0);
+	EXPECT_INT(letter_open(&arena, &tenant, &id, box, &back), 0);
+	EXPECT_STR(back.link, hostile.link);
+	EXPECT_STR(back.name, hostile.name);
+	EXPECT_INT(back.expires_us, hostile.expires_us);
+	EXPECT_INT(letter_open(&arena, &id, &id, box, &back), -ERR_INVALID);
+	EXPECT_INT(letter_open(&arena, &tenant, &tenant, box, &back), -ERR_INVALID);
+	EXPECT_INT(letter_open(&arena, &tenant, &id, S("x"), &back), -ERR_INVALID);
+
+	for (size_t nth = 1;; nth++) {
+		struct mail mail = { .id = S("1"), .from.address = S("a@b") };
+
+		arena_done(&arena);
+		arena_init(&arena, KILOBYTE, MEGABYTE);
+		fault_arm(FAULT_MEMORY, nth);
+		r = letter_seal(&arena, &tenant, &id, &hostile, &box);
+		if (r == 0)
+			r = letter_open(&arena, &tenant, &id, box, &back);
+		if (r == 0)
+			r = letter_write(&arena, MAIL_ALERT, &back, S("Product"), &mail);
+		if (!fault_struck(FAULT_MEMORY))
+			break;
+		EXPECT_INT(r, -ERR_NO_MEMORY);
+	}
+	fault_arm(FAULT_MEMORY, 0);
+	EXPECT_INT(r, 0);
+	letters_close();
+	arena_done(&arena);
+}
