@@ -254,20 +254,40 @@ static int take(struct tx *tx, const char *key, const struct attempt_limits *lim
 	return save(tx, key, ret_row);
 }
 
-/* The row of the account first and that of the address second, everywhere: nobody waits in a
- * circle. When the address is refused nothing is counted against the account. */
+/* The rows of the device, of the e-mail address, of the client address, in this order everywhere:
+ * nobody waits in a circle. When the client address is refused nothing is counted against the
+ * account. */
 struct take {
 	struct attempt *attempt;
+	char device[ATTEMPT_KEY_LEN];
+	bool known_device;
 	struct attempt_row account, address;
 	enum attempt_verdict address_verdict;
 };
+
+/* The row that counts. A device that has used up its tries is as good as any stranger's. */
+static int hold_account(struct tx *tx, struct take *take_)
+{
+	struct attempt *attempt = take_->attempt;
+	struct attempt_saved saved = { 0 };
+	int r;
+
+	attempt->known_device = take_->known_device;
+	memcpy(attempt->account, attempt->known_device ? take_->device : attempt->email,
+		ATTEMPT_KEY_LEN);
+	r = hold(tx, attempt->account, &saved, &take_->account);
+	if (r < 0 || !attempt->known_device || take_->account.locked_until <= tx_now_us(tx))
+		return r;
+	attempt->known_device = false;
+	memcpy(attempt->account, attempt->email, ATTEMPT_KEY_LEN);
+	return hold(tx, attempt->account, &saved, &take_->account);
+}
 
 static int take_in_tx(struct tx *tx, void *arg)
 {
 	struct take *take_ = arg;
 	struct attempt_limits account = account_limits(), address = address_limits();
-	struct attempt_saved saved = { 0 };
-	int r = hold(tx, take_->attempt->account, &saved, &take_->account);
+	int r = hold_account(tx, take_);
 
 	if (r == 0)
 		r = take(tx, take_->attempt->address, &address, &take_->address_verdict,
@@ -302,11 +322,9 @@ int attempt_begin(struct req *req, struct str email, struct attempt *ret)
 	limiter_address_key(&req->client, address);
 	make_key(ret->address, 'i', str_of(address, sizeof(address)));
 	email_row(ret->email, email);
-	ret->known_device = find_device(req, email, ret->device);
-	if (ret->known_device)
-		make_key(ret->account, 'd', str_of((const char *)ret->device, DEVICE_NONCE_LEN));
-	else
-		memcpy(ret->account, ret->email, sizeof(ret->account));
+	take_.known_device = find_device(req, email, ret->device);
+	if (take_.known_device)
+		make_key(take_.device, 'd', str_of((const char *)ret->device, DEVICE_NONCE_LEN));
 
 	r = db_write_with(&db, &soft, take_in_tx, &take_);
 	if (r < 0)
@@ -379,8 +397,8 @@ void attempt_succeeded(struct req *req, const struct attempt *attempt, struct st
 	struct attempt known = *attempt;
 
 	settle(req, succeed_in_tx, attempt);
-	if (!attempt->known_device)
-		random_bytes(known.device, sizeof(known.device));
+	/* A new cookie each time: what was stolen or locked counts for itself. */
+	random_bytes(known.device, sizeof(known.device));
 	set_device(req, &known, email);
 }
 

@@ -29,7 +29,7 @@ enum {
 /* A try under way. */
 struct attempt {
 	char account[ATTEMPT_KEY_LEN], address[ATTEMPT_KEY_LEN];
-	char email[ATTEMPT_KEY_LEN]; /* of the address of e-mail, when `account` is of a device */
+	char email[ATTEMPT_KEY_LEN]; /* `account` is this, or of a device */
 	uint8_t device[DEVICE_NONCE_LEN];
 	bool known_device;
 	enum attempt_verdict verdict;

@@ -114,12 +114,12 @@ static const struct statement link_sweep = STATEMENT("link_sweep",
 	       "WHERE expires_at < :now - 3600000000 LIMIT :limit)",
 	.in = &link_limit_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement link_remove = STATEMENT("link_remove",
+static const struct statement link_erase = STATEMENT("link_erase",
 	.sql = "DELETE FROM main.auth_link WHERE tenant_id = :tenant AND user_id = :user_id",
 	.in = &link_of_user_schema);
 
 const struct statement *const link_statements[LINK_STATEMENTS] = { &link_get, &link_put, &link_look,
-	&link_use, &link_void, &link_sweep, &link_remove };
+	&link_use, &link_void, &link_sweep, &link_erase };
 
 /* --- texts --------------------------------------------------------------------------------- */
 
@@ -273,7 +273,7 @@ int links_drop_in_tx(struct tx *tx, const struct uuid *user, enum link_kind kind
 	if (kind < LINK_KINDS)
 		return tx_exec(tx, &link_void, &by);
 	by.kind = LINK_VERIFY; /* not asked for */
-	return tx_exec(tx, &link_remove, &by);
+	return tx_exec(tx, &link_erase, &by);
 }
 
 /* --- sweeping -----------------------------------------------------------------------------------

@@ -37,6 +37,10 @@ struct address_in {
 	struct opt_str tenant;
 };
 
+struct email_in {
+	struct str email;
+};
+
 struct token_in {
 	struct str token;
 };
@@ -78,7 +82,7 @@ struct imported {
 
 enum { IMPORT_MAX = 1000 }; /* users, and roles of all of them together */
 
-extern const struct schema login_in_schema, register_in_schema, address_in_schema, token_in_schema,
+extern const struct schema login_in_schema, register_in_schema, address_in_schema, email_in_schema, token_in_schema,
 	reset_in_schema, change_password_in_schema, change_email_in_schema, leave_in_schema,
 	import_in_schema, imported_schema;
 
@@ -124,6 +128,8 @@ int caller_user(struct req *req, struct user *ret, struct tenant *ret_tenant);
 /* The tenant of a slug or an id: 1, or 0 when there is none that is served. */
 int served_tenant(struct req *req, struct str name, struct tenant *ret);
 
+int served_tenant_id(struct req *req, const struct uuid *id, struct tenant *ret);
+
 /* The id that a text is, which the database has written. */
 struct uuid signin_uuid(struct str text);
 
@@ -145,7 +151,7 @@ int auth_leave(struct req *req, const struct leave_in *in, struct nothing *out);
 /* --- joined by auth.c (auth_signin_routes.c) ------------------------------------------------- */
 
 enum {
-	AUTH_SIGNIN_ROUTES = 17,
+	AUTH_SIGNIN_ROUTES = 15,
 	AUTH_SIGNIN_STATEMENTS = ATTEMPT_STATEMENTS + LINK_STATEMENTS + ERRAND_STATEMENTS +
 				 PASSWORD_STATEMENTS + POLICY_STATEMENTS,
 };

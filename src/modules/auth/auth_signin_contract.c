@@ -1,7 +1,10 @@
 /* What goes into sign-in. */
 #include "modules/auth/auth_signin.h"
 
-#define EMAIL        RANGE(3, USER_EMAIL_MAX), .format = FORMAT_EMAIL, .example = "ada@example.com"
+#include "modules/rbac/rbac.h"
+
+#define EMAIL                                                                                      \
+	RANGE(3, USER_EMAIL_MAX), .format = FORMAT_EMAIL, .example = "ada@example.com"
 #define PASSWORD     RANGE(1, PASSWORD_MAX)
 #define SECRET_TEXT  REQUIRED | SECRET | WRITE_ONLY | ANY_TEXT
 #define TENANT_NAMED RANGE(1, TENANT_SLUG_MAX), .example = "acme"
@@ -31,6 +34,9 @@ const struct schema register_in_schema = SCHEMA(register_in, "Who wants an accou
 const struct schema address_in_schema = SCHEMA(address_in, "Somebody's address.",
 	FIELD(address_in, email, "Which.", .flags = REQUIRED | PERSONAL, EMAIL),
 	FIELD(address_in, tenant, "Only the account of this tenant: slug or id.", TENANT_NAMED));
+
+const struct schema email_in_schema = SCHEMA(email_in, "Somebody's address.",
+	FIELD(email_in, email, "Which.", .flags = REQUIRED | PERSONAL, EMAIL));
 
 const struct schema token_in_schema = SCHEMA(token_in, "The token of a link that was mailed.",
 	FIELD(token_in, token, "What stands in the link.", LINK_TOKEN));

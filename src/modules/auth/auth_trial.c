@@ -7,6 +7,7 @@
 
 #include "http/server.h"
 #include "observe/clock.h"
+#include "rest/db.h"
 
 struct uuid signin_uuid(struct str text)
 {
@@ -194,14 +195,24 @@ int choose_password(struct req *req, struct str given, const struct password_con
 /* --- tenants
  * -------------------------------------------------------------------------------------- */
 
+static int is_served(int found, const struct tenant *tenant)
+{
+	if (found == -ERR_NOT_FOUND)
+		return 0;
+	return found < 0 ? found : tenant->status == TENANT_ACTIVE;
+}
+
+int served_tenant_id(struct req *req, const struct uuid *id, struct tenant *ret)
+{
+	return is_served(tenant_find(req_server(req)->store, id, &req->arena, ret), ret);
+}
+
 int served_tenant(struct req *req, struct str name, struct tenant *ret)
 {
-	struct store *store = req_server(req)->store;
 	struct uuid id;
-	int r = uuid_parse(name, &id) ? tenant_find(store, &id, &req->arena, ret)
-				      : tenant_find_slug(store, name, &req->arena, ret);
 
-	if (r == -ERR_NOT_FOUND)
-		return 0;
-	return r < 0 ? r : ret->status == TENANT_ACTIVE;
+	if (uuid_parse(name, &id))
+		return served_tenant_id(req, &id, ret);
+	return is_served(
+		tenant_find_slug(req_server(req)->store, name, &req->arena, ret), ret);
 }
