@@ -48,7 +48,15 @@ static const struct schema answer_schema = SCHEMA(admin_answer, "What was made."
 	FIELD(admin_answer, link, "Where the password is chosen."));
 /* clang-format on */
 
-static const struct schema *const schemas[] = { &account_schema, &answer_schema };
+int admin_commands_init(void)
+{
+	static const struct schema *const all[] = { &account_schema, &answer_schema };
+	static bool compiled;
+	int r = compiled ? 0 : schema_compile_all(all, LEN(all));
+
+	compiled = compiled || r == 0;
+	return r;
+}
 
 /* Texts live in the arena. */
 static int write_account(
@@ -192,7 +200,7 @@ static int run(const struct command_line *line, const char *name, command_fn *fn
 	char password[PASSWORD_MAX + 3];
 	struct arena arena;
 	struct buf out;
-	int r = schema_compile_all(schemas, LEN(schemas));
+	int r = admin_commands_init();
 
 	if (r < 0 || command_load(&job.config) < 0)
 		return r < 0 ? command_fail("") : COMMAND_FAILED;

@@ -298,6 +298,8 @@ int housekeeping_start(
 	int r = control_wire_init();
 
 	if (r == 0)
+		r = admin_commands_init();
+	if (r == 0)
 		r = offload_open(&housekeeping->pool, "house", POOL_THREADS, POOL_QUEUE);
 	if (r < 0)
 		return r;

@@ -29,11 +29,11 @@ enum way { MAKE_TENANT, JOIN_TENANT, TAKE_INVITATION };
 static int find_way(const struct register_in *in, enum way *ret)
 {
 	if (in->tenant && in->invitation.set)
-		return fail_field(ERR_INVALID, "invitation", "not_both",
-			"and a tenant cannot both be said");
+		return fail_field(
+			ERR_INVALID, "invitation", "not_both", "and a tenant cannot both be said");
 	if (!in->tenant && !in->invitation.set)
-		return fail_field(ERR_INVALID, "tenant", "required",
-			"or an invitation must be there");
+		return fail_field(
+			ERR_INVALID, "tenant", "required", "or an invitation must be there");
 	if (in->tenant && !in->email.set)
 		return fail_field(ERR_INVALID, "email", "required", "must be there");
 	*ret = !in->tenant ? TAKE_INVITATION : in->tenant->name.set ? MAKE_TENANT : JOIN_TENANT;
@@ -102,8 +102,7 @@ static int make_user(struct tx *tx, struct registration *reg, struct str role)
 static int take_invitation(struct tx *tx, struct registration *reg)
 {
 	const struct opt_str *email = &reg->in->email;
-	int r = invitation_take_in_tx(
-		tx, &reg->invitation, reg->in->name, &reg->actor, &reg->user);
+	int r = invitation_take_in_tx(tx, &reg->invitation, reg->in->name, &reg->actor, &reg->user);
 
 	if (r == -ERR_NOT_FOUND)
 		return fail_field(ERR_INVALID, "invitation", "invalid_token",
@@ -173,7 +172,8 @@ static int invited_in_tx(struct tx *tx, void *arg)
 	return r < 0 ? r : settle(tx, reg);
 }
 
-/* --- the answer of who may or may not have joined ------------------------------------------------ */
+/* --- the answer of who may or may not have joined ------------------------------------------------
+ */
 
 /* What an account that has just been made looks like; this one is nobody's. */
 static int join_later(struct registration *reg, struct signed_in *out)
@@ -211,7 +211,8 @@ static int join_later(struct registration *reg, struct signed_in *out)
 	return 0;
 }
 
-/* --- the handler ------------------------------------------------------------------------------------ */
+/* --- the handler
+ * ------------------------------------------------------------------------------------ */
 
 static int hash(struct registration *reg)
 {

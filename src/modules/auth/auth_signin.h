@@ -82,9 +82,9 @@ struct imported {
 
 enum { IMPORT_MAX = 1000 }; /* users, and roles of all of them together */
 
-extern const struct schema login_in_schema, register_in_schema, address_in_schema, email_in_schema, token_in_schema,
-	reset_in_schema, change_password_in_schema, change_email_in_schema, leave_in_schema,
-	import_in_schema, imported_schema;
+extern const struct schema login_in_schema, register_in_schema, address_in_schema, email_in_schema,
+	token_in_schema, reset_in_schema, change_password_in_schema, change_email_in_schema,
+	leave_in_schema, import_in_schema, imported_schema;
 
 /* --- guarded tries (auth_trial.c) --------------------------------------------------------------
  */

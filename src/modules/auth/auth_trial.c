@@ -213,6 +213,5 @@ int served_tenant(struct req *req, struct str name, struct tenant *ret)
 
 	if (uuid_parse(name, &id))
 		return served_tenant_id(req, &id, ret);
-	return is_served(
-		tenant_find_slug(req_server(req)->store, name, &req->arena, ret), ret);
+	return is_served(tenant_find_slug(req_server(req)->store, name, &req->arena, ret), ret);
 }
