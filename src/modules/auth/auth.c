@@ -6,6 +6,7 @@
 #include "http/server.h"
 #include "modules/auth/auth_keys.h"
 #include "modules/auth/auth_session.h"
+#include "modules/auth/auth_signin.h"
 #include "modules/auth/token.h"
 
 #include <stdio.h>
@@ -39,6 +40,8 @@ static struct {
 		.access_ns = 15 * MINUTE,
 		.refresh_ns = 7 * 24 * HOUR,
 		.session_ns = 30 * 24 * HOUR,
+		.cost = { .memory_kb = PASSWORD_MEMORY_KB_MIN, .passes = 1, .lanes = 1 },
+		.password_memory = 64 * MEGABYTE,
 		.password_min = 8,
 		.sign_up = SIGN_UP_OPEN,
 		.new_tenants = true,
@@ -124,8 +127,9 @@ int auth_configure(const struct auth_options *options)
 
 /* --- what the halves bring ------------------------------------------------------------------ */
 
-static struct route routes[AUTH_SESSION_ROUTES];
-static const struct statement *statements[AUTH_SESSION_STATEMENTS + SIGNING_KEY_STATEMENTS];
+static struct route routes[AUTH_SESSION_ROUTES + AUTH_SIGNIN_ROUTES];
+static const struct statement
+	*statements[AUTH_SESSION_STATEMENTS + SIGNING_KEY_STATEMENTS + AUTH_SIGNIN_STATEMENTS];
 
 /* Before main: a module is constant once the program runs. */
 __attribute__((constructor)) static void join(void)
@@ -134,6 +138,8 @@ __attribute__((constructor)) static void join(void)
 	memcpy(statements, auth_session_statements, sizeof(auth_session_statements));
 	memcpy(statements + AUTH_SESSION_STATEMENTS, signing_key_statements,
 		sizeof(signing_key_statements));
+	memcpy(routes + AUTH_SESSION_ROUTES, auth_signin_routes, sizeof(auth_signin_routes));
+	auth_signin_statements(statements + AUTH_SESSION_STATEMENTS + SIGNING_KEY_STATEMENTS);
 }
 
 /* --- open and close ----------------------------------------------------------------------------
@@ -148,8 +154,14 @@ static int open_module(struct server *server)
 		return r;
 	r = sessions_open(server);
 	if (r == 0) {
-		server->hooks.identify = auth_identify;
-		return 0;
+		r = auth_signin_open(server);
+		if (r == 0) {
+			server->hooks.identify = auth_identify;
+			return 0;
+		}
+		err = *err_last();
+		sessions_close(server);
+		(void)err_restore(&err);
 	}
 	err = *err_last();
 	keys_close(server);
@@ -159,6 +171,7 @@ static int open_module(struct server *server)
 static void close_module(struct server *server)
 {
 	server->hooks.identify = NULL;
+	auth_signin_close();
 	auth_identify_close();
 	sessions_close(server);
 	keys_close(server);
@@ -167,6 +180,8 @@ static void close_module(struct server *server)
 static const struct chore chores[] = {
 	{ "signing keys", 30 * SECOND, keys_tend },
 	{ "sessions", 10 * MINUTE, sessions_tend },
+	{ "errands of sign-in", SECOND, signin_errands },
+	{ "tries and links of sign-in", 10 * MINUTE, signin_sweep },
 };
 
 const struct module auth_module = {

@@ -42,3 +42,78 @@ CREATE TABLE main.signing_key (
 -- down 1
 DROP TABLE main.signing_key; -- safe: going down
 DROP TABLE main.session; -- safe: going down
+
+-- up 2: sign-in
+-- imported: the hash was computed elsewhere, of what was typed.
+CREATE TABLE main.auth_password (
+	tenant_id uuid NOT NULL,
+	user_id uuid NOT NULL,
+	hash text NOT NULL,
+	imported boolean NOT NULL,
+	changed_at bigint NOT NULL,
+	PRIMARY KEY (tenant_id, user_id)
+) --sqlite: WITHOUT ROWID
+;
+
+CREATE TABLE main.auth_policy (
+	tenant_id uuid NOT NULL PRIMARY KEY,
+	sign_up text NOT NULL CHECK (sign_up IN ('open', 'invitation', 'closed')),
+	version bigint NOT NULL,
+	updated_at bigint NOT NULL
+) --sqlite: WITHOUT ROWID
+;
+
+-- Links in mails: one of each user and kind. Of the secret only the SHA-256, and none once it is used.
+CREATE TABLE main.auth_link (
+	tenant_id uuid NOT NULL,
+	user_id uuid NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('verify', 'reset', 'change_email', 'unlock')),
+	id uuid NOT NULL,
+	secret_hash text,
+	email text,
+	sent bigint NOT NULL,
+	window_at bigint NOT NULL,
+	expires_at bigint NOT NULL,
+	PRIMARY KEY (tenant_id, user_id, kind)
+) --sqlite: WITHOUT ROWID
+;
+CREATE UNIQUE INDEX auth_link_by_id ON main.auth_link (tenant_id, id);
+CREATE INDEX auth_link_by_end ON main.auth_link (expires_at);
+
+-- Rows of the installation. The key names nobody: it is an HMAC.
+CREATE TABLE main.auth_attempt (
+	tenant_id uuid NOT NULL,
+	key text NOT NULL,
+	tries bigint NOT NULL,
+	locks bigint NOT NULL,
+	locked_until bigint NOT NULL,
+	begins_at bigint NOT NULL,
+	last_at bigint NOT NULL,
+	refused bigint NOT NULL,
+	PRIMARY KEY (tenant_id, key)
+) --sqlite: WITHOUT ROWID
+;
+CREATE INDEX auth_attempt_by_age ON main.auth_attempt (tenant_id, last_at);
+
+-- Rows of the installation, for a second or two.
+CREATE TABLE main.auth_errand (
+	tenant_id uuid NOT NULL,
+	id uuid NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('join', 'verify', 'reset', 'tenants', 'unlock')),
+	email text NOT NULL,
+	target_id uuid,
+	name text NOT NULL,
+	hash text NOT NULL,
+	address text NOT NULL,
+	request text NOT NULL,
+	created_at bigint NOT NULL,
+	PRIMARY KEY (tenant_id, id)
+) --sqlite: WITHOUT ROWID
+;
+
+-- down 2
+DROP TABLE main.auth_errand; -- safe: going down
+DROP TABLE main.auth_attempt; -- safe: going down
+DROP TABLE main.auth_link; -- safe: going down
+DROP TABLE main.auth_policy; -- safe: going down
+DROP TABLE main.auth_password; -- safe: going down
