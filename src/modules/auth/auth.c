@@ -128,8 +128,8 @@ int auth_configure(const struct auth_options *options)
 /* --- what the halves bring ------------------------------------------------------------------ */
 
 static struct route routes[AUTH_SESSION_ROUTES + AUTH_SIGNIN_ROUTES];
-static const struct statement *statements[AUTH_SESSION_STATEMENTS + SIGNING_KEY_STATEMENTS +
-					  AUTH_SIGNIN_STATEMENTS];
+static const struct statement
+	*statements[AUTH_SESSION_STATEMENTS + SIGNING_KEY_STATEMENTS + AUTH_SIGNIN_STATEMENTS];
 
 /* Before main: a module is constant once the program runs. */
 __attribute__((constructor)) static void join(void)

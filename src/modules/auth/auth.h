@@ -39,7 +39,7 @@ struct auth_options {
 	uint64_t login_delay_ns; /* before the fourth try in a row; doubles. 0: no delays */
 	bool verify_first;       /* nobody signs in before the address is verified, and who joins
 				    a tenant is not told whether the address was there */
-	bool secure_cookies; /* __Host- and Secure; off only without TLS in development */
+	bool secure_cookies;     /* __Host- and Secure; off only without TLS in development */
 };
 
 /* Before the module is opened. -ERR_INVALID with a sentence for people. Without it, options for

@@ -116,7 +116,8 @@ static int visit_run(struct visit *visit, bool clear)
 	return db_write(&db, clear ? visit_and_clear_in_tx : visit_in_tx, visit);
 }
 
-/* --- the address is proved ------------------------------------------------------------------------- */
+/* --- the address is proved
+ * ------------------------------------------------------------------------- */
 
 static int verify(struct tx *tx, struct visit *visit)
 {
@@ -127,17 +128,17 @@ static int verify(struct tx *tx, struct visit *visit)
 
 int auth_verify_email(struct req *req, const struct token_in *in, struct nothing *out)
 {
-	struct visit visit = { .req = req,
-		.actor = audit_actor_of(req),
-		.kind = LINK_VERIFY,
-		.act = verify };
+	struct visit visit = {
+		.req = req, .actor = audit_actor_of(req), .kind = LINK_VERIFY, .act = verify
+	};
 	int r = visit_read(&visit, in->token);
 
 	(void)out;
 	return r < 0 ? r : visit_run(&visit, false);
 }
 
-/* --- a lock ends --------------------------------------------------------------------------------- */
+/* --- a lock ends ---------------------------------------------------------------------------------
+ */
 
 static int unlock(struct tx *tx, struct visit *visit)
 {
@@ -146,17 +147,17 @@ static int unlock(struct tx *tx, struct visit *visit)
 
 int auth_unlock(struct req *req, const struct token_in *in, struct nothing *out)
 {
-	struct visit visit = { .req = req,
-		.actor = audit_actor_of(req),
-		.kind = LINK_UNLOCK,
-		.act = unlock };
+	struct visit visit = {
+		.req = req, .actor = audit_actor_of(req), .kind = LINK_UNLOCK, .act = unlock
+	};
 	int r = visit_read(&visit, in->token);
 
 	(void)out;
 	return r < 0 ? r : visit_run(&visit, true);
 }
 
-/* --- a forgotten password ------------------------------------------------------------------------- */
+/* --- a forgotten password
+ * ------------------------------------------------------------------------- */
 
 /* Whose link it is, before anything is hashed. */
 static int look_in_tx(struct tx *tx, void *arg)
@@ -194,10 +195,9 @@ static int choose(struct visit *visit, struct str password, const char *field)
 
 int auth_reset_password(struct req *req, const struct reset_in *in, struct nothing *out)
 {
-	struct visit visit = { .req = req,
-		.actor = audit_actor_of(req),
-		.kind = LINK_RESET,
-		.act = reset };
+	struct visit visit = {
+		.req = req, .actor = audit_actor_of(req), .kind = LINK_RESET, .act = reset
+	};
 	struct db db;
 	int r = visit_read(&visit, in->token);
 
@@ -211,7 +211,8 @@ int auth_reset_password(struct req *req, const struct reset_in *in, struct nothi
 	return r < 0 ? r : visit_run(&visit, true);
 }
 
-/* --- another address ---------------------------------------------------------------------------------- */
+/* --- another address
+ * ---------------------------------------------------------------------------------- */
 
 static int confirm(struct tx *tx, struct visit *visit)
 {
@@ -234,17 +235,17 @@ static int confirm(struct tx *tx, struct visit *visit)
 
 int auth_confirm_email(struct req *req, const struct token_in *in, struct nothing *out)
 {
-	struct visit visit = { .req = req,
-		.actor = audit_actor_of(req),
-		.kind = LINK_CHANGE_EMAIL,
-		.act = confirm };
+	struct visit visit = {
+		.req = req, .actor = audit_actor_of(req), .kind = LINK_CHANGE_EMAIL, .act = confirm
+	};
 	int r = visit_read(&visit, in->token);
 
 	(void)out;
 	return r < 0 ? r : visit_run(&visit, false);
 }
 
-/* --- who is signed in -------------------------------------------------------------------------------- */
+/* --- who is signed in
+ * -------------------------------------------------------------------------------- */
 
 /* A change that the user who asks wants. */
 struct wish {
@@ -261,8 +262,7 @@ static int change_password_in_tx(struct tx *tx, void *arg)
 	return set_password(tx, &wish->actor, &wish->user, wish->hash, &wish->session);
 }
 
-int auth_change_password(
-	struct req *req, const struct change_password_in *in, struct nothing *out)
+int auth_change_password(struct req *req, const struct change_password_in *in, struct nothing *out)
 {
 	struct wish wish = { .actor = audit_actor_of(req) };
 	struct visit visit = { .req = req };

@@ -185,8 +185,9 @@ static void set_device(struct req *req, const struct attempt *attempt, struct st
 	device_proof(bytes, email, bytes + DEVICE_NONCE_LEN);
 	CHECK(base64_write(BASE64_URL, text, str_of((const char *)bytes, sizeof(bytes))) ==
 		sizeof(text));
-	(void)snprintf(line, sizeof(line), "%.*s=%.*s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%s",
-		STR_ARG(cookie_name()), (int)sizeof(text), text, DEVICE_DAYS * 86400,
+	(void)snprintf(line, sizeof(line),
+		"%.*s=%.*s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%s", STR_ARG(cookie_name()),
+		(int)sizeof(text), text, DEVICE_DAYS * 86400,
 		auth_options()->secure_cookies ? "; Secure" : "");
 	if (reply_header(req, S("set-cookie"), str_from_c(line)) < 0)
 		log_warn("a device is not remembered", LOG_ERR);
@@ -221,7 +222,8 @@ static struct attempt_limits address_limits(void)
 }
 
 /* Reads a row and holds it. */
-static int hold(struct tx *tx, const char *key, struct attempt_saved *saved, struct attempt_row *ret)
+static int hold(
+	struct tx *tx, const char *key, struct attempt_saved *saved, struct attempt_row *ret)
 {
 	struct attempt_key by = { str_of(key, ATTEMPT_KEY_LEN) };
 	int r = tx_one(tx, &attempt_hold, &by, saved);
@@ -304,8 +306,8 @@ static int refuse_address(struct req *req, const struct attempt_row *row)
 
 	/* Without limiters the server says when to come again by itself, and vaguely. */
 	if (req->verdict_count)
-		(void)reply_header(req, S("retry-after"),
-			str_of(text, num_write_i64(text, MAX(seconds, 1))));
+		(void)reply_header(
+			req, S("retry-after"), str_of(text, num_write_i64(text, MAX(seconds, 1))));
 	return fail(ERR_TOO_MANY, "too many wrong passwords from this address");
 }
 
@@ -362,8 +364,7 @@ static int undo_in_tx(struct tx *tx, void *arg)
 
 static int forget(struct tx *tx, const char *key)
 {
-	return tx_exec(tx, &attempt_forget,
-		&(struct attempt_key){ str_of(key, ATTEMPT_KEY_LEN) });
+	return tx_exec(tx, &attempt_forget, &(struct attempt_key){ str_of(key, ATTEMPT_KEY_LEN) });
 }
 
 /* A device that is known says nothing about what strangers do to the address. */
@@ -409,7 +410,8 @@ int attempts_clear_in_tx(struct tx *tx, struct str email)
 	return forget(tx, key);
 }
 
-/* --- sweeping ------------------------------------------------------------------------------------ */
+/* --- sweeping ------------------------------------------------------------------------------------
+ */
 
 enum { SWEEP_STEP = 500, SWEEP_STEPS_MAX = 2000 };
 

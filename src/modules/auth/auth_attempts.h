@@ -20,10 +20,10 @@
 #include "store/db.h"
 
 enum {
-	ATTEMPT_KEY_LEN = 1 + 32,    /* a letter, and 16 bytes in hexadecimal digits */
-	ATTEMPTS_OF_ADDRESS = 10,    /* a client address may fail so many times as often */
+	ATTEMPT_KEY_LEN = 1 + 32, /* a letter, and 16 bytes in hexadecimal digits */
+	ATTEMPTS_OF_ADDRESS = 10, /* a client address may fail so many times as often */
 	DEVICE_NONCE_LEN = 16,
-	DEVICE_DAYS = 180,           /* that a browser is remembered */
+	DEVICE_DAYS = 180, /* that a browser is remembered */
 };
 
 /* A try under way. */

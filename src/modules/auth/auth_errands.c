@@ -34,7 +34,7 @@ static const struct schema errand_row_schema = SCHEMA(errand_row, "An errand.",
 	FIELD(errand_row, id, "Which.", .format = FORMAT_UUID),
 	FIELD(errand_row, kind, "What.", KINDS),
 	FIELD(errand_row, email, "For whom."),
-	FIELD(errand_row, target_id, "In which tenant.", .flags = NULLABLE, .format = FORMAT_UUID),
+	FIELD(errand_row, target_id, "In which tenant.", .format = FORMAT_UUID),
 	FIELD(errand_row, name, "Of the account."),
 	FIELD(errand_row, hash, "Of the password.", .flags = SECRET),
 	FIELD(errand_row, address, "Who asked."),
@@ -62,9 +62,9 @@ static const struct statement errand_remove = STATEMENT("auth_errand_remove",
 	.sql = "DELETE FROM main.auth_errand WHERE tenant_id = :tenant AND id = :id",
 	.in = &errand_id_schema, .expect = EXPECT_ONE);
 
-static const struct statement errand_expire = STATEMENT("auth_errand_expire",
-	.sql = "DELETE FROM main.auth_errand WHERE tenant_id = :tenant "
-	       "AND created_at < :now - 3600000000");
+static const struct statement errand_expire = STATEMENT(
+	"auth_errand_expire", .sql = "DELETE FROM main.auth_errand WHERE tenant_id = :tenant "
+				     "AND created_at < :now - 3600000000");
 
 const struct statement *const errand_statements[ERRAND_STATEMENTS] = { &errand_insert, &errand_next,
 	&errand_remove, &errand_expire };
@@ -172,9 +172,9 @@ static int mail_link(struct tx *tx, const struct doing *doing, const struct user
 		[ERRAND_UNLOCK] = LINK_UNLOCK,
 	};
 	enum link_kind kind = kinds[doing->row->kind];
-	struct audit_entry entry = { .action = S("auth.reset_requested"),
-		.type = S("user"),
-		.id = user->id };
+	struct audit_entry entry = {
+		.action = S("auth.reset_requested"), .type = S("user"), .id = user->id
+	};
 	int r;
 
 	if (kind == LINK_VERIFY && user->email_verified_at.set)
@@ -274,7 +274,8 @@ static int drop_in_tx(struct tx *tx, void *arg)
 static void do_one(const struct db *system, const struct errand_row *row)
 {
 	struct doing doing = { .row = row,
-		.actor = { .kind = AUDIT_NOBODY, .address = row->address, .request = row->request } };
+		.actor = {
+			.kind = AUDIT_NOBODY, .address = row->address, .request = row->request } };
 	int r = accounts_of_email(system, row->email, &doing.accounts);
 
 	if (r == 0)

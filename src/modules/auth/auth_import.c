@@ -179,7 +179,8 @@ static int import_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- the handler -------------------------------------------------------------------------------- */
+/* --- the handler --------------------------------------------------------------------------------
+ */
 
 /* Rights that are lacked are another answer than mistakes. */
 static int tell(struct req *req, const struct import *import)
@@ -219,8 +220,7 @@ int auth_import(struct req *req, const struct import_in *in, struct imported *ou
 		r = fail(ERR_INVALID, "some users cannot be made");
 	if (r < 0)
 		return r;
-	import.objections =
-		arena_zalloc(&req->arena, in->users.count * sizeof(*import.objections));
+	import.objections = arena_zalloc(&req->arena, in->users.count * sizeof(*import.objections));
 	if (!import.objections)
 		return -(int)err_last()->code;
 	r = req_write(req, import_in_tx, &import);

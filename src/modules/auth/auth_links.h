@@ -54,12 +54,12 @@ int link_mail_in_tx(struct tx *tx, enum link_kind kind, const struct user *user,
 
 /* Who a good link is for, without using it. -ERR_INVALID, field "token", when it is not good: used,
  * replaced, too old, of another kind. */
-int link_look_in_tx(struct tx *tx, const struct link_ref *ref, enum link_kind kind,
-	struct link_owner *ret);
+int link_look_in_tx(
+	struct tx *tx, const struct link_ref *ref, enum link_kind kind, struct link_owner *ret);
 
 /* Uses it up. Errors as link_look_in_tx. */
-int link_take_in_tx(struct tx *tx, const struct link_ref *ref, enum link_kind kind,
-	struct link_owner *ret);
+int link_take_in_tx(
+	struct tx *tx, const struct link_ref *ref, enum link_kind kind, struct link_owner *ret);
 
 /* The links of a user are good no more: of one kind, or the rows go (LINK_KINDS). */
 int links_drop_in_tx(struct tx *tx, const struct uuid *user, enum link_kind kind);

@@ -108,7 +108,8 @@ static int refuse(struct login *login)
 	return r < 0 ? r : fail(ERR_UNAUTHORIZED, "the address or the password is wrong");
 }
 
-/* --- right -------------------------------------------------------------------------------------- */
+/* --- right --------------------------------------------------------------------------------------
+ */
 
 /* A hash that is not as new ones are is made anew while the password is at hand. */
 static int renew(struct login *login, struct str *ret)
@@ -141,8 +142,7 @@ static int begin_session(struct tx *tx, void *arg)
 						      !str_eq(now.hash, login->stored.hash))))
 		return fail(ERR_UNAUTHORIZED, "the address or the password is wrong");
 	if (r == 0 && login->renewed.len)
-		r = password_renew_in_tx(
-			tx, &login->user_id, login->stored.hash, login->renewed);
+		r = password_renew_in_tx(tx, &login->user_id, login->stored.hash, login->renewed);
 	if (r == 0)
 		r = session_begin_in_tx(tx, &login->session, &login->made);
 	return r < 0 ? r : tx_audit(tx, &login->actor, &entry);
@@ -190,7 +190,8 @@ static int admit(struct login *login, struct signed_in *out)
 	return r;
 }
 
-/* --- the handler -------------------------------------------------------------------------------- */
+/* --- the handler --------------------------------------------------------------------------------
+ */
 
 static int try(struct login *login, bool *ret_right)
 {

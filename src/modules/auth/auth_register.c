@@ -29,11 +29,11 @@ enum way { MAKE_TENANT, JOIN_TENANT, TAKE_INVITATION };
 static int find_way(const struct register_in *in, enum way *ret)
 {
 	if (in->tenant && in->invitation.set)
-		return fail_field(ERR_INVALID, "invitation", "not_both",
-			"and a tenant cannot both be said");
+		return fail_field(
+			ERR_INVALID, "invitation", "not_both", "and a tenant cannot both be said");
 	if (!in->tenant && !in->invitation.set)
-		return fail_field(ERR_INVALID, "tenant", "required",
-			"or an invitation must be there");
+		return fail_field(
+			ERR_INVALID, "tenant", "required", "or an invitation must be there");
 	if (in->tenant && !in->email.set)
 		return fail_field(ERR_INVALID, "email", "required", "must be there");
 	*ret = !in->tenant ? TAKE_INVITATION : in->tenant->name.set ? MAKE_TENANT : JOIN_TENANT;
@@ -102,8 +102,7 @@ static int make_user(struct tx *tx, struct registration *reg, struct str role)
 static int take_invitation(struct tx *tx, struct registration *reg)
 {
 	const struct opt_str *email = &reg->in->email;
-	int r = invitation_take_in_tx(
-		tx, &reg->invitation, reg->in->name, &reg->actor, &reg->user);
+	int r = invitation_take_in_tx(tx, &reg->invitation, reg->in->name, &reg->actor, &reg->user);
 
 	if (r == -ERR_NOT_FOUND)
 		return fail_field(ERR_INVALID, "invitation", "invalid_token",
@@ -141,8 +140,6 @@ static int make_tenant_in_tx(struct tx *tx, void *arg)
 	int r = tenant_make_in_tx(
 		tx, reg->in->tenant->slug, reg->in->tenant->name.value, &reg->tenant);
 
-	if (r == -ERR_CONFLICT)
-		return fail_field(ERR_CONFLICT, "tenant.slug", "unique", "is taken");
 	if (r < 0)
 		return r;
 	reg->tenant_id = signin_uuid(reg->tenant.tenant_id);
@@ -173,7 +170,8 @@ static int invited_in_tx(struct tx *tx, void *arg)
 	return r < 0 ? r : settle(tx, reg);
 }
 
-/* --- the answer of who may or may not have joined ------------------------------------------------ */
+/* --- the answer of who may or may not have joined ------------------------------------------------
+ */
 
 /* What an account that has just been made looks like; this one is nobody's. */
 static int join_later(struct registration *reg, struct signed_in *out)
@@ -211,7 +209,8 @@ static int join_later(struct registration *reg, struct signed_in *out)
 	return 0;
 }
 
-/* --- the handler ------------------------------------------------------------------------------------ */
+/* --- the handler
+ * ------------------------------------------------------------------------------------ */
 
 static int hash(struct registration *reg)
 {
@@ -227,14 +226,23 @@ static int hash(struct registration *reg)
 	return choose_password(reg->req, in->password, &context, "password", &reg->hash);
 }
 
+/* The member is called otherwise here. PostgreSQL tells it late, so it is not known before. */
+static int make_tenant(struct registration *reg)
+{
+	struct db system = db_of_system(req_server(reg->req)->store, &reg->req->arena);
+	int r = db_write(&system, make_tenant_in_tx, reg);
+
+	return r == -ERR_CONFLICT && strcmp(err_last()->field, "slug") == 0
+		       ? err_blame("tenant.slug", "unique")
+		       : r;
+}
+
 static int write_all(struct registration *reg, enum way way)
 {
-	struct store *store = req_server(reg->req)->store;
-	struct db system = db_of_system(store, &reg->req->arena);
-	struct db db = db_of(store, &reg->tenant_id, &reg->req->arena);
+	struct db db = db_of(req_server(reg->req)->store, &reg->tenant_id, &reg->req->arena);
 
 	switch (way) {
-	case MAKE_TENANT: return db_write(&system, make_tenant_in_tx, reg);
+	case MAKE_TENANT: return make_tenant(reg);
 	case JOIN_TENANT: return db_write(&db, join_in_tx, reg);
 	case TAKE_INVITATION: break;
 	}

@@ -82,11 +82,12 @@ struct imported {
 
 enum { IMPORT_MAX = 1000 }; /* users, and roles of all of them together */
 
-extern const struct schema login_in_schema, register_in_schema, address_in_schema, email_in_schema, token_in_schema,
-	reset_in_schema, change_password_in_schema, change_email_in_schema, leave_in_schema,
-	import_in_schema, imported_schema;
+extern const struct schema login_in_schema, register_in_schema, address_in_schema, email_in_schema,
+	token_in_schema, reset_in_schema, change_password_in_schema, change_email_in_schema,
+	leave_in_schema, import_in_schema, imported_schema;
 
-/* --- guarded tries (auth_trial.c) -------------------------------------------------------------- */
+/* --- guarded tries (auth_trial.c) --------------------------------------------------------------
+ */
 
 /* A password that somebody gives, from the door to the verdict: a place in the pool, a counted try,
  * its turn. */
@@ -112,8 +113,7 @@ void trial_end(struct req *req, struct trial *trial, bool right, struct str emai
 
 /* Whether it is the password of the user who asks: 0, or -ERR_INVALID that names the field. Counted
  * as a login is. */
-int confirm_password(
-	struct req *req, const struct user *user, struct str given, const char *field);
+int confirm_password(struct req *req, const struct user *user, struct str given, const char *field);
 
 /*
  * A password that somebody wants to have: prepared, not refused, hashed. -ERR_INVALID that names
@@ -133,15 +133,15 @@ int served_tenant_id(struct req *req, const struct uuid *id, struct tenant *ret)
 /* The id that a text is, which the database has written. */
 struct uuid signin_uuid(struct str text);
 
-/* --- handlers ------------------------------------------------------------------------------------ */
+/* --- handlers ------------------------------------------------------------------------------------
+ */
 
 int auth_login(struct req *req, const struct login_in *in, struct signed_in *out);
 int auth_register(struct req *req, const struct register_in *in, struct signed_in *out);
 int auth_import(struct req *req, const struct import_in *in, struct imported *out);
 
 int auth_reset_password(struct req *req, const struct reset_in *in, struct nothing *out);
-int auth_change_password(
-	struct req *req, const struct change_password_in *in, struct nothing *out);
+int auth_change_password(struct req *req, const struct change_password_in *in, struct nothing *out);
 int auth_change_email(struct req *req, const struct change_email_in *in, struct nothing *out);
 int auth_confirm_email(struct req *req, const struct token_in *in, struct nothing *out);
 int auth_verify_email(struct req *req, const struct token_in *in, struct nothing *out);

@@ -3,8 +3,7 @@
 
 #include "modules/rbac/rbac.h"
 
-#define EMAIL                                                                                      \
-	RANGE(3, USER_EMAIL_MAX), .format = FORMAT_EMAIL, .example = "ada@example.com"
+#define EMAIL        RANGE(3, USER_EMAIL_MAX), .format = FORMAT_EMAIL, .example = "ada@example.com"
 #define PASSWORD     RANGE(1, PASSWORD_MAX)
 #define SECRET_TEXT  REQUIRED | SECRET | WRITE_ONLY | ANY_TEXT
 #define TENANT_NAMED RANGE(1, TENANT_SLUG_MAX), .example = "acme"

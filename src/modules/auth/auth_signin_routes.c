@@ -19,9 +19,8 @@ static int ask(struct req *req, const struct address_in *in, enum errand_kind ki
 
 		if (r < 0)
 			return r;
-		errand.tenant_id = (struct opt_str){
-			.set = true, .value = r ? tenant.tenant_id : S(UUID_FIRST)
-		};
+		errand.tenant_id = (struct opt_str){ .set = true,
+			.value = r ? tenant.tenant_id : S(UUID_FIRST) };
 	}
 	return errand_put(req, &errand);
 }
@@ -68,7 +67,8 @@ static int policy_update(
 	return req_write(req, policy_change_in_tx, &change);
 }
 
-/* --- the contract -------------------------------------------------------------------------------- */
+/* --- the contract --------------------------------------------------------------------------------
+ */
 
 #define PASSWORD_FAILS ROUTE_FAILS(INVALID) | ROUTE_FAILS(TOO_MANY) | ROUTE_FAILS(FULL)
 #define LOGIN_FAILS                                                                                \
@@ -146,7 +146,8 @@ const struct route auth_signin_routes[AUTH_SIGNIN_ROUTES] = {
 };
 /* clang-format on */
 
-/* --- statements ------------------------------------------------------------------------------------ */
+/* --- statements
+ * ------------------------------------------------------------------------------------ */
 
 void auth_signin_statements(const struct statement **at)
 {
@@ -167,7 +168,8 @@ void auth_signin_statements(const struct statement **at)
 	}
 }
 
-/* --- open and close ---------------------------------------------------------------------------------- */
+/* --- open and close
+ * ---------------------------------------------------------------------------------- */
 
 static int user_suspended(struct tx *tx, const struct uuid *user)
 {
@@ -204,7 +206,8 @@ void auth_signin_close(void)
 	passwords_close();
 }
 
-/* --- chores ---------------------------------------------------------------------------------------- */
+/* --- chores
+ * ---------------------------------------------------------------------------------------- */
 
 int signin_errands(struct server *server)
 {

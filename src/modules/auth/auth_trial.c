@@ -137,8 +137,7 @@ static int stored_in_tx(struct tx *tx, void *arg)
 	return password_get_in_tx(tx, &read->user, read->ret);
 }
 
-int confirm_password(
-	struct req *req, const struct user *user, struct str given, const char *field)
+int confirm_password(struct req *req, const struct user *user, struct str given, const char *field)
 {
 	struct db db = req_db(req);
 	struct password_row row;
@@ -167,8 +166,7 @@ static int blame(const char *field)
 {
 	struct err err = *err_last();
 
-	return err.code == ERR_INVALID && err.rule[0] ? err_blame(field, err.rule)
-						      : -(int)err.code;
+	return err.code == ERR_INVALID && err.rule[0] ? err_blame(field, err.rule) : -(int)err.code;
 }
 
 static int hash_new(struct req *req, struct str prepared, const struct password_context *context,
@@ -194,7 +192,8 @@ int choose_password(struct req *req, struct str given, const struct password_con
 	return r < 0 ? blame(field) : 0;
 }
 
-/* --- tenants -------------------------------------------------------------------------------------- */
+/* --- tenants
+ * -------------------------------------------------------------------------------------- */
 
 static int is_served(int found, const struct tenant *tenant)
 {
@@ -214,6 +213,5 @@ int served_tenant(struct req *req, struct str name, struct tenant *ret)
 
 	if (uuid_parse(name, &id))
 		return served_tenant_id(req, &id, ret);
-	return is_served(
-		tenant_find_slug(req_server(req)->store, name, &req->arena, ret), ret);
+	return is_served(tenant_find_slug(req_server(req)->store, name, &req->arena, ret), ret);
 }
