@@ -12,13 +12,13 @@
 #include "http/module.h"
 
 enum {
-	API_KEYS_MAX = 1000,        /* of a tenant that can be used */
-	API_KEYS_KEPT_MAX = 5000,   /* of a tenant, with those that have ended */
-	API_KEY_SCOPES_MAX = 100,   /* of a key */
-	API_KEY_NETWORKS_MAX = 50,  /* of a key */
-	API_KEY_NAME_MAX = 100,     /* characters */
-	API_KEY_OVERLAP_DAYS = 7,   /* that a former secret holds, at most */
-	API_KEY_KEPT_DAYS = 30,     /* that a key stays in the list after its end */
+	API_KEYS_MAX = 1000,       /* of a tenant that can be used */
+	API_KEYS_KEPT_MAX = 5000,  /* of a tenant, with those that have ended */
+	API_KEY_SCOPES_MAX = 100,  /* of a key */
+	API_KEY_NETWORKS_MAX = 50, /* of a key */
+	API_KEY_NAME_MAX = 100,    /* characters */
+	API_KEY_OVERLAP_DAYS = 7,  /* that a former secret holds, at most */
+	API_KEY_KEPT_DAYS = 30,    /* that a key stays in the list after its end */
 };
 
 extern const struct module api_keys_module;

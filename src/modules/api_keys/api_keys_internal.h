@@ -15,10 +15,11 @@ enum api_key_kind { API_KEY_SECRET, API_KEY_PUBLISHABLE };
 enum {
 	KEY_SECRET_LEN = 32,
 	KEY_BYTES = 2 * (int)sizeof(struct uuid) + KEY_SECRET_LEN,
-	KEY_MARK_LEN = 6,                                    /* "bh_sk_" */
+	KEY_MARK_LEN = 6, /* "bh_sk_" */
 	KEY_TEXT_LEN = OPAQUE_LEN(KEY_MARK_LEN, KEY_BYTES),
-	KEY_PREFIX_LEN = KEY_MARK_LEN + 2 * (int)sizeof(struct uuid) * 8 / 5, /* without a bit of the secret */
-	KEY_HASH_LEN = 2 * SHA256_LEN,                       /* as stored: hex */
+	KEY_PREFIX_LEN = KEY_MARK_LEN +
+			 2 * (int)sizeof(struct uuid) * 8 / 5, /* without a bit of the secret */
+	KEY_HASH_LEN = 2 * SHA256_LEN,                         /* as stored: hex */
 };
 
 /* What the text of a key says. None of it is to be believed before the secret was compared. */
@@ -52,7 +53,7 @@ struct api_key {
 	struct str prefix, ending; /* how its text begins and ends, for recognition */
 	struct key_texts scopes, allowed_addresses;
 	struct opt_i64 requests_per_minute;
-	struct str owner_id;        /* the user whose rights bound it */
+	struct str owner_id;         /* the user whose rights bound it */
 	struct opt_str created_with; /* the key that made it; not set: a user did */
 	struct opt_i64 expires_at, revoked_at;
 	struct opt_i64 previous_until; /* the secret before the last rotation holds so long */
@@ -117,8 +118,7 @@ extern const struct schema api_key_schema, api_key_made_schema, api_key_new_sche
 /* Whether a publishable key may hold a scope: "resource:read" of what is no administration. */
 bool scope_is_publishable(struct str scope);
 
-/* Checks each scope: -ERR_INVALID when it stands for nothing, is only for people, or is not for
- * that kind of key. */
+/* Checks each scope: -ERR_INVALID when it stands for nothing, or is not for that kind of key. */
 int scopes_check(enum api_key_kind kind, const struct key_texts *scopes);
 
 /* The rights that scopes stand for today; those that would be refused today stand for none. */
@@ -146,12 +146,14 @@ bool key_has_ended(const struct api_key *key, int64_t now_us);
  * Nobody gives what he lacks: -ERR_FORBIDDEN unless `rights` hold all scopes of the key and, when
  * it was a key that asked (`with`, else NULL), this one bounds it in time, places and pace, too.
  */
-int key_is_within(const struct api_key *key, const struct rights *rights, const struct api_key *with);
+int key_is_within(
+	const struct api_key *key, const struct rights *rights, const struct api_key *with);
 
-/* --- rows (api_keys_store.c) ------------------------------------------------------------------- */
+/* --- rows (api_keys_store.c) -------------------------------------------------------------------
+ */
 
-extern const struct statement key_get, key_list;
-enum { KEY_STATEMENTS = 7 };
+extern const struct statement key_get, key_list, key_owned, key_end_owned;
+enum { KEY_STATEMENTS = 9 };
 extern const struct statement *const key_statements[KEY_STATEMENTS];
 
 /* Who asks for a change, as a transaction function can know it. */
@@ -186,7 +188,8 @@ int key_change_in_tx(struct tx *tx, void *arg); /* struct key_change */
 /* Deletes what has ended long ago, in small transactions. */
 int keys_sweep(struct store *store);
 
-/* --- verified keys in memory (api_keys_known.c) -------------------------------------------------- */
+/* --- verified keys in memory (api_keys_known.c) --------------------------------------------------
+ */
 
 /* What a request needs to know of a key. */
 struct known_key {
@@ -213,7 +216,8 @@ int known_find(struct store *store, const struct uuid *tenant, const struct uuid
 int known_forget(struct tx *tx, struct str id);
 int known_forget_owner(struct tx *tx, const struct uuid *owner);
 
-/* --- when a key was used (api_keys_use.c) ---------------------------------------------------------- */
+/* --- when a key was used (api_keys_use.c)
+ * ---------------------------------------------------------- */
 
 /* Remembers it, in bounded memory; what finds no room is forgotten. Never waits. */
 void use_note(const struct uuid *tenant, const struct uuid *id, int64_t now_us,
@@ -234,9 +238,20 @@ struct key_use {
 
 extern const struct statement key_use_set;
 
-/* --- who asks (api_keys_identify.c) ------------------------------------------------------------------ */
+/* --- who asks (api_keys_identify.c)
+ * ------------------------------------------------------------------ */
 
 int identify_open(struct server *server);
 void identify_close(struct server *server);
+
+/* Writes to the audit log that something looks like an attack, at most once a minute for each
+ * caller. What cannot be written is logged. */
+void tell_security(struct req *req, const struct uuid *tenant, const struct caller *caller,
+	struct str action, struct str key);
+
+/* --- the keys of a user (api_keys_owner.c)
+ * --------------------------------------------------------------- */
+
+void owner_open(void);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Keys in memory, as what a request needs to know of them, so that it costs a digest and a look and
- * no query. That there is no such key is kept for a moment, too. Changes are heard of by the notices
- * of the cache: everywhere within half a second, and an instance that cannot hear reads through.
+ * no query. That there is no such key is kept for a moment, too. Changes are heard of by the
+ * notices of the cache: everywhere within half a second, and an instance that cannot hear reads
+ * through.
  */
 #include "modules/api_keys/api_keys_internal.h"
 
@@ -98,7 +99,8 @@ static int make_known(const struct api_key *key, struct known_key *known)
 	return r;
 }
 
-/* --- the cache --------------------------------------------------------------------------------- */
+/* --- the cache ---------------------------------------------------------------------------------
+ */
 
 struct loading {
 	struct str id;   /* of the key, as text */

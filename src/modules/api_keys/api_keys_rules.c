@@ -16,13 +16,9 @@
 /* What no publishable key may hold, since anybody who opens a page can read it. All else of it is
  * to read, and named in full. */
 static const struct str never_publishable[] = { S_INIT("account"), S_INIT("api-keys"),
-	S_INIT("audit"), S_INIT("billing"), S_INIT("invitations"), S_INIT("keys"),
-	S_INIT("mails"), S_INIT("platform"), S_INIT("roles"), S_INIT("secrets"),
-	S_INIT("sessions"), S_INIT("tenant"), S_INIT("tenants"), S_INIT("users"),
-	S_INIT("webhooks") };
-
-/* What people have for being signed in, which a program never is. */
-static const struct str only_for_people = S_INIT("account:");
+	S_INIT("audit"), S_INIT("billing"), S_INIT("invitations"), S_INIT("keys"), S_INIT("mails"),
+	S_INIT("platform"), S_INIT("roles"), S_INIT("secrets"), S_INIT("sessions"),
+	S_INIT("tenant"), S_INIT("tenants"), S_INIT("users"), S_INIT("webhooks") };
 
 bool scope_is_publishable(struct str scope)
 {
@@ -38,8 +34,6 @@ static int check_scope(enum api_key_kind kind, struct str scope, const char *fie
 {
 	struct rights rights = { 0 };
 
-	if (str_starts(scope, only_for_people))
-		return fail_field(ERR_INVALID, field, "not_for_keys", "is for people only");
 	if (kind == API_KEY_PUBLISHABLE && !scope_is_publishable(scope))
 		return fail_field(ERR_INVALID, field, "not_publishable",
 			"is not for a publishable key, which everybody may see");
@@ -61,24 +55,12 @@ int scopes_check(enum api_key_kind kind, const struct key_texts *scopes)
 	return r;
 }
 
-/* A pattern may stand for rights that a key must not have. */
-static void take_away(struct rights *rights, struct str pattern)
-{
-	struct rights away = { 0 };
-
-	if (rights_add(&away, pattern) < 0)
-		return;
-	for (size_t i = 0; i < LEN(rights->bits); i++)
-		rights->bits[i] &= ~away.bits[i];
-}
-
 void scopes_rights(enum api_key_kind kind, const struct key_texts *scopes, struct rights *ret)
 {
 	*ret = (struct rights){ 0 };
 	for (size_t i = 0; i < scopes->count; i++)
 		if (kind == API_KEY_SECRET || scope_is_publishable(scopes->at[i]))
 			(void)rights_add(ret, scopes->at[i]);
-	take_away(ret, S("account:*"));
 }
 
 /* --- addresses --------------------------------------------------------------------------- */
@@ -184,7 +166,8 @@ bool key_merge(struct api_key *key, const struct api_key_patch *patch)
 	return differs;
 }
 
-/* --- no more than who asks ---------------------------------------------------------------------- */
+/* --- no more than who asks ----------------------------------------------------------------------
+ */
 
 /* Whether all addresses of the text's network are in one of the others. */
 static bool network_is_within(struct str text, const struct key_texts *outer)
@@ -211,14 +194,15 @@ static int check_places(const struct key_texts *inner, const struct key_texts *o
 				"must lie within those of the key that asks");
 }
 
-int key_is_within(const struct api_key *key, const struct rights *rights, const struct api_key *with)
+int key_is_within(
+	const struct api_key *key, const struct rights *rights, const struct api_key *with)
 {
 	struct rights asked;
 
 	scopes_rights(key->kind, &key->scopes, &asked);
 	if (!rights_within(&asked, rights))
-		return fail_field(ERR_FORBIDDEN, "scopes", "escalation",
-			"are more than who asks may do");
+		return fail_field(
+			ERR_FORBIDDEN, "scopes", "escalation", "are more than who asks may do");
 	if (!with)
 		return 0;
 	if (end_of(&key->expires_at) > end_of(&with->expires_at))

@@ -17,8 +17,8 @@ bool key_text_is(struct str text)
 
 bool key_text_read(struct str text, struct key_text *ret)
 {
-	enum api_key_kind kind = str_starts(text, marks[API_KEY_PUBLISHABLE]) ? API_KEY_PUBLISHABLE
-									      : API_KEY_SECRET;
+	enum api_key_kind kind =
+		str_starts(text, marks[API_KEY_PUBLISHABLE]) ? API_KEY_PUBLISHABLE : API_KEY_SECRET;
 	uint8_t bytes[KEY_BYTES];
 	bool good = opaque_read(text, marks[kind], bytes, sizeof(bytes));
 

@@ -51,8 +51,7 @@ void uses_close(void)
 
 /* --- remembering ---------------------------------------------------------------------------- */
 
-static struct use *place_of(
-	struct use_set *set, const struct uuid *tenant, const struct uuid *id)
+static struct use *place_of(struct use_set *set, const struct uuid *tenant, const struct uuid *id)
 {
 	struct use *free_one = NULL;
 
@@ -81,7 +80,8 @@ void use_note(const struct uuid *tenant, const struct uuid *id, int64_t now_us,
 	(void)pthread_mutex_unlock(&set->lock);
 }
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------------
+ */
 
 struct batch {
 	struct use uses[BATCH];
@@ -119,8 +119,8 @@ static int write_one(struct tx *tx, const struct use *use)
 		return -(int)err_last()->code;
 	uuid_write(text, &use->id);
 	row = (struct key_use){ .id = str_of(text, UUID_TEXT_LEN), .last_used_at = use->at_us };
-	row.last_used_address = str_of(text + UUID_TEXT_LEN,
-		address_write_host(&use->address, text + UUID_TEXT_LEN));
+	row.last_used_address = str_of(
+		text + UUID_TEXT_LEN, address_write_host(&use->address, text + UUID_TEXT_LEN));
 
 	r = tx_enter(tx, &use->tenant);
 	if (r == 0)
