@@ -8,7 +8,7 @@
 #define PACE  .flags = NULLABLE, RANGE(1, 1000000000), .example = "600"
 #define SCOPE                                                                                      \
 	.item = RULES(RANGE(1, RIGHT_TEXT_MAX), .example = "jobs:read",                            \
-		.pattern = "\\*|[a-z][a-z0-9_-]*:(\\*|[a-z][a-z0-9_-]*)")
+		.pattern = "\\*|([a-z][a-z0-9_-]*|\\*):([a-z][a-z0-9_-]*|\\*)")
 #define SCOPES(least) RANGE(least, API_KEY_SCOPES_MAX), SCOPE
 #define NETWORKS(least)                                                                            \
 	RANGE(least, API_KEY_NETWORKS_MAX), .item = RULES(RANGE(1, 50), .example = "10.0.0.0/8")

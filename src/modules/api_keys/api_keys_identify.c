@@ -15,8 +15,8 @@
 /* Who was there before, and whom everything but keys is for. */
 static int (*former)(struct req *, struct caller *);
 
-/* How often a key that is used from a wrong place gets into the audit log. */
-static struct limiter strays;
+/* How often a caller gets into the audit log for what was refused. */
+static struct limiter incidents;
 
 /* --- where it is ------------------------------------------------------------------------------ */
 
@@ -79,37 +79,39 @@ static int verify(const struct known_key *known, const struct key_text *text, in
 /* --- from where
  * ------------------------------------------------------------------------------------ */
 
-struct stray {
+struct incident {
 	struct audit_actor actor;
-	struct str key;
+	struct str action, key;
 };
 
 static int tell_in_tx(struct tx *tx, void *arg)
 {
-	const struct stray *stray = arg;
+	const struct incident *incident = arg;
 
-	return tx_audit(tx, &stray->actor,
-		&(struct audit_entry){ .action = S("api_key.address_refused"),
+	return tx_audit(tx, &incident->actor,
+		&(struct audit_entry){ .action = incident->action,
 			.type = S("api_key"),
-			.id = stray->key,
+			.id = incident->key,
 			.security = true });
 }
 
-/* Once a minute for each key; that it cannot be told changes nothing. */
-static void tell(struct req *req, const struct uuid *tenant, const struct caller *caller)
+void tell_security(struct req *req, const struct uuid *tenant, const struct caller *caller,
+	struct str action, struct str key)
 {
 	struct db db = db_of(req_server(req)->store, tenant, &req->arena);
-	struct stray stray = { audit_actor_of(req), caller->id };
+	struct incident incident = { audit_actor_of(req), action, key };
 	struct limit_verdict verdict;
 
-	limiter_take(&strays, caller->id, 1, clock_now_ns(), &verdict);
+	limiter_take(&incidents, caller->id, 1, clock_now_ns(), &verdict);
 	if (!verdict.allowed)
 		return;
-	stray.actor.kind = AUDIT_KEY;
-	stray.actor.key = caller->id;
-	stray.actor.user = caller->owner;
-	if (db_write(&db, tell_in_tx, &stray) < 0)
-		log_warn("a refused API key was not audited", LOG_STR("key", caller->id), LOG_ERR);
+	if (caller->owner.len) {
+		incident.actor.kind = AUDIT_KEY;
+		incident.actor.key = caller->id;
+		incident.actor.user = caller->owner;
+	}
+	if (db_write(&db, tell_in_tx, &incident) < 0)
+		log_warn("a security entry was not written", LOG_STR("action", action), LOG_ERR);
 }
 
 static int check_address(struct req *req, const struct known_key *known, const struct uuid *tenant,
@@ -117,7 +119,7 @@ static int check_address(struct req *req, const struct known_key *known, const s
 {
 	if (networks_have(known->networks, known->network_count, &req->client))
 		return 0;
-	tell(req, tenant, caller);
+	tell_security(req, tenant, caller, S("api_key.address_refused"), caller->id);
 	return fail(
 		ERR_FORBIDDEN, "this API key may not be used from %.*s", STR_ARG(req->client_text));
 }
@@ -212,12 +214,12 @@ static int identify(struct req *req, struct caller *ret)
 int identify_open(struct server *server)
 {
 	static const struct limiter_options options = {
-		.name = S_INIT("api-key-strays"),
+		.name = S_INIT("api-key-incidents"),
 		.algorithm = LIMITER_TOKEN_BUCKET,
 		.limit = { .quota = 1, .window_ns = MINUTE },
 		.slots = 1024,
 	};
-	int r = limiter_init(&strays, &options);
+	int r = limiter_init(&incidents, &options);
 
 	if (r < 0)
 		return r;
@@ -230,5 +232,5 @@ void identify_close(struct server *server)
 {
 	server->hooks.identify = former;
 	former = NULL;
-	limiter_done(&strays);
+	limiter_done(&incidents);
 }

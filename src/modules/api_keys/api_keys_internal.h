@@ -118,8 +118,7 @@ extern const struct schema api_key_schema, api_key_made_schema, api_key_new_sche
 /* Whether a publishable key may hold a scope: "resource:read" of what is no administration. */
 bool scope_is_publishable(struct str scope);
 
-/* Checks each scope: -ERR_INVALID when it stands for nothing, is only for people, or is not for
- * that kind of key. */
+/* Checks each scope: -ERR_INVALID when it stands for nothing, or is not for that kind of key. */
 int scopes_check(enum api_key_kind kind, const struct key_texts *scopes);
 
 /* The rights that scopes stand for today; those that would be refused today stand for none. */
@@ -153,8 +152,8 @@ int key_is_within(
 /* --- rows (api_keys_store.c) -------------------------------------------------------------------
  */
 
-extern const struct statement key_get, key_list;
-enum { KEY_STATEMENTS = 7 };
+extern const struct statement key_get, key_list, key_owned, key_end_owned;
+enum { KEY_STATEMENTS = 9 };
 extern const struct statement *const key_statements[KEY_STATEMENTS];
 
 /* Who asks for a change, as a transaction function can know it. */
@@ -244,5 +243,15 @@ extern const struct statement key_use_set;
 
 int identify_open(struct server *server);
 void identify_close(struct server *server);
+
+/* Writes to the audit log that something looks like an attack, at most once a minute for each
+ * caller. What cannot be written is logged. */
+void tell_security(struct req *req, const struct uuid *tenant, const struct caller *caller,
+	struct str action, struct str key);
+
+/* --- the keys of a user (api_keys_owner.c)
+ * --------------------------------------------------------------- */
+
+void owner_open(void);
 
 #endif

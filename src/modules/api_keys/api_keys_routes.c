@@ -32,6 +32,18 @@ static struct key_asker asker_of(struct req *req)
 	};
 }
 
+/* Who tries to give more than they have is told of. */
+static int refused(struct req *req, int r, struct str key)
+{
+	struct err err = *err_last();
+	struct uuid tenant;
+
+	if (r != -ERR_FORBIDDEN || !uuid_parse(req->caller.tenant, &tenant))
+		return r;
+	tell_security(req, &tenant, &req->caller, S("api_key.escalation_refused"), key);
+	return err_restore(&err);
+}
+
 /* --- handlers ------------------------------------------------------------------------------- */
 
 /* What a key makes belongs to the user whom the key belongs to. */
@@ -56,7 +68,7 @@ static int api_key_create(struct req *req, const struct api_key_new *in, struct 
 	random_bytes(creation.text.secret, sizeof(creation.text.secret));
 	r = req_write(req, key_create_in_tx, &creation);
 	crypto_wipe(&creation.text, sizeof(creation.text));
-	return r;
+	return refused(req, r, str_of(NULL, 0));
 }
 HANDLER(api_key_create, api_key_new, api_key_made, CREATE_FAILS)
 
@@ -98,7 +110,9 @@ static int api_key_update(struct req *req, const struct api_key_patch *in, struc
 	};
 	int r = networks_check(&in->allowed_addresses);
 
-	return r < 0 ? r : req_write(req, key_change_in_tx, &change);
+	if (r == 0)
+		r = req_write(req, key_change_in_tx, &change);
+	return refused(req, r, in->id);
 }
 HANDLER(api_key_update, api_key_patch, api_key, CHANGE_FAILS)
 
@@ -117,7 +131,7 @@ static int api_key_rotate(
 	random_bytes(text.secret, sizeof(text.secret));
 	r = req_write(req, key_change_in_tx, &change);
 	crypto_wipe(&text, sizeof(text));
-	return r;
+	return refused(req, r, in->id);
 }
 HANDLER(api_key_rotate, api_key_rotation, api_key_made, CHANGE_FAILS)
 
@@ -166,6 +180,8 @@ static int open_module(struct server *server)
 	r = uses_open();
 	if (r == 0)
 		r = identify_open(server);
+	if (r == 0)
+		owner_open();
 	if (r < 0) {
 		uses_close();
 		known_close();

@@ -20,9 +20,6 @@ static const struct str never_publishable[] = { S_INIT("account"), S_INIT("api-k
 	S_INIT("platform"), S_INIT("roles"), S_INIT("secrets"), S_INIT("sessions"),
 	S_INIT("tenant"), S_INIT("tenants"), S_INIT("users"), S_INIT("webhooks") };
 
-/* What people have for being signed in, which a program never is. */
-static const struct str only_for_people = S_INIT("account:");
-
 bool scope_is_publishable(struct str scope)
 {
 	struct str rest = scope, resource = str_cut(&rest, ':');
@@ -37,8 +34,6 @@ static int check_scope(enum api_key_kind kind, struct str scope, const char *fie
 {
 	struct rights rights = { 0 };
 
-	if (str_starts(scope, only_for_people))
-		return fail_field(ERR_INVALID, field, "not_for_keys", "is for people only");
 	if (kind == API_KEY_PUBLISHABLE && !scope_is_publishable(scope))
 		return fail_field(ERR_INVALID, field, "not_publishable",
 			"is not for a publishable key, which everybody may see");
@@ -60,24 +55,12 @@ int scopes_check(enum api_key_kind kind, const struct key_texts *scopes)
 	return r;
 }
 
-/* A pattern may stand for rights that a key must not have. */
-static void take_away(struct rights *rights, struct str pattern)
-{
-	struct rights away = { 0 };
-
-	if (rights_add(&away, pattern) < 0)
-		return;
-	for (size_t i = 0; i < LEN(rights->bits); i++)
-		rights->bits[i] &= ~away.bits[i];
-}
-
 void scopes_rights(enum api_key_kind kind, const struct key_texts *scopes, struct rights *ret)
 {
 	*ret = (struct rights){ 0 };
 	for (size_t i = 0; i < scopes->count; i++)
 		if (kind == API_KEY_SECRET || scope_is_publishable(scopes->at[i]))
 			(void)rights_add(ret, scopes->at[i]);
-	take_away(ret, S("account:*"));
 }
 
 /* --- addresses --------------------------------------------------------------------------- */

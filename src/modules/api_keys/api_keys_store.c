@@ -114,6 +114,18 @@ const struct statement key_use_set = STATEMENT("api_key_use_set",
 	       "AND (last_used_at IS NULL OR last_used_at < :last_used_at)",
 	.in = &key_use_schema);
 
+const struct statement key_owned = STATEMENT("api_key_owned",
+	.sql = "SELECT " COLUMNS " FROM api_key WHERE tenant_id = :tenant AND owner_id = :id "
+	       "ORDER BY id",
+	.in = &key_ref_schema, .out = &row_schema);
+
+const struct statement key_end_owned = STATEMENT("api_key_end_owned",
+	.sql = "UPDATE main.api_key SET revoked_at = :now, previous_hash = NULL, "
+	       "previous_until = NULL, version = version + 1, updated_at = :now, "
+	       "ends_at = CASE WHEN ends_at < :now THEN ends_at ELSE :now END "
+	       "WHERE tenant_id = :tenant AND owner_id = :id AND revoked_at IS NULL",
+	.in = &key_ref_schema);
+
 static const struct statement key_sweep = STATEMENT("api_key_sweep",
 	.sql = "DELETE FROM main.api_key WHERE (tenant_id, id) IN "
 	       "(SELECT tenant_id, id FROM main.api_key "
@@ -121,7 +133,7 @@ static const struct statement key_sweep = STATEMENT("api_key_sweep",
 	.in = &key_sweep_schema, .flags = STATEMENT_SYSTEM);
 
 const struct statement *const key_statements[KEY_STATEMENTS] = { &key_get, &key_list, &key_count,
-	&key_insert, &key_update, &key_use_set, &key_sweep };
+	&key_insert, &key_update, &key_use_set, &key_owned, &key_end_owned, &key_sweep };
 
 /* --- parts of transactions -------------------------------------------------------------------- */
 

@@ -1,0 +1,129 @@
+/* The world of the tests of this module. */
+#include "modules/api_keys/api_keys_world_test.h"
+
+#include "modules/mails/mails.h"
+#include "modules/tenants/tenants.h"
+#include "modules/users/users.h"
+#include "rest/idempotency.h"
+
+#include <stdio.h>
+
+static const struct statement tenant_add = STATEMENT("test_keys_tenant_add",
+	.sql = "INSERT INTO main.tenant (tenant_id, slug, name, tier, status, settings, limits, "
+	       "version, created_at, updated_at) VALUES (:tenant, :slug, :name, :tier, :status, "
+	       ":settings, :limits, :version, :created_at, :updated_at)",
+	.in = &tenant_schema);
+
+static const struct statement *const statements[] = { &tenant_add };
+
+static const struct module fixture = {
+	MODULE_HEAD,
+	.name = "keys-fixture",
+	.statements = statements,
+	.statement_count = LEN(statements),
+};
+
+static int add_tenant(const struct db *db, void *arg)
+{
+	return db_exec(db, &tenant_add,
+		&(struct tenant){ .slug = str_from_c(arg), .name = str_from_c(arg), .version = 1 });
+}
+
+void keys_begin(struct world *world)
+{
+	world_do(world, "anna", add_tenant, "alpha");
+	world_do(world, "bert", add_tenant, "beta");
+	EXPECT_INT(world_give(world, "anna", "owner"), 0);
+	EXPECT_INT(world_give(world, "bert", "owner"), 0);
+}
+
+const struct module *const *keys_world(void)
+{
+	static const struct module *list[10];
+
+	list[0] = &rest_module;
+	list[1] = rbac_world[1]; /* the things */
+	list[2] = &audit_module;
+	list[3] = &rbac_module;
+	list[4] = &mails_module;
+	list[5] = &users_module;
+	list[6] = &tenants_module;
+	list[7] = &api_keys_module;
+	list[8] = &fixture;
+	return list;
+}
+
+static struct test_key read_key(const struct answer *answer)
+{
+	struct test_key key = { .status = answer->status };
+
+	(void)snprintf(key.id, sizeof(key.id), "%s", answer_text(answer, "id"));
+	(void)snprintf(key.key, sizeof(key.key), "%s", answer_text(answer, "key"));
+	return key;
+}
+
+struct test_key keys_make(
+	struct world *world, const char *caller, const char *scopes, const char *more)
+{
+	struct answer answer;
+	char body[3000];
+
+	(void)snprintf(body, sizeof(body), "{\"name\":\"k\",\"scopes\":%s%s}", scopes, more);
+	answer = strncmp(caller, "bh_", 3) == 0
+			 ? keys_call(world, caller, "POST /api/v1/api-keys", body)
+			 : world_call(world, caller, "POST /api/v1/api-keys", "", body);
+	return read_key(&answer);
+}
+
+struct test_key keys_rotate(
+	struct world *world, const char *caller, const char *id, const char *overlap)
+{
+	const char *path = keys_path("POST", id, "/rotate");
+	struct answer answer;
+	char body[100];
+
+	(void)snprintf(body, sizeof(body), "{\"overlap\":\"%s\"}", overlap);
+	answer = strncmp(caller, "bh_", 3) == 0 ? keys_call(world, caller, path, body)
+						: world_call(world, caller, path, "", body);
+	return read_key(&answer);
+}
+
+struct answer keys_call(struct world *world, const char *key, const char *request, const char *body)
+{
+	char header[300];
+
+	(void)snprintf(header, sizeof(header), "X-API-Key: %s\r\n", key);
+	return world_call(world, NULL, request, header, body);
+}
+
+int keys_get(struct world *world, const char *key, const char *path)
+{
+	char request[300];
+
+	(void)snprintf(request, sizeof(request), "GET %s", path);
+	return keys_call(world, key, request, NULL).status;
+}
+
+const char *keys_doors(struct world *world, const char *key)
+{
+	static const char *const doors[] = { "/look", "/work", "/users", "/keys", "/tenant",
+		"/operate", "/self", "/public" };
+	static char text[LEN(doors) + 1];
+	size_t len = 0;
+
+	for (size_t i = 0; i < LEN(doors); i++)
+		if (keys_get(world, key, doors[i]) == 204)
+			text[len++] = doors[i][1];
+	text[len] = '\0';
+	return text;
+}
+
+const char *keys_path(const char *method, const char *id, const char *more)
+{
+	static char texts[4][300];
+	static size_t next;
+	char *text = texts[next++ % LEN(texts)];
+
+	(void)snprintf(text, sizeof(texts[0]), "%s /api/v1/api-keys/%s%s", method, id, more);
+	return text;
+}
