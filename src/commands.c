@@ -295,8 +295,7 @@ static void help_one(FILE *to, const struct command *command)
 	(void)fputs(command->options ? "\n" : "", to);
 }
 
-/* --- which one it is ----------------------------------------------------------------------------
- */
+/* --- which one it is ------------------------------------------------------ */
 
 /* The command of these words (NULL behind the last one), and how many of them are its own. */
 static const struct command *find(const char *const *words, size_t *ret_own)

@@ -347,8 +347,7 @@ static int run_lint(const struct command_line *line)
 	return command_print(&out, count ? COMMAND_FAILED : COMMAND_DONE);
 }
 
-/* --- create
- * --------------------------------------------------------------------------------------- */
+/* --- create --------------------------------------------------------------- */
 
 /* "notes" is src/modules/notes/notes.sql; what has a slash or ends with .sql is a path. */
 static int path_of(const char *operand, char *path, size_t size)
@@ -459,8 +458,7 @@ static int run_create(const struct command_line *line)
 	return COMMAND_DONE;
 }
 
-/* --- the table
- * --------------------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------ */
 
 static const struct command commands[] = {
 	{ "migrate", "up", "[MODULE]", 0, 1, COMMAND_DRY_RUN, "Bring the database up to date.",

@@ -256,8 +256,7 @@ void world_run(
 	world_remove_folder(path);
 }
 
-/* --- calls -------------------------------------------------------------------------------------
- */
+/* --- calls ---------------------------------------------------------------- */
 
 void world_send(struct client *client, const char *caller, const char *request, const char *headers,
 	const char *body)

@@ -298,8 +298,7 @@ void notice_poller_wake(struct notice_poller *poller)
 	cond_signal(&poller->woken);
 }
 
-/* --- start and stop ----------------------------------------------------------------------------
- */
+/* --- start and stop ------------------------------------------------------- */
 
 static int find_metrics(struct notice_poller *poller)
 {

@@ -121,8 +121,7 @@ TEST(pg_open_tells_why_it_cannot_connect)
 	}
 }
 
-/* --- statements ----------------------------------------------------------------------------------
- */
+/* --- statements ----------------------------------------------------------- */
 
 struct wrong {
 	double amount;
@@ -188,8 +187,7 @@ TEST(pg_statements_are_checked_against_the_database)
 	store_close(store);
 }
 
-/* --- in use
- * ------------------------------------------------------------------------------------------ */
+/* --- in use --------------------------------------------------------------- */
 
 static int add_and_set(struct tx *tx, void *arg)
 {
@@ -255,9 +253,7 @@ static void use(const struct store_options *options)
 	pg_bench_close(&bench);
 }
 
-/* --- TLS
- * ------------------------------------------------------------------------------------------------
- */
+/* --- TLS ------------------------------------------------------------------ */
 
 static struct str tls_url(char *url, const char *password, const char *authority)
 {
@@ -287,8 +283,7 @@ TEST(pg_over_tls_with_the_right_authority)
 	pg_server_remove(&server);
 }
 
-/* --- a pooler
- * ---------------------------------------------------------------------------------------------- */
+/* --- a pooler ------------------------------------------------------------- */
 
 static void use_pooler(bool unprepared, bool direct)
 {

@@ -251,8 +251,7 @@ PG_TEST(postgres_refuses_too_many_rows)
 	EXPECT_INT(db_exec(&db, &thing_add, &apple), 0);
 }
 
-/* --- two worlds --------------------------------------------------------------------------------
- */
+/* --- two worlds ----------------------------------------------------------- */
 
 static int enter_both(struct tx *tx, void *arg)
 {
@@ -310,8 +309,7 @@ PG_TEST(postgres_tells_the_order_of_deletion)
 	EXPECT_INT(count, 3);
 }
 
-/* --- time ----------------------------------------------------------------------------------------
- */
+/* --- time ----------------------------------------------------------------- */
 
 static int change_and_wait(struct tx *tx, void *arg)
 {

@@ -298,8 +298,7 @@ TEST(sqlite_rows_come_back)
 	sqlite_test_remove(&test);
 }
 
-/* --- constraints --------------------------------------------------------------------------------
- */
+/* --- constraints ---------------------------------------------------------- */
 
 static void expect_blame(int r, int wanted, const char *field, const char *rule)
 {
@@ -363,8 +362,7 @@ TEST(sqlite_constraints_blame_the_member)
 	sqlite_test_remove(&test);
 }
 
-/* --- entering tenants
- * ------------------------------------------------------------------------------- */
+/* --- entering tenants ----------------------------------------------------- */
 
 static int enter_between_rows(void *row, void *arg)
 {
@@ -414,8 +412,7 @@ TEST(sqlite_tenants_are_entered_between_statements)
 	sqlite_test_remove(&test);
 }
 
-/* --- registration
- * -------------------------------------------------------------------------------------- */
+/* --- registration --------------------------------------------------------- */
 
 static const struct {
 	struct statement statement;

@@ -152,8 +152,7 @@ static const struct route routes[] = {
 };
 /* clang-format on */
 
-/* --- the module --------------------------------------------------------------------------------
- */
+/* --- the module ----------------------------------------------------------- */
 
 /* Whoever has no tenant has no rows either. */
 static int admit(struct req *req)

@@ -211,8 +211,7 @@ int tenant_admit(struct store *store, const struct uuid *id, struct arena *arena
 	return fail(ERR_FORBIDDEN, "this tenant is being deleted");
 }
 
-/* --- transactions ------------------------------------------------------------------------------
- */
+/* --- transactions --------------------------------------------------------- */
 
 static int emit(struct tx *tx, struct str type, const struct tenant *tenant)
 {
