@@ -277,6 +277,9 @@
 	X(login_tries, LOGIN_TRIES, INTEGER(3, 1000), ALWAYS("10"), 0, "Identity",         \
 		"Wrong passwords in a row before an account is locked for a "              \
 		"while.")                                                                  \
+	X(login_delay, LOGIN_DELAY, DURATION(0, MINUTE), ALWAYS("1s"), 0, "Identity",      \
+		"How long the fourth wrong password in a row makes the next try "          \
+		"wait; doubles with each further one. 0 is not at all.")                   \
 	X(login_lock, LOGIN_LOCK, DURATION(MINUTE, 24 * HOUR),                             \
 		ALWAYS("15m"), 0, "Identity",                                              \
 		"How long an account is locked; a link by mail unlocks it "                \

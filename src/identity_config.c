@@ -5,6 +5,7 @@
 #include "client/smtp.h"
 #include "crypto/master_key.h"
 #include "crypto/password.h"
+#include "modules/audit/audit.h"
 #include "modules/auth/auth.h"
 #include "modules/mails/mails.h"
 #include "modules/operators/operators.h"
@@ -146,6 +147,8 @@ static int configure_auth(const struct config *config, struct str public_url, st
 		.new_tenants = config->sign_up_tenants,
 		.login_tries = config->login_tries,
 		.login_lock_ns = config->login_lock,
+		.login_delay_ns = config->login_delay,
+		.verify_first = config->auth_verify_first,
 		/* Without TLS a browser would not send them back. */
 		.secure_cookies =
 			config->app_env != APP_DEVELOPMENT || str_starts(public_url, S("https:")),
@@ -159,6 +162,7 @@ static int configure_all(const struct config *config, struct str public_url, str
 	struct str app_url = config->app_url.text.len ? config->app_url.text : public_url;
 	int r = configure_mails(config, arena);
 
+	audit_configure(&(struct audit_options){ .retention_ns = config->audit_retention });
 	if (r == 0)
 		r = users_configure(&(struct users_options){ app_url });
 	if (r == 0)

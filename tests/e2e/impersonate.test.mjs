@@ -35,9 +35,9 @@ test('acting as a user, and the end of it', async (t) => {
 
 	const own = await done(server, 'GET /api/v1/audit?limit=50', { token: acme.accessToken });
 	const of = (action) => own.items.find((entry) => entry.action === action);
-	assert.equal(of('impersonation.started').actor.userId, operator.user.id);
+	assert.equal(of('impersonation.started').userId, operator.user.id);
 	assert.match(JSON.stringify(of('impersonation.started')), /Ticket 4711/);
-	assert.equal(of('tenant.updated').actor.impersonatorId, operator.user.id);
+	assert.equal(of('tenant.updated').impersonatorId, operator.user.id);
 	const platform = await done(server, 'GET /api/v1/audit?limit=50', { token: operator.accessToken });
 	assert.ok(platform.items.some((entry) => entry.action === 'impersonation.started'));
 
@@ -102,6 +102,6 @@ test('what operators do is in the log of the tenant', async (t) => {
 	for (const token of [acme.accessToken, operator.accessToken]) {
 		const { items } = await done(server, 'GET /api/v1/audit?limit=50', { token });
 		const entry = items.find(({ action }) => action === 'tenant.updated');
-		assert.equal(entry?.actor.userId, operator.user.id);
+		assert.equal(entry?.userId, operator.user.id);
 	}
 });
