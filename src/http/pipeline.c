@@ -165,7 +165,7 @@ static void end_repeat(struct req *req, int result)
 
 	req->repeating = false;
 	server_of(req)->hooks.repeat_finish(req, MIN(result, 0));
-	fiber_current()->err = err;
+	(void)err_restore(&err);
 }
 
 /* --- the handler -------------------------------------------------------- */

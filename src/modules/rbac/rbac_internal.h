@@ -107,7 +107,7 @@ struct member_page {
 	LIST_OF(struct member) items;
 };
 
-struct user_ref {
+struct member_ref {
 	struct str id;
 };
 

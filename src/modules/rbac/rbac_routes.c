@@ -290,7 +290,7 @@ HANDLER(members_list, member_query, member_page, FAILS_READ)
 /* --- users and rights -------------------------------------------------------------------------
  */
 
-static int user_roles_show(struct req *req, const struct user_ref *in, struct user_roles *out)
+static int user_roles_show(struct req *req, const struct member_ref *in, struct user_roles *out)
 {
 	struct db db = req_db(req);
 	struct holding holding;
@@ -305,7 +305,7 @@ static int user_roles_show(struct req *req, const struct user_ref *in, struct us
 		return fail(ERR_NOT_FOUND, "there is no such user");
 	return user_roles_make(&req->arena, in->id, &holding, out);
 }
-HANDLER(user_roles_show, user_ref, user_roles, FAILS_READ)
+HANDLER(user_roles_show, member_ref, user_roles, FAILS_READ)
 
 static int user_roles_put(struct req *req, const struct user_roles_new *in, struct user_roles *out)
 {
