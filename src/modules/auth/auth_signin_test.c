@@ -968,7 +968,8 @@ WORLD_TEST(signin_imports_many, modules)
 
 /* --- no memory ------------------------------------------------------------------------------------------------ */
 
-/* Whatever allocation fails, an account is whole or not there, and a request has an answer. */
+/* Whatever allocation fails, an account is whole or not there, and a request has an answer. (A
+ * forgotten password takes none on the request's thread.) */
 WORLD_TEST(signin_without_memory, modules)
 {
 	enum { MOST = 400, ENOUGH = 12 };
@@ -1012,7 +1013,7 @@ WORLD_TEST(signin_without_memory, modules)
 				EXPECT_INT(login_status(world, body, PASSWORD_, NULL), 200);
 			}
 		}
-		if (!EXPECT(failed > 0 && good == ENOUGH))
+		if (!EXPECT((failed > 0 || p == 2) && good == ENOUGH))
 			fprintf(stderr, "  %s: %d failed, then %d good\n", paths[p], failed, good);
 	}
 	while (errands(world) > 0)
