@@ -30,13 +30,20 @@ static const struct statement policy_put = STATEMENT("auth_policy_put",
 
 const struct statement *const policy_statements[POLICY_STATEMENTS] = { &policy_get, &policy_put };
 
+/* Operators are invited, or made by a command; whatever the installation is open for. */
+static bool is_of_operators(const struct tx *tx)
+{
+	return uuid_cmp(tx_tenant(tx), &tenant_system) == 0;
+}
+
 int policy_get_in_tx(struct tx *tx, struct auth_policy *ret)
 {
 	int r = tx_one(tx, &policy_get, NULL, ret);
 
 	if (r != -ERR_NOT_FOUND)
 		return r;
-	*ret = (struct auth_policy){ .sign_up = auth_options()->sign_up };
+	*ret = (struct auth_policy){ .sign_up = is_of_operators(tx) ? SIGN_UP_INVITATION
+								    : auth_options()->sign_up };
 	return 0;
 }
 
@@ -55,6 +62,10 @@ int policy_change_in_tx(struct tx *tx, void *arg)
 
 	if (r == 0)
 		r = req_if_match(change->req, before.version);
+	if (r == 0 && change->patch->sign_up.value == SIGN_UP_OPEN && change->patch->sign_up.set &&
+		is_of_operators(tx))
+		r = fail_field(ERR_INVALID, "signUp", "is_system",
+			"must not be open where the operators are");
 	if (r < 0)
 		return r;
 	after = before;

@@ -1,6 +1,9 @@
 /* Sign-in over HTTP on both engines: accounts are made, entered, locked, changed and ended. */
 #include "modules/auth/auth_signin.h"
 
+#include "base/fault.h"
+#include "base/num.h"
+#include "http/server.h"
 #include "modules/auth/auth_fixture_test.h"
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/rbac/rbac.h"
@@ -32,13 +35,43 @@ static const struct statement user_count =
 	STATEMENT("test_user_count", .sql = "SELECT count(*) AS count FROM main.users",
 		.out = &counted_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement *const statements[] = { &attempt_count, &link_count, &user_count };
+static const struct statement login_failures = STATEMENT("test_login_failures",
+	.sql = "SELECT count(*) AS count FROM main.audit "
+	       "WHERE action IN ('auth.login_failed', 'auth.locked')",
+	.out = &counted_schema, .flags = STATEMENT_SYSTEM);
+static const struct statement suspend_all = STATEMENT("test_suspend",
+	.sql = "UPDATE main.users SET status = 'suspended' WHERE name = 'Sus'",
+	.flags = STATEMENT_SYSTEM);
+
+static const struct statement *const statements[] = { &attempt_count, &link_count, &user_count,
+	&login_failures, &suspend_all };
+
+/* "X-Fault: 3" as in rest/world_test.h, whoever asks. */
+static int (*identify_next)(struct req *, struct caller *);
+
+static int identify_and_arm(struct req *req, struct caller *ret)
+{
+	uint64_t nth = 0;
+	int r = identify_next(req, ret);
+
+	(void)num_parse_u64(h1_find(&req->head, S("x-fault")), &nth);
+	fault_arm(FAULT_MEMORY, (size_t)nth);
+	return r;
+}
+
+static int open_counting(struct server *server)
+{
+	identify_next = server->hooks.identify;
+	server->hooks.identify = identify_and_arm;
+	return 0;
+}
 
 static const struct module counting_module = {
 	MODULE_HEAD,
 	.name = "counting",
 	.statements = statements,
 	.statement_count = LEN(statements),
+	.open = open_counting,
 };
 
 static const struct module *const modules[] = { &rest_module, &tenants_module, &audit_module,
@@ -46,7 +79,7 @@ static const struct module *const modules[] = { &rest_module, &tenants_module, &
 	&counting_module, NULL };
 
 /* Options for a test: what is usual there, with a change. Before the world begins. */
-__attribute__((unused)) static struct auth_options usual(void)
+static struct auth_options usual(void)
 {
 	struct auth_options options = *auth_options();
 
@@ -523,4 +556,482 @@ WORLD_TEST(signin_account_is_deleted, modules)
 	EXPECT_INT(login_status(world, "bob@example.com", PASSWORD_, "acme"), 401);
 	EXPECT_INT(count_of(world, &user_count), 1);
 	EXPECT_INT(join(world, "bob@example.com", "acme").status, 201);
+}
+
+/* --- wrong passwords
+ * --------------------------------------------------------------------------------- */
+
+static void few_tries(uint64_t tries)
+{
+	struct auth_options options = usual();
+
+	options.login_tries = tries;
+	REQUIRE(auth_configure(&options) == 0);
+}
+
+WORLD_TEST(signin_locks, modules)
+{
+	struct answer answer = found(world, "ada@example.com", "acme");
+	struct uuid tenant = tenant_of(&answer);
+	const char *link;
+
+	clock_replace(&ahead);
+	few_tries(3);
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(login_status(world, "ada@example.com", "wrong", i % 2 ? "acme" : NULL),
+			401);
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
+	EXPECT_INT(login_status(world, "ADA@example.com", PASSWORD_, "acme"), 401);
+	EXPECT_INT(count_of(world, &login_failures), 3);
+
+	/* Nobody else is, and nobody can learn from it who is there. */
+	REQUIRE(join(world, "bob@example.com", "acme").status == 201);
+	EXPECT_INT(login_status(world, "bob@example.com", PASSWORD_, NULL), 200);
+	for (int i = 0; i < 4; i++)
+		EXPECT_INT(login_status(world, "eve@example.com", "wrong", NULL), 401);
+
+	EXPECT_INT(errands(world), 2); /* of ada and of eve */
+	EXPECT_INT(mail_count(world, &tenant, MAIL_UNLOCK, "ada@example.com"), 1);
+	link = mailed(world, &tenant, MAIL_UNLOCK, "ada@example.com");
+	EXPECT_INT(post(world, "auth/unlock", "{\"token\":\"%s\"}", link).status, 204);
+	EXPECT_INT(post(world, "auth/unlock", "{\"token\":\"%s\"}", link).status, 400);
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
+
+	/* The lock ends by itself; the next one is longer. */
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
+	minutes_ahead = 14;
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
+	minutes_ahead = 16;
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
+	minutes_ahead = 16 + 16;
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
+	minutes_ahead = 16 + 31;
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
+	minutes_ahead = 0;
+	clock_replace(NULL);
+}
+
+/* Who has signed in here before is not locked out by strangers. */
+WORLD_TEST(signin_known_device, modules)
+{
+	struct answer answer;
+	char cookie[300], stolen[300];
+	struct str set;
+
+	few_tries(3);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	answer = login(world, "ada@example.com", PASSWORD_, NULL);
+	set = response_header(&answer.response, S("set-cookie"));
+	REQUIRE(set.len && str_starts(set, S("bh_device=")));
+	EXPECT(str_find(set, S("HttpOnly")) > 0 && str_find(set, S("SameSite=Lax")) > 0);
+	(void)snprintf(cookie, sizeof(cookie), "Cookie: x=y; %.*s\r\n",
+		(int)str_find_byte(set, ';'), set.at);
+
+	for (int i = 0; i < 5; i++)
+		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
+#define LOGIN_WITH(headers, email, password)                                                       \
+	world_call(world, NULL, "POST /api/v1/auth/login", headers,                                \
+		"{\"email\":\"" email "\",\"password\":\"" password "\"}")                         \
+		.status
+	EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", "wrong"), 401);
+	EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", PASSWORD_), 200);
+
+	/* It helps nobody else, and not for ever. */
+	(void)snprintf(stolen, sizeof(stolen), "%s", cookie);
+	stolen[strlen(stolen) - 4] ^= 1;
+	EXPECT_INT(LOGIN_WITH(stolen, "ada@example.com", PASSWORD_), 401);
+	REQUIRE(join(world, "bob@example.com", "acme").status == 201);
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(login_status(world, "bob@example.com", "wrong", NULL), 401);
+	EXPECT_INT(LOGIN_WITH(cookie, "bob@example.com", PASSWORD_), 401);
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", "wrong"), 401);
+	EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", PASSWORD_), 401);
+}
+
+/* One address that tries everybody. */
+WORLD_TEST(signin_stops_an_address, modules)
+{
+	int refused = 0;
+
+	few_tries(2);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	for (int i = 0; i < 25; i++) {
+		char email[40];
+		int status;
+
+		(void)snprintf(email, sizeof(email), "user%d@example.com", i);
+		status = login_status(world, email, "wrong", NULL);
+		EXPECT(status == (i < 2 * ATTEMPTS_OF_ADDRESS ? 401 : 429));
+		refused += status == 429;
+	}
+	EXPECT_INT(refused, 25 - 2 * ATTEMPTS_OF_ADDRESS);
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 429);
+}
+
+/* Tries that are right count against nobody. */
+WORLD_TEST(signin_success_is_no_failure, modules)
+{
+	few_tries(2);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	for (int i = 0; i < 30; i++)
+		EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
+	EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
+}
+
+/* --- a thousand at a time
+ * ------------------------------------------------------------------------------ */
+
+enum { GUESSERS = 100, GUESSES_EACH = 10 };
+
+static void guess(struct world *world, size_t statuses[600])
+{
+	static struct client *clients[GUESSERS];
+
+	for (size_t i = 0; i < GUESSERS; i++) {
+		clients[i] = client_open(world->net);
+		REQUIRE(clients[i]);
+	}
+	for (size_t k = 0; k < GUESSES_EACH; k++)
+		for (size_t i = 0; i < GUESSERS; i++) {
+			char body[200];
+
+			(void)snprintf(body, sizeof(body),
+				"{\"email\":\"ada@example.com\",\"password\":\"guess %zu\"}",
+				k * GUESSERS + i);
+			world_send(clients[i], NULL, "POST /api/v1/auth/login", "", body);
+		}
+	for (size_t k = 0; k < GUESSES_EACH; k++)
+		for (size_t i = 0; i < GUESSERS; i++) {
+			int status = world_answer(clients[i]).status;
+
+			REQUIRE(status > 0 && status < 600);
+			statuses[status]++;
+		}
+	for (size_t i = 0; i < GUESSERS; i++)
+		client_close(clients[i]);
+}
+
+/* What is counted are the entries of the audit log: one for each password that was looked at. */
+WORLD_TEST(signin_thousand_guesses, modules)
+{
+	size_t statuses[600] = { 0 };
+
+	few_tries(7);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	guess(world, statuses);
+	EXPECT_INT(statuses[401] + statuses[429] + statuses[503], GUESSERS * GUESSES_EACH);
+	EXPECT(statuses[401] >= 7);
+	EXPECT_INT(count_of(world, &login_failures), 7);
+	EXPECT(login_status(world, "ada@example.com", PASSWORD_, NULL) != 200);
+	fprintf(stderr, "  401: %zu, 429: %zu, 503: %zu\n", statuses[401], statuses[429],
+		statuses[503]);
+}
+
+/* --- nothing tells who is there
+ * -------------------------------------------------------------------------- */
+
+enum { KINDS = 4, SAMPLES = 60 };
+
+static int suspend(const struct db *db, void *arg)
+{
+	(void)arg;
+	return db_exec(db, &suspend_all, NULL);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+static double median(const double *at)
+{
+	double sorted[SAMPLES];
+
+	memcpy(sorted, at, sizeof(sorted));
+	qsort(sorted, SAMPLES, sizeof(*sorted), compare_doubles);
+	return (sorted[SAMPLES / 2 - 1] + sorted[SAMPLES / 2]) / 2;
+}
+
+/* Mann and Whitney's test: how many standard deviations the ranks of `a` lie from those of `b`. */
+static double rank_distance(const double *a, const double *b)
+{
+	double wins = 0, n = SAMPLES;
+
+	for (size_t i = 0; i < SAMPLES; i++)
+		for (size_t k = 0; k < SAMPLES; k++)
+			wins += a[i] > b[k] ? 1 : a[i] == b[k] ? 0.5 : 0;
+	return (wins - n * n / 2) / __builtin_sqrt(n * n * (2 * n + 1) / 12);
+}
+
+/*
+ * One hash each, whatever is wrong; and times that cannot be told apart. Samples are taken in turn,
+ * so that what else the machine does meets all of them alike. A difference counts when it is both
+ * beyond chance and more than a twentieth.
+ */
+WORLD_TEST(signin_takes_the_same_time, modules)
+{
+	static const char *const emails[KINDS] = { "ada@example.com", "nobody@example.com",
+		"locked@example.com", "sus@example.com" };
+	static double times[KINDS][SAMPLES];
+	struct answer answer, first;
+
+	few_tries(2);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	REQUIRE(join(world, "locked@example.com", "acme").status == 201);
+	REQUIRE(post(world, "auth/register",
+			"{\"email\":\"sus@example.com\",\"password\":\"" PASSWORD_
+			"\",\"name\":\"Sus\",\"tenant\":{\"slug\":\"acme\"}}")
+			.status == 201);
+	world_do(world, "otto", suspend, NULL);
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(login_status(world, "locked@example.com", "wrong", "acme"), 401);
+	few_tries(1000000);
+
+	first = login(world, emails[0], "wrong", "acme");
+	for (size_t i = 0; i < SAMPLES; i++)
+		for (size_t k = 0; k < KINDS; k++) {
+			uint64_t began = now_ns(NULL), before = passwords_computed();
+
+			answer = login(world, emails[(k + i) % KINDS],
+				k % 2 || (k + i) % KINDS == 0 ? "wrong" : PASSWORD_, "acme");
+			times[(k + i) % KINDS][i] = (double)(now_ns(NULL) - began);
+			EXPECT_INT(passwords_computed() - before, 1);
+			EXPECT_INT(answer.status, 401);
+			EXPECT_INT(answer.body.len, first.body.len);
+		}
+	for (size_t k = 1; k < KINDS; k++) {
+		double distance = rank_distance(times[0], times[k]);
+		double ratio = median(times[k]) / median(times[0]);
+
+		if (!EXPECT((distance > -4.5 && distance < 4.5) || (ratio > 0.95 && ratio < 1.05)))
+			fprintf(stderr, "  %s: %.1f deviations, ratio %.3f\n", emails[k], distance,
+				ratio);
+	}
+}
+
+/* --- verification first
+ * ------------------------------------------------------------------------------------ */
+
+/* Text with what differs from one answer to the next taken out. */
+static void blank(char *text, const char *member)
+{
+	char name[40];
+	char *at = text;
+
+	(void)snprintf(name, sizeof(name), "\"%s\":\"", member);
+	while ((at = strstr(at, name))) {
+		at += strlen(name);
+		while (*at && *at != '"')
+			*at++ = '?';
+	}
+}
+
+static const char *blanked(const struct answer *answer)
+{
+	static char texts[2][4096];
+	static size_t next;
+	char *text = texts[next++ % 2];
+
+	(void)snprintf(text, sizeof(texts[0]), "%.*s", STR_ARG(answer->body));
+	blank(text, "id");
+	blank(text, "requestId");
+	blank(text, "createdAt");
+	blank(text, "updatedAt");
+	return text;
+}
+
+WORLD_TEST(signin_joins_unseen, modules)
+{
+	struct auth_options options = usual();
+	struct answer answer = found(world, "ada@example.com", "acme");
+	struct uuid tenant = tenant_of(&answer);
+	const char *there;
+	uint64_t before;
+
+	options.verify_first = true;
+	REQUIRE(auth_configure(&options) == 0);
+	before = passwords_computed();
+	answer = join(world, "bob@example.com", "acme");
+	EXPECT_INT(answer.status, 201);
+	EXPECT_INT(answer_count(&answer, "accessToken"), 0);
+	EXPECT_INT(answer_count(&answer, "refreshToken"), 0);
+	there = blanked(&answer);
+	EXPECT_INT(count_of(world, &user_count), 1); /* not yet */
+	EXPECT_INT(errands(world), 1);
+	EXPECT_INT(count_of(world, &user_count), 2);
+
+	answer = join(world, "bob@example.com", "acme");
+	EXPECT_INT(answer.status, 201);
+	EXPECT_STR(str_from_c(blanked(&answer)), str_from_c(there));
+	EXPECT_INT(passwords_computed() - before, 2);
+	EXPECT_INT(errands(world), 1);
+	EXPECT_INT(count_of(world, &user_count), 2);
+	EXPECT_INT(mail_count(world, &tenant, MAIL_ALREADY_THERE, "bob@example.com"), 1);
+
+	EXPECT_INT(login_status(world, "bob@example.com", "wrong", NULL), 401);
+	answer = login(world, "bob@example.com", PASSWORD_, NULL);
+	EXPECT_INT(answer.status, 403);
+	EXPECT(answer_count(&answer, "\"unverified\"") == 1);
+	EXPECT_INT(errands(world), 1);
+	EXPECT_INT(mail_count(world, &tenant, MAIL_VERIFY, "bob@example.com"), 2);
+	EXPECT_INT(
+		post(world, "auth/verify-email/resend", "{\"email\":\"bob@example.com\"}").status,
+		202);
+	EXPECT_INT(errands(world), 1);
+	EXPECT_INT(post(world, "auth/verify-email", "{\"token\":\"%s\"}",
+			   mailed(world, &tenant, MAIL_VERIFY, "bob@example.com"))
+			   .status,
+		204);
+	EXPECT_INT(login_status(world, "bob@example.com", PASSWORD_, NULL), 200);
+	EXPECT_INT(
+		post(world, "auth/verify-email/resend", "{\"email\":\"bob@example.com\"}").status,
+		202);
+	EXPECT_INT(errands(world), 1);
+	EXPECT_INT(mail_count(world, &tenant, MAIL_VERIFY, "bob@example.com"), 3);
+}
+
+/* --- import
+ * --------------------------------------------------------------------------------------------- */
+
+#define BCRYPT_U "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW" /* of "U*U" */
+
+static struct answer import(struct world *world, const char *token, const char *users)
+{
+	char *body = malloc(strlen(users) + 100);
+	struct answer answer;
+
+	REQUIRE(body);
+	(void)sprintf(body, "{\"users\":[%s]}", users);
+	answer = world_call(world, token, "POST /api/v1/users/import", "", body);
+	free(body);
+	return answer;
+}
+
+WORLD_TEST(signin_imports, modules)
+{
+	struct answer answer = found(world, "ada@example.com", "acme");
+	const char *owner = bearer(&answer), *admin;
+	uint64_t before;
+
+	answer = import(world, owner,
+		"{\"email\":\"bob@example.com\",\"name\":\"Bob\",\"passwordHash\":\"" BCRYPT_U
+		"\",\"verified\":true,\"roles\":[\"admin\"]},"
+		"{\"email\":\"cy@example.com\",\"name\":\"Cy\"}");
+	if (!EXPECT_INT(answer.status, 201))
+		fprintf(stderr, "  %.*s\n", STR_ARG(answer.body));
+	EXPECT(answer_count(&answer, "\"email\":\"cy@example.com\"") == 1);
+
+	before = passwords_computed();
+	EXPECT_INT(login_status(world, "bob@example.com", "U*V", NULL), 401);
+	EXPECT_INT(passwords_computed() - before, 1);
+	answer = login(world, "bob@example.com", "U*U", NULL);
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(passwords_computed() - before, 3); /* and made anew */
+	admin = bearer(&answer);
+	EXPECT_INT(login_status(world, "bob@example.com", "U*U", NULL), 200);
+	EXPECT_INT(passwords_computed() - before, 4); /* once */
+	EXPECT_INT(login_status(world, "cy@example.com", "x", NULL), 401);
+
+	answer = import(world, owner,
+		"{\"email\":\"new@example.com\",\"name\":\"N\",\"passwordHash\":\"md5:abc\"},"
+		"{\"email\":\"NEW@example.com\",\"name\":\"N\"}");
+	EXPECT_INT(answer.status, 400);
+	EXPECT(answer_count(&answer, "\"field\":\"users.0.passwordHash\"") == 1);
+	EXPECT(answer_count(&answer, "\"field\":\"users.1.email\"") == 1);
+	answer = import(world, owner,
+		"{\"email\":\"new@example.com\",\"name\":\"N\",\"roles\":[\"none\"]},"
+		"{\"email\":\"Bob@example.com\",\"name\":\"N\"}");
+	EXPECT_INT(answer.status, 400);
+	EXPECT(answer_count(&answer, "\"field\":\"users.0.roles\"") == 1);
+	EXPECT(answer_count(&answer, "\"field\":\"users.1.email\"") == 1);
+	answer = import(world, admin,
+		"{\"email\":\"new@example.com\",\"name\":\"N\"},"
+		"{\"email\":\"boss@example.com\",\"name\":\"N\",\"roles\":[\"owner\"]}");
+	EXPECT_INT(answer.status, 403);
+	EXPECT_INT(count_of(world, &user_count), 3);
+}
+
+WORLD_TEST(signin_imports_many, modules)
+{
+	struct answer answer = found(world, "ada@example.com", "acme");
+	const char *owner = bearer(&answer);
+	char *users = calloc(1, 200 * 1001), *at = users;
+
+	REQUIRE(users);
+	for (int i = 0; i < IMPORT_MAX / 4; i++)
+		at += sprintf(at,
+			"%s{\"email\":\"u%d@example.com\",\"name\":\"U\",\"passwordHash\":"
+			"\"" BCRYPT_U "\"}",
+			i ? "," : "", i);
+	EXPECT_INT(import(world, owner, users).status, 201);
+	EXPECT_INT(count_of(world, &user_count), 1 + IMPORT_MAX / 4);
+	EXPECT_INT(login_status(world, "u17@example.com", "U*U", "acme"), 200);
+	answer = import(world, owner, users); /* all of them are there */
+	EXPECT_INT(answer.status, 400);
+	free(users);
+}
+
+/* --- no memory
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* Whatever allocation fails, an account is whole or not there, and a request has an answer. (A
+ * forgotten password takes none on the request's thread.) */
+WORLD_TEST(signin_without_memory, modules)
+{
+	enum { MOST = 400, ENOUGH = 12 };
+	static const char *const paths[] = { "register", "login", "forgot-password" };
+
+#ifndef BULKHEAD_FAULTS
+	test_skip("without faults");
+#endif
+	few_tries(1000);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	for (size_t p = 0; p < LEN(paths); p++) {
+		int failed = 0, good = 0;
+
+		for (int nth = 1; nth < MOST && good < ENOUGH; nth++) {
+			char request[100], fault[40], body[300];
+			int64_t users = count_of(world, &user_count);
+			struct answer answer;
+
+			(void)snprintf(request, sizeof(request), "POST /api/v1/auth/%s", paths[p]);
+			(void)snprintf(fault, sizeof(fault), "X-Fault: %d\r\n", nth);
+			(void)snprintf(body, sizeof(body),
+				p == 0 ? "{\"email\":\"u%d@example.com\",\"password\":\"" PASSWORD_
+					 "\",\"name\":\"U\",\"tenant\":{\"slug\":\"acme\"}}"
+				: p == 1
+					? "{\"email\":\"ada@example.com\",\"password\":\"" PASSWORD_
+					  "\"}%.0d"
+					: "{\"email\":\"ada@example.com\"}%.0d",
+				p ? 0 : nth);
+			answer = world_call(world, NULL, request, fault, body);
+			if (answer.status == 0)
+				world->client = client_open(world->net);
+			if (!EXPECT(answer.status == 0 || answer.status == 201 ||
+				    answer.status == 200 || answer.status == 202 ||
+				    answer.status >= 500))
+				fprintf(stderr, "  %s, %d: %.*s\n", paths[p], nth,
+					STR_ARG(answer.body));
+			failed += answer.status >= 500 || answer.status == 0;
+			good = answer.status && answer.status < 300 ? good + 1 : 0;
+			if (p == 0 && answer.status == 201)
+				EXPECT_INT(count_of(world, &user_count), users + 1);
+			if (p == 0 && count_of(world, &user_count) > users) {
+				(void)snprintf(body, sizeof(body), "u%d@example.com", nth);
+				EXPECT_INT(login_status(world, body, PASSWORD_, NULL), 200);
+			}
+		}
+		if (!EXPECT((failed > 0 || p == 2) && good == ENOUGH))
+			fprintf(stderr, "  %s: %d failed, then %d good\n", paths[p], failed, good);
+	}
+	while (errands(world) > 0)
+		continue;
 }
