@@ -232,7 +232,7 @@
 		DEVELOPMENT_ELSE("false", "true"), 0, "Identity",                          \
 		"Whether an account can be signed in to only after its address "           \
 		"was verified.")                                                           \
-	X(jwt_access_expiry, JWT_ACCESS_EXPIRY, DURATION(MINUTE, 24 * HOUR),               \
+	X(jwt_access_expiry, JWT_ACCESS_EXPIRY, DURATION(10 * SECOND, 24 * HOUR),               \
 		ALWAYS("15m"), 0, "Identity",                                              \
 		"Lifetime of an access token. Revoking a session ends its tokens "         \
 		"at once, but not for others who verify them by the published "            \

@@ -107,3 +107,14 @@ test('each start has a link of its own, and all end with the first operator', as
 	const file = await readFile(join(server.dataDir, 'bulkhead.db'), 'latin1');
 	assert.ok(!file.includes(token) && !file.includes(PASSWORD), 'the file knows no secret');
 });
+
+test('nobody registers among the operators', async (t) => {
+	const server = await startServer(t);
+	const join = () => call(server, 'POST /api/v1/auth/register', { body: { email: 'eve@example.com', password: PASSWORD, name: 'Eve', tenant: { slug: 'system' } } });
+	assert.equal((await join()).status, 403, 'not before there is one');
+	const { accessToken: token } = await makeOperator(server);
+	assert.equal((await join()).status, 403);
+	const opened = await call(server, 'PATCH /api/v1/auth/policy', { token, body: { signUp: 'open' } });
+	assert.equal(opened.status, 400);
+	assert.equal((await join()).status, 403);
+});
