@@ -49,7 +49,7 @@ static bool finds(const struct uuid *tenant, const struct uuid *user, uint64_t n
 {
 	struct remembered what;
 
-	return memory_find(tenant, user, &what) && EXPECT(is_made_of(&what, number));
+	return memory_find(tenant, user, true, &what) && EXPECT(is_made_of(&what, number));
 }
 
 TEST(rbac_memory_keeps_and_forgets)
@@ -142,7 +142,7 @@ static void *work(void *arg)
 			break;
 		}
 		default:
-			if (memory_find(&tenant, &user, &what)) {
+			if (memory_find(&tenant, &user, true, &what)) {
 				EXPECT(is_made_of(&what, what.rights.bits[0] / 31));
 				atomic_fetch_add(&hits, 1);
 			}
@@ -198,7 +198,7 @@ TEST(rbac_memory_is_not_stale)
 		atomic_store(&versions[0], i);
 		memory_forget_user(&tenant, &user);
 		for (int k = 0; k < 200 && !again; k++) {
-			again = memory_find(&tenant, &user, &what);
+			again = memory_find(&tenant, &user, true, &what);
 			if (again && !EXPECT_INT(what.rights.bits[0], i * 31))
 				i = 20000;
 		}

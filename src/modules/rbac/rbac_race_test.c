@@ -5,6 +5,7 @@
 #include "modules/rbac/rbac_world_test.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 enum { ROUNDS = 30, ROUNDS_LONG = 1000 };
 
@@ -86,6 +87,65 @@ WORLD_TEST(rbac_no_role_goes_while_it_is_given, rbac_world)
 		EXPECT_INT(answer_count(&answer, "\"clerk\""), statuses[0] == 200);
 		EXPECT_INT(world_call(world, "anna", path, "", "{\"roles\":[]}").status, 200);
 	}
+}
+
+/* --- another instance ------------------------------------------------------------------------ */
+
+struct elsewhere {
+	struct store *store;
+	struct uuid user;
+};
+
+static int demote_in_tx(struct tx *tx, void *arg)
+{
+	const struct elsewhere *elsewhere = arg;
+
+	return rbac_forget_in_tx(tx, &elsewhere->user);
+}
+
+/* As that instance does it. */
+static int do_elsewhere(const struct db *db, void *arg)
+{
+	struct elsewhere *elsewhere = arg;
+	struct db there = db_of(elsewhere->store, &db->tenant, db->arena);
+
+	return db_write(&there, demote_in_tx, elsewhere);
+}
+
+static int close_elsewhere(const struct db *db, void *arg)
+{
+	struct elsewhere *elsewhere = arg;
+
+	(void)db;
+	store_close(elsewhere->store);
+	return 0;
+}
+
+static void change_elsewhere(struct world *world)
+{
+	struct elsewhere elsewhere = { .user = world_user(S("amy")) };
+	int waits = 0;
+
+	EXPECT_INT(world_give(world, "anna", "owner"), 0);
+	EXPECT_INT(world_give(world, "amy", "admin"), 0);
+	EXPECT_INT(world_get(world, "amy", "/users").status, 204);
+
+	REQUIRE(store_open(&world->options, &elsewhere.store) == 0);
+	REQUIRE(store_register(
+			elsewhere.store, rbac_module.statements, rbac_module.statement_count) == 0);
+	REQUIRE(store_start(elsewhere.store) == 0);
+	world_do(world, "amy", do_elsewhere, &elsewhere);
+	while (world_get(world, "amy", "/users").status == 204 && waits++ < 100)
+		(void)usleep(20000);
+	EXPECT_INT(world_get(world, "amy", "/users").status, 403);
+	EXPECT_INT(world_get(world, "amy", "/self").status, 403);
+	world_do(world, "anna", close_elsewhere, &elsewhere);
+}
+
+/* On SQLite there is one instance. */
+TEST(rbac_changes_elsewhere_are_heard)
+{
+	world_run(ENGINE_POSTGRES, rbac_world, change_elsewhere);
 }
 
 /* --- in one process, with fibers ------------------------------------------------------------- */

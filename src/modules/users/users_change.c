@@ -207,6 +207,8 @@ int user_delete_in_tx(struct tx *tx, const struct uuid *id, const struct audit_a
 	r = tx_exec(tx, &user_remove, &ref);
 	if (r == 0)
 		r = tx_audit(tx, actor ? actor : &program, &entry);
+	if (r == 0) /* also what this entry says of them */
+		r = audit_erase_user_in_tx(tx, id);
 	return r < 0 ? r
 		     : tx_emit(tx, &(struct event){
 					   S("user.deleted"), user.id, &user_id_schema, &ref });

@@ -96,7 +96,7 @@ extern const struct schema user_path_schema, user_patch_schema, me_patch_schema,
 
 /* --- rows of users (users_store.c) ---------------------------------------------------------- */
 
-/* The parameters of user_list. */
+/* The parameters of user_list and user_list_email. */
 struct user_search {
 	int64_t limit;
 	struct opt_int status;
@@ -105,7 +105,7 @@ struct user_search {
 };
 
 extern const struct statement user_insert, user_update, user_remove, user_by_id, user_by_email,
-	user_list, user_accounts;
+	user_list, user_list_email, user_accounts;
 
 /* The id alone: a key of rows, and what is told of who is gone. */
 extern const struct schema user_id_schema;

@@ -153,7 +153,7 @@ static int link_of(struct tx *tx, const struct invitation_order *order, struct s
 /* Who invites may be nobody of this tenant: an operator, or somebody who is gone. */
 static int who_invites(struct tx *tx, const struct invitation_order *order, struct str *ret)
 {
-	struct user user;
+	struct user user = { 0 };
 	struct uuid id;
 	int r = uuid_parse(order->asker, &id) ? user_get_in_tx(tx, &id, &user)
 					      : fail(ERR_NOT_FOUND, "nobody");

@@ -112,7 +112,8 @@ static int users_list(struct req *req, const struct user_query *in, struct user_
 		return -(int)err_last()->code;
 	r = page_begin(req, &newest_first, in->cursor, &search);
 	if (r == 0)
-		r = db_all(&db, &user_list, &search, &out->items.at, &out->items.count);
+		r = db_all(&db, in->email.set ? &user_list_email : &user_list, &search,
+			&out->items.at, &out->items.count);
 	if (r < 0)
 		return r;
 	return page_end(req, &newest_first, in->limit, out->items.at, &out->items.count);
@@ -427,6 +428,7 @@ static const struct statement *const statements[] = {
 	&user_by_id,
 	&user_by_email,
 	&user_list,
+	&user_list_email,
 	&user_accounts,
 	&invitation_secret,
 	&invitation_by_id,

@@ -92,15 +92,21 @@ const struct statement user_by_email = STATEMENT("user_by_email",
 	.sql = "SELECT " COLUMNS " FROM users WHERE tenant_id = :tenant AND email_key = :email_key",
 	.in = &user_email_schema, .out = &user_schema);
 
-/* Both searches go along the users of the tenant, the newest first, and end with the page. */
-const struct statement user_list = STATEMENT("user_list",
-	.sql = "SELECT " COLUMNS " FROM users WHERE tenant_id = :tenant AND id < :after_id "
-	       "AND (status = :status OR :status IS NULL) "
-	       "AND (email_key = :email_key OR :email_key IS NULL) "
-	       "AND (substr(email_key, 1, length(:search)) = :search "
-	       "OR substr(name_key, 1, length(:search)) = :search OR :search IS NULL) "
-	       "ORDER BY id DESC LIMIT :limit + 1",
-	.in = &user_search_schema, .out = &user_schema);
+#define USER_LIST(email)                                                                           \
+	"SELECT " COLUMNS " FROM users WHERE tenant_id = :tenant AND id < :after_id " email        \
+	"AND (status = :status OR :status IS NULL) "                                               \
+	"AND (substr(email_key, 1, length(:search)) = :search "                                    \
+	"OR substr(name_key, 1, length(:search)) = :search OR :search IS NULL) "                   \
+	"ORDER BY id DESC LIMIT :limit + 1"
+
+/* Goes along the users of the tenant, the newest first, until the page is full. */
+const struct statement user_list = STATEMENT(
+	"user_list", .sql = USER_LIST(""), .in = &user_search_schema, .out = &user_schema);
+
+/* At most one, found by the index. */
+const struct statement user_list_email =
+	STATEMENT("user_list_email", .sql = USER_LIST("AND email_key = :email_key "),
+		.in = &user_search_schema, .out = &user_schema);
 
 /* With the tenants in one statement, so that its time does not tell how many accounts there are. */
 const struct statement user_accounts = STATEMENT("user_accounts",

@@ -111,13 +111,17 @@ static const struct schema line_schema = SCHEMA(line, "A line of text.",
 static const struct statement audit_lines = STATEMENT("test_user_audit",
 	.sql = "SELECT action AS text FROM audit WHERE tenant_id = :tenant ORDER BY id",
 	.out = &line_schema);
+static const struct statement erasure_lines = STATEMENT("test_user_erasures",
+	.sql = "SELECT 'erased' AS text FROM audit_erasure WHERE tenant_id = :tenant",
+	.out = &line_schema);
 static const struct statement event_lines = STATEMENT("test_user_events",
 	.sql = "SELECT type AS text FROM outbox WHERE tenant_id = :tenant ORDER BY position",
 	.out = &line_schema);
 static const struct statement tenant_suspend = STATEMENT("test_user_tenant_suspend",
 	.sql = "UPDATE main.tenant SET status = 'suspended' WHERE tenant_id = :tenant");
 
-static const struct statement *const statements[] = { &audit_lines, &event_lines, &tenant_suspend };
+static const struct statement *const statements[] = { &audit_lines, &erasure_lines, &event_lines,
+	&tenant_suspend };
 
 static _Atomic int suspended, deleted, refuses;
 
@@ -334,6 +338,7 @@ WORLD_TEST(users_are_suspended_and_deleted, modules)
 	EXPECT_INT(call(world, "adam", "DELETE", "users/", id_of("amy"), "", NULL).status, 404);
 	EXPECT(strstr(lines_of(world, "anna", &audit_lines),
 		       "user.suspended user.resumed user.deleted ") != NULL);
+	EXPECT_STR(str_from_c(lines_of(world, "anna", &erasure_lines)), S("erased "));
 	EXPECT_STR(str_from_c(lines_of(world, "anna", &event_lines)),
 		S("user.updated user.updated user.deleted "));
 }
