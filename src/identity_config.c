@@ -125,6 +125,9 @@ static enum auth_sign_up sign_up_of(const struct config *config)
 	return values[config->sign_up];
 }
 
+/* Before the fourth wrong password in a row is answered; then twice as long, up to 2 s. */
+#define LOGIN_DELAY (250 * MILLISECOND)
+
 static int configure_auth(const struct config *config, struct str public_url, struct str app_url)
 {
 	struct auth_options options = {
@@ -147,6 +150,8 @@ static int configure_auth(const struct config *config, struct str public_url, st
 		.new_tenants = config->sign_up_tenants,
 		.login_tries = config->login_tries,
 		.login_lock_ns = config->login_lock,
+		.login_delay_ns = LOGIN_DELAY,
+		.verify_first = config->auth_verify_first,
 		/* Without TLS a browser would not send them back. */
 		.secure_cookies =
 			config->app_env != APP_DEVELOPMENT || str_starts(public_url, S("https:")),

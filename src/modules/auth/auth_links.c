@@ -53,8 +53,8 @@ static const struct schema link_row_schema = SCHEMA(link_row, "A link.",
 	FIELD(link_row, user_id, "Whose.", .format = FORMAT_UUID),
 	FIELD(link_row, kind, "What for.", KINDS),
 	FIELD(link_row, id, "Which.", .format = FORMAT_UUID),
-	FIELD(link_row, secret_hash, "Of its secret.", .flags = NULLABLE),
-	FIELD(link_row, email, "The new address.", .flags = NULLABLE),
+	FIELD(link_row, secret_hash, "Of its secret."),
+	FIELD(link_row, email, "The new address."),
 	FIELD(link_row, sent, "How many lately."),
 	FIELD(link_row, window_at, "Since when."),
 	FIELD(link_row, expires_at, "Until when."));
@@ -73,7 +73,7 @@ static const struct schema link_limit_schema = SCHEMA(link_by, "How many.",
 
 static const struct schema link_owner_schema = SCHEMA(link_owner, "Who a link was for.",
 	FIELD(link_owner, user_id, "Who.", .format = FORMAT_UUID),
-	FIELD(link_owner, email, "The new address.", .flags = NULLABLE));
+	FIELD(link_owner, email, "The new address."));
 /* clang-format on */
 
 static const struct statement link_get = STATEMENT("link_get",

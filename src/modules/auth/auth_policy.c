@@ -11,7 +11,7 @@
 const struct schema auth_policy_schema = SCHEMA(auth_policy, "Who may have an account in the tenant.",
 	FIELD(auth_policy, sign_up, "Who may register: anybody, who was invited, or nobody.",
 		.flags = REQUIRED, SIGN_UPS),
-	FIELD(auth_policy, version, "Grows by one on each change.", .flags = REQUIRED));
+	FIELD(auth_policy, version, "Grows by one on each change.", .flags = REQUIRED, .example = "1"));
 
 const struct schema auth_policy_patch_schema = SCHEMA(auth_policy_patch, "What is to change; the rest stays.",
 	FIELD(auth_policy_patch, sign_up, "Who may register.", SIGN_UPS));

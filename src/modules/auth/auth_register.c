@@ -140,8 +140,6 @@ static int make_tenant_in_tx(struct tx *tx, void *arg)
 	int r = tenant_make_in_tx(
 		tx, reg->in->tenant->slug, reg->in->tenant->name.value, &reg->tenant);
 
-	if (r == -ERR_CONFLICT)
-		return fail_field(ERR_CONFLICT, "tenant.slug", "unique", "is taken");
 	if (r < 0)
 		return r;
 	reg->tenant_id = signin_uuid(reg->tenant.tenant_id);
@@ -228,14 +226,23 @@ static int hash(struct registration *reg)
 	return choose_password(reg->req, in->password, &context, "password", &reg->hash);
 }
 
+/* The member is called otherwise here. PostgreSQL tells it late, so it is not known before. */
+static int make_tenant(struct registration *reg)
+{
+	struct db system = db_of_system(req_server(reg->req)->store, &reg->req->arena);
+	int r = db_write(&system, make_tenant_in_tx, reg);
+
+	return r == -ERR_CONFLICT && strcmp(err_last()->field, "slug") == 0
+		       ? err_blame("tenant.slug", "unique")
+		       : r;
+}
+
 static int write_all(struct registration *reg, enum way way)
 {
-	struct store *store = req_server(reg->req)->store;
-	struct db system = db_of_system(store, &reg->req->arena);
-	struct db db = db_of(store, &reg->tenant_id, &reg->req->arena);
+	struct db db = db_of(req_server(reg->req)->store, &reg->tenant_id, &reg->req->arena);
 
 	switch (way) {
-	case MAKE_TENANT: return db_write(&system, make_tenant_in_tx, reg);
+	case MAKE_TENANT: return make_tenant(reg);
 	case JOIN_TENANT: return db_write(&db, join_in_tx, reg);
 	case TAKE_INVITATION: break;
 	}

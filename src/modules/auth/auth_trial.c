@@ -68,25 +68,32 @@ int trial_begin(struct req *req, struct str email, struct trial *ret)
 }
 
 /* Hashes of ours are of the prepared form. One that came from elsewhere was made of what was typed,
- * as far as anybody knows. */
-static struct str form_for(struct req *req, const struct password_row *row, struct str given)
+ * as far as anybody knows. What cannot be prepared is nobody's password: empty. */
+static int form_for(
+	struct req *req, const struct password_row *row, struct str given, struct str *ret)
 {
-	struct str prepared;
+	int r;
 
+	*ret = given;
 	if (row && row->imported)
-		return given;
-	return password_prepare(given, &req->arena, &prepared) == 0 ? prepared : str_of(NULL, 0);
+		return 0;
+	r = password_prepare(given, &req->arena, ret);
+	if (r != -ERR_INVALID)
+		return r;
+	*ret = str_of(NULL, 0);
+	return 0;
 }
 
 int trial_check(struct req *req, struct trial *trial, struct str given,
 	const struct password_row *row, bool *ret_right)
 {
-	struct str form = form_for(req, row, given), hash = str_of(NULL, 0);
-	int r;
+	struct str form, hash = str_of(NULL, 0);
+	int r = form_for(req, row, given, &form);
 
-	if (row && form.len && trial->attempt.verdict != ATTEMPT_REFUSED)
+	if (r == 0 && row && form.len && trial->attempt.verdict != ATTEMPT_REFUSED)
 		hash = row->hash;
-	r = passwords_check(form, hash, ret_right);
+	if (r == 0)
+		r = passwords_check(form, hash, ret_right);
 	if (r < 0)
 		attempt_undo(req, &trial->attempt);
 	return r;
