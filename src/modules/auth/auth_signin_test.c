@@ -558,7 +558,8 @@ WORLD_TEST(signin_account_is_deleted, modules)
 	EXPECT_INT(join(world, "bob@example.com", "acme").status, 201);
 }
 
-/* --- wrong passwords --------------------------------------------------------------------------------- */
+/* --- wrong passwords
+ * --------------------------------------------------------------------------------- */
 
 static void few_tries(uint64_t tries)
 {
@@ -577,7 +578,8 @@ WORLD_TEST(signin_locks, modules)
 	clock_replace(&ahead);
 	few_tries(3);
 	for (int i = 0; i < 3; i++)
-		EXPECT_INT(login_status(world, "ada@example.com", "wrong", i % 2 ? "acme" : NULL), 401);
+		EXPECT_INT(login_status(world, "ada@example.com", "wrong", i % 2 ? "acme" : NULL),
+			401);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
 	EXPECT_INT(login_status(world, "ADA@example.com", PASSWORD_, "acme"), 401);
 	EXPECT_INT(count_of(world, &login_failures), 3);
@@ -624,15 +626,15 @@ WORLD_TEST(signin_known_device, modules)
 	set = response_header(&answer.response, S("set-cookie"));
 	REQUIRE(set.len && str_starts(set, S("bh_device=")));
 	EXPECT(str_find(set, S("HttpOnly")) > 0 && str_find(set, S("SameSite=Lax")) > 0);
-	(void)snprintf(cookie, sizeof(cookie), "Cookie: x=y; %.*s\r\n", (int)str_find_byte(set, ';'),
-		set.at);
+	(void)snprintf(cookie, sizeof(cookie), "Cookie: x=y; %.*s\r\n",
+		(int)str_find_byte(set, ';'), set.at);
 
 	for (int i = 0; i < 5; i++)
 		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
 #define LOGIN_WITH(headers, email, password)                                                       \
 	world_call(world, NULL, "POST /api/v1/auth/login", headers,                                \
-		"{\"email\":\"" email "\",\"password\":\"" password "\"}")                             \
+		"{\"email\":\"" email "\",\"password\":\"" password "\"}")                         \
 		.status
 	EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", "wrong"), 401);
 	EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", PASSWORD_), 200);
@@ -681,7 +683,8 @@ WORLD_TEST(signin_success_is_no_failure, modules)
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
 }
 
-/* --- a thousand at a time ------------------------------------------------------------------------------ */
+/* --- a thousand at a time
+ * ------------------------------------------------------------------------------ */
 
 enum { GUESSERS = 100, GUESSES_EACH = 10 };
 
@@ -729,7 +732,8 @@ WORLD_TEST(signin_thousand_guesses, modules)
 		statuses[503]);
 }
 
-/* --- nothing tells who is there -------------------------------------------------------------------------- */
+/* --- nothing tells who is there
+ * -------------------------------------------------------------------------- */
 
 enum { KINDS = 4, SAMPLES = 60 };
 
@@ -812,7 +816,8 @@ WORLD_TEST(signin_takes_the_same_time, modules)
 	}
 }
 
-/* --- verification first ------------------------------------------------------------------------------------ */
+/* --- verification first
+ * ------------------------------------------------------------------------------------ */
 
 /* Text with what differs from one answer to the next taken out. */
 static void blank(char *text, const char *member)
@@ -876,19 +881,24 @@ WORLD_TEST(signin_joins_unseen, modules)
 	EXPECT(answer_count(&answer, "\"unverified\"") == 1);
 	EXPECT_INT(errands(world), 1);
 	EXPECT_INT(mail_count(world, &tenant, MAIL_VERIFY, "bob@example.com"), 2);
-	EXPECT_INT(post(world, "auth/verify-email/resend", "{\"email\":\"bob@example.com\"}").status, 202);
+	EXPECT_INT(
+		post(world, "auth/verify-email/resend", "{\"email\":\"bob@example.com\"}").status,
+		202);
 	EXPECT_INT(errands(world), 1);
 	EXPECT_INT(post(world, "auth/verify-email", "{\"token\":\"%s\"}",
 			   mailed(world, &tenant, MAIL_VERIFY, "bob@example.com"))
 			   .status,
 		204);
 	EXPECT_INT(login_status(world, "bob@example.com", PASSWORD_, NULL), 200);
-	EXPECT_INT(post(world, "auth/verify-email/resend", "{\"email\":\"bob@example.com\"}").status, 202);
+	EXPECT_INT(
+		post(world, "auth/verify-email/resend", "{\"email\":\"bob@example.com\"}").status,
+		202);
 	EXPECT_INT(errands(world), 1);
 	EXPECT_INT(mail_count(world, &tenant, MAIL_VERIFY, "bob@example.com"), 3);
 }
 
-/* --- import --------------------------------------------------------------------------------------------- */
+/* --- import
+ * --------------------------------------------------------------------------------------------- */
 
 #define BCRYPT_U "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW" /* of "U*U" */
 
@@ -956,7 +966,9 @@ WORLD_TEST(signin_imports_many, modules)
 
 	REQUIRE(users);
 	for (int i = 0; i < IMPORT_MAX / 4; i++)
-		at += sprintf(at, "%s{\"email\":\"u%d@example.com\",\"name\":\"U\",\"passwordHash\":\"" BCRYPT_U "\"}",
+		at += sprintf(at,
+			"%s{\"email\":\"u%d@example.com\",\"name\":\"U\",\"passwordHash\":"
+			"\"" BCRYPT_U "\"}",
 			i ? "," : "", i);
 	EXPECT_INT(import(world, owner, users).status, 201);
 	EXPECT_INT(count_of(world, &user_count), 1 + IMPORT_MAX / 4);
@@ -966,7 +978,9 @@ WORLD_TEST(signin_imports_many, modules)
 	free(users);
 }
 
-/* --- no memory ------------------------------------------------------------------------------------------------ */
+/* --- no memory
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Whatever allocation fails, an account is whole or not there, and a request has an answer. (A
  * forgotten password takes none on the request's thread.) */
@@ -993,8 +1007,10 @@ WORLD_TEST(signin_without_memory, modules)
 			(void)snprintf(body, sizeof(body),
 				p == 0 ? "{\"email\":\"u%d@example.com\",\"password\":\"" PASSWORD_
 					 "\",\"name\":\"U\",\"tenant\":{\"slug\":\"acme\"}}"
-				: p == 1 ? "{\"email\":\"ada@example.com\",\"password\":\"" PASSWORD_ "\"}%.0d"
-					 : "{\"email\":\"ada@example.com\"}%.0d",
+				: p == 1
+					? "{\"email\":\"ada@example.com\",\"password\":\"" PASSWORD_
+					  "\"}%.0d"
+					: "{\"email\":\"ada@example.com\"}%.0d",
 				p ? 0 : nth);
 			answer = world_call(world, NULL, request, fault, body);
 			if (answer.status == 0)
