@@ -4,6 +4,7 @@
  */
 #include "modules/api_keys/api_keys_world_test.h"
 
+#include "modules/rbac/rbac_world_test.h"
 #include <stdio.h>
 
 #define KEYS "/api/v1/api-keys"

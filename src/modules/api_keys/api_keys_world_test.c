@@ -2,6 +2,7 @@
 #include "modules/api_keys/api_keys_world_test.h"
 
 #include "modules/mails/mails.h"
+#include "modules/rbac/rbac_world_test.h"
 #include "modules/tenants/tenants.h"
 #include "modules/users/users.h"
 #include "rest/idempotency.h"

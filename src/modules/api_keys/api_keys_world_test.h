@@ -3,7 +3,7 @@
 #define API_KEYS_WORLD_TEST_H
 
 #include "modules/api_keys/api_keys_internal.h"
-#include "modules/rbac/rbac_world_test.h"
+#include "rest/world_test.h"
 
 const struct module *const *keys_world(void);
 
