@@ -202,6 +202,10 @@
 	X(rate_limit_server, RATE_LIMIT_SERVER, INTEGER(1, 4000000000), ALWAYS("60000"), 0,        \
 		"Access",                                                                          \
 		"Requests a minute of one secret key.")                                            \
+	X(rate_limit_tenant, RATE_LIMIT_TENANT, INTEGER(1, 4000000000), ALWAYS("120000"), 0,       \
+		"Access",                                                                          \
+		"Requests a minute of all callers of one tenant together. This, and those of a "   \
+		"caller, are of the tier free; others have more (doc/http.md).")                   \
                                                                                                    \
 	X(master_key, MASTER_KEY, STRING(32, 256),                                         \
 		ALWAYS(""), CONFIG_SECRET, "Identity",                                     \

@@ -160,6 +160,7 @@ static int make_caller(struct req *req, const struct known_key *known, const str
 		.id = str_of(at, UUID_TEXT_LEN),
 		.tenant = str_of(at + UUID_TEXT_LEN, UUID_TEXT_LEN),
 		.owner = str_of(known->owner, sizeof(known->owner)),
+		.limits = { .own = known->has_limit ? &known->limit : NULL },
 	};
 	return 0;
 }

@@ -24,6 +24,8 @@ bool scope_is_publishable(struct str scope)
 {
 	struct str rest = scope, resource = str_cut(&rest, ':');
 
+	if (str_eq(resource, S("*")))
+		return false;
 	for (size_t i = 0; i < LEN(never_publishable); i++)
 		if (str_eq(resource, never_publishable[i]))
 			return false;

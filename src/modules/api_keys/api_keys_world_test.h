@@ -3,12 +3,22 @@
 #define API_KEYS_WORLD_TEST_H
 
 #include "modules/api_keys/api_keys_internal.h"
-#include "modules/rbac/rbac_world_test.h"
+#include "rest/world_test.h"
 
 const struct module *const *keys_world(void);
 
 /* The tenants of a and b, and their owners anna and bert. */
 void keys_begin(struct world *world);
+
+/* So much later, for everybody who asks for the time of day. Ends with 0. */
+void keys_later(int64_t seconds);
+
+/* How often a key was looked for in the store so far. */
+int64_t keys_loads(void);
+
+/* Limiters of the servers of worlds that are begun from now on: none without. */
+extern bool keys_limited;
+enum { KEYS_API = 4, KEYS_SERVER = 8, KEYS_TENANT = 12 }; /* requests a minute */
 
 /* Makes a key by POST; what the answer says, as copies. `more` are further members: ",\"kind\":..."
  */

@@ -316,7 +316,6 @@ static int user_export(struct tx *tx, const struct uuid *user, struct json_write
 
 	if (r < 0)
 		return r;
-	json_write_key(writer, S("sessions"));
 	json_write_array(writer);
 	for (size_t i = 0; i < count; i++) {
 		struct session_view view;

@@ -39,6 +39,7 @@ struct settings {
 struct tenant_limits {
 	struct opt_i64 requests_per_minute;        /* of users and publishable keys, each */
 	struct opt_i64 server_requests_per_minute; /* of secret keys, each */
+	struct opt_i64 total_requests_per_minute;  /* of all of them together */
 };
 
 struct tenant {

@@ -154,17 +154,32 @@ static const struct route routes[] = {
 
 /* --- the module ----------------------------------------------------------- */
 
+/* A key may have less than what its tenant gives, never more. */
+static void limit_caller(const struct tenant_quotas *quotas, struct caller *caller)
+{
+	const struct limit *most = caller->kind == CALLER_SECRET ? &quotas->server : &quotas->user;
+
+	if (!caller->limits.own || caller->limits.own->quota > most->quota)
+		caller->limits.own = most;
+	caller->limits.tenant = &quotas->total;
+}
+
 /* Whoever has no tenant has no rows either. */
 static int admit(struct req *req)
 {
 	struct store *store = req_server(req)->store;
+	const struct tenant_brief *brief;
 	struct uuid id;
+	int r;
 
 	if (req->caller.tenant.len == 0 || !store)
 		return 0;
 	if (!uuid_parse(req->caller.tenant, &id))
 		return fail(ERR_FORBIDDEN, "there is no such tenant");
-	return tenant_admit(store, &id, &req->arena);
+	r = tenant_brief(store, &id, &req->arena, &brief);
+	if (r == 0 && brief->limited)
+		limit_caller(&brief->quotas, &req->caller);
+	return r;
 }
 
 static int open_module(struct server *server)
@@ -172,7 +187,7 @@ static int open_module(struct server *server)
 	int r = tenant_tables_open(server->store);
 
 	if (r == 0)
-		r = tenant_cache_open(server->store);
+		r = tenant_cache_open(server);
 	if (r == 0)
 		server->hooks.admit = admit;
 	return r;

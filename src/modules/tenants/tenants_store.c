@@ -88,6 +88,9 @@ const struct statement *const tenant_statements[TENANT_STATEMENTS] = { &tenant_s
 /* Of a tenant its row, among its own; of a slug the id, among those of the installation. */
 static struct cache *tenants;
 
+/* Whose limiters are behind the quotas; they may come after the cache. */
+static const struct server *home;
+
 static const struct str self_key = S_INIT("self");
 
 enum { SLUG_KEY_MAX = 5 + TENANT_SLUG_MAX };
@@ -104,7 +107,7 @@ static struct str slug_key(char *at, struct str slug)
 	return str_of(at, prefix.len + slug.len);
 }
 
-int tenant_cache_open(struct store *store)
+int tenant_cache_open(const struct server *server)
 {
 	static const struct cache_options options = {
 		.name = "tenant",
@@ -113,17 +116,32 @@ int tenant_cache_open(struct store *store)
 		.absent_ns = 10 * SECOND,
 	};
 
-	return cache_open(store, &options, &tenants);
+	home = server;
+	return cache_open(server->store, &options, &tenants);
 }
 
 void tenant_cache_close(void)
 {
 	cache_close(TAKE(tenants));
+	home = NULL;
 }
 
-/* The status in one byte, for tenant_admit, and behind it the row as JSON. */
+static struct tenant_brief brief_of(const struct tenant *tenant)
+{
+	struct tenant_brief brief;
+
+	memset(&brief, 0, sizeof(brief)); /* all bytes of it are kept */
+	brief.status = tenant->status;
+	brief.limited = home->limiters;
+	if (brief.limited)
+		tenant_quotas_of(tenant, home->limiters, &brief.quotas);
+	return brief;
+}
+
+/* What every request asks for, and behind it the row as JSON. */
 static int load_self(const struct db *db, void *arg, struct cache_value *ret)
 {
+	struct tenant_brief brief;
 	struct tenant tenant;
 	struct json_writer json;
 	struct buf text;
@@ -133,7 +151,8 @@ static int load_self(const struct db *db, void *arg, struct cache_value *ret)
 	if (r < 0)
 		return r;
 	buf_init(&text, CACHE_VALUE_MAX);
-	buf_byte(&text, (char)tenant.status);
+	brief = brief_of(&tenant);
+	buf_append(&text, str_of((const char *)&brief, sizeof(brief)));
 	json_writer_init(&json, &text);
 	schema_encode(&tenant_schema, SCHEMA_ALL, &tenant, &json);
 	r = json_writer_done(&json);
@@ -172,7 +191,8 @@ int tenant_find(struct store *store, const struct uuid *id, struct arena *arena,
 	if (r < 0)
 		return r;
 	problems_init(&problems, arena);
-	r = schema_decode(&tenant_schema, SCHEMA_ALL, str_from(bytes, 1), arena, &problems, ret);
+	r = schema_decode(&tenant_schema, SCHEMA_ALL, str_from(bytes, sizeof(struct tenant_brief)),
+		arena, &problems, ret);
 	return r == -ERR_INVALID ? fail(ERR_INTERNAL, "a tenant in the cache is none") : r;
 }
 
@@ -194,8 +214,10 @@ int tenant_find_slug(struct store *store, struct str slug, struct arena *arena, 
 	return tenant_find(store, &id, arena, ret);
 }
 
-int tenant_admit(struct store *store, const struct uuid *id, struct arena *arena)
+int tenant_brief(struct store *store, const struct uuid *id, struct arena *arena,
+	const struct tenant_brief **ret)
 {
+	const struct tenant_brief *brief;
 	struct str bytes;
 	int r = get_self(store, id, arena, &bytes);
 
@@ -203,12 +225,20 @@ int tenant_admit(struct store *store, const struct uuid *id, struct arena *arena
 		return fail(ERR_FORBIDDEN, "there is no such tenant");
 	if (r < 0)
 		return r;
-	switch ((enum tenant_status)bytes.at[0]) {
-	case TENANT_ACTIVE: return 0;
+	brief = (const struct tenant_brief *)(const void *)bytes.at; /* arenas align */
+	switch (brief->status) {
+	case TENANT_ACTIVE: *ret = brief; return 0;
 	case TENANT_SUSPENDED: return fail(ERR_FORBIDDEN, "this tenant is suspended");
 	case TENANT_DELETING: break;
 	}
 	return fail(ERR_FORBIDDEN, "this tenant is being deleted");
+}
+
+int tenant_admit(struct store *store, const struct uuid *id, struct arena *arena)
+{
+	const struct tenant_brief *brief;
+
+	return tenant_brief(store, id, arena, &brief);
 }
 
 /* --- transactions --------------------------------------------------------- */
