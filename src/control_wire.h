@@ -90,10 +90,6 @@ int control_connect(struct str folder, struct control_wire *ret);
 void control_wire_open(struct control_wire *wire, int fd);
 void control_wire_close(struct control_wire *wire);
 
-/* The next line, valid until the next call. -ERR_TIMEOUT (nothing is lost: it can be called again),
- * -ERR_CLOSED, -ERR_TOO_LARGE, -ERR_IO. */
-int control_read(struct control_wire *wire, uint64_t deadline_ns, struct str *ret);
-
 /* Writes all of it; descriptors, if there are any, go with the first byte. */
 int control_write(int fd, struct str bytes, const int *fds, size_t fd_count, uint64_t deadline_ns);
 
