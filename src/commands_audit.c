@@ -140,7 +140,7 @@ static int run_verify(const struct command_line *line)
 	struct buf argument, out;
 	int r = 0;
 
-	buf_init(&argument, CONTROL_REQUEST_MAX / 2);
+	buf_init(&argument, CONTROL_ARGUMENT_MAX);
 	for (size_t i = 0; i < line->count && r == 0; i++)
 		r = add_operand(line->operands[i], &argument);
 	if (r < 0) {
