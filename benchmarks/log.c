@@ -40,8 +40,7 @@ static struct log_context context = {
 	.user_id = S_INIT("0190f3b2-1111-7000-8000-000000000007"),
 };
 
-/* --- the lines ---------------------------------------------------------------------------------
- */
+/* --- the lines ------------------------------------------------------------ */
 
 typedef void one_line(uint64_t i);
 
@@ -70,8 +69,7 @@ static void disabled(uint64_t i)
 	log_debug("request served", LOG_STR("method", S("GET")), LOG_U64("status", i));
 }
 
-/* --- the same line by other means --------------------------------------------------------------
- */
+/* --- the same line by other means ----------------------------------------- */
 
 static FILE *plain_file;
 static int plain_fd;
@@ -124,8 +122,7 @@ static void plain_write(uint64_t i)
 	(void)!write(plain_fd, text, len);
 }
 
-/* --- measuring ---------------------------------------------------------------------------------
- */
+/* --- measuring ------------------------------------------------------------ */
 
 /* Best of some repeats, processor nanoseconds of this thread per line. */
 static double measure(one_line *line, uint64_t lines, bool logged)
@@ -184,8 +181,7 @@ static void measure_plain(const char *target, const char *path, uint64_t lines, 
 		six / with_write);
 }
 
-/* --- without pauses ----------------------------------------------------------------------------
- */
+/* --- without pauses ------------------------------------------------------- */
 
 static uint64_t storm_lines;
 
@@ -226,8 +222,7 @@ static void measure_storm(uint64_t lines)
 	CHECK(log_close(clock_now_ns() + 10 * SECOND) == 0);
 }
 
-/* --- neighbours --------------------------------------------------------------------------------
- */
+/* --- neighbours ----------------------------------------------------------- */
 
 static const struct metric *counter, *histogram;
 

@@ -428,8 +428,7 @@ static int measure_reads(void *arg)
 	return 0;
 }
 
-/* --- SQLite by hand ------------------------------------------------------------------------------
- */
+/* --- SQLite by hand ------------------------------------------------------- */
 
 static void check_sqlite(sqlite3 *db, int r)
 {
@@ -549,8 +548,7 @@ static void measure_sqlite(const char *folder)
 	tell("bare_single_per_s", write_by_hand(path, 1));
 }
 
-/* --- PostgreSQL by hand
- * ----------------------------------------------------------------------------- */
+/* --- PostgreSQL by hand --------------------------------------------------- */
 
 static PGconn *connect_by_hand(const char *url)
 {

@@ -202,6 +202,10 @@
 	X(rate_limit_server, RATE_LIMIT_SERVER, INTEGER(1, 4000000000), ALWAYS("60000"), 0,        \
 		"Access",                                                                          \
 		"Requests a minute of one secret key.")                                            \
+	X(rate_limit_tenant, RATE_LIMIT_TENANT, INTEGER(1, 4000000000), ALWAYS("120000"), 0,       \
+		"Access",                                                                          \
+		"Requests a minute of all callers of one tenant together. This, and those of a "   \
+		"caller, are of the tier free; others have more (doc/http.md).")                   \
                                                                                                    \
 	X(master_key, MASTER_KEY, STRING(32, 256),                                         \
 		ALWAYS(""), CONFIG_SECRET, "Identity",                                     \
@@ -232,7 +236,7 @@
 		DEVELOPMENT_ELSE("false", "true"), 0, "Identity",                          \
 		"Whether an account can be signed in to only after its address "           \
 		"was verified.")                                                           \
-	X(jwt_access_expiry, JWT_ACCESS_EXPIRY, DURATION(MINUTE, 24 * HOUR),               \
+	X(jwt_access_expiry, JWT_ACCESS_EXPIRY, DURATION(10 * SECOND, 24 * HOUR),               \
 		ALWAYS("15m"), 0, "Identity",                                              \
 		"Lifetime of an access token. Revoking a session ends its tokens "         \
 		"at once, but not for others who verify them by the published "            \
@@ -241,7 +245,7 @@
 		DURATION(10 * MINUTE, 365 * 24 * HOUR),                                    \
 		ALWAYS("7d"), 0, "Identity",                                               \
 		"A session ends when it was not refreshed for so long.")                   \
-	X(session_expiry, SESSION_EXPIRY, DURATION(10 * MINUTE, 3650 * 24 * HOUR),         \
+	X(session_expiry, SESSION_EXPIRY, DURATION(10 * MINUTE, 400 * 24 * HOUR),         \
 		ALWAYS("30d"), 0, "Identity",                                              \
 		"A session ends at this age in any case.")                                 \
 	X(jwt_algorithm, JWT_ALGORITHM, ENUM(config_jwt_algorithm),                        \
@@ -252,6 +256,10 @@
 		ALWAYS("90d"), CONFIG_OR_ZERO, "Identity",                                 \
 		"How often a new signing key takes over; the old one is "                  \
 		"published until its tokens have ended. 0 is by command only.")            \
+	X(jwt_key_overlap, JWT_KEY_OVERLAP, DURATION(SECOND, 24 * HOUR),                   \
+		ALWAYS("11m"), 0, "Identity",                                              \
+		"A new signing key is published so long before it signs. Clients "         \
+		"keep the published keys for up to 10 minutes.")                           \
 	X(password_memory, PASSWORD_MEMORY, SIZE(7 * MEGABYTE, 256 * MEGABYTE),            \
 		ALWAYS("19mb"), 0, "Identity",                                             \
 		"Memory of one Argon2id hash. With two passes 19 MB is what "              \
@@ -277,6 +285,9 @@
 	X(login_tries, LOGIN_TRIES, INTEGER(3, 1000), ALWAYS("10"), 0, "Identity",         \
 		"Wrong passwords in a row before an account is locked for a "              \
 		"while.")                                                                  \
+	X(login_delay, LOGIN_DELAY, DURATION(0, MINUTE), ALWAYS("1s"), 0, "Identity",      \
+		"How long the fourth wrong password in a row makes the next try "          \
+		"wait; doubles with each further one. 0 is not at all.")                   \
 	X(login_lock, LOGIN_LOCK, DURATION(MINUTE, 24 * HOUR),                             \
 		ALWAYS("15m"), 0, "Identity",                                              \
 		"How long an account is locked; a link by mail unlocks it "                \

@@ -732,8 +732,7 @@ TEST(config_too_large_for_its_memory)
 	outcome_done(&outcome);
 }
 
-/* --- showing
- * -------------------------------------------------------------------------------------- */
+/* --- showing -------------------------------------------------------------- */
 
 static const char *shown_variables[] = { "TITLE=a \"b\" $c", "MASTER_SECRET=topsecret",
 	"STORE=postgres://user:topsecret@db/x?password=topsecret", "NETS=::1,10.0.0.0/8",
@@ -927,8 +926,7 @@ TEST(config_doc_of_a_table)
 	buf_done(&out);
 }
 
-/* --- the server's table --------------------------------------------------------------------------
- */
+/* --- the server's table --------------------------------------------------- */
 
 /* The member is the name in lower case and has the size its type stores. */
 TEST(config_table_members)
@@ -1153,8 +1151,7 @@ TEST(config_of_this_process)
 	EXPECT(found);
 }
 
-/* --- the repository
- * ---------------------------------------------------------------------------------- */
+/* --- the repository ------------------------------------------------------- */
 
 static char *read_source(const char *path, size_t *ret_len)
 {

@@ -26,7 +26,8 @@ void *config_region_alloc(struct config_region *region, size_t size)
 	return at;
 }
 
-struct str config_region_str(struct config_region *region, struct str text)
+/* A copy with a NUL behind it. */
+static struct str region_str(struct config_region *region, struct str text)
 {
 	char *copy = config_region_alloc(region, text.len + 1);
 
@@ -79,7 +80,7 @@ static bool parse_text(const struct config_entry *entry, struct str text,
 	if (entry->flags & CONFIG_SECRET ? str_find_byte(text, 0) >= 0 : !text_is_printable(text))
 		return false;
 
-	*ret = config_region_str(region, text);
+	*ret = region_str(region, text);
 	return ret->at != NULL;
 }
 
@@ -243,7 +244,7 @@ static bool parse_listen(const struct config_entry *entry, struct str text,
 	if (!split_host_port(text, &host, &port) || !parse_port_number(port, 0, &ret->port))
 		return false;
 
-	ret->host = config_region_str(region, host);
+	ret->host = region_str(region, host);
 	return ret->host.at != NULL;
 }
 
@@ -547,7 +548,7 @@ static bool parse_url(const struct config_entry *entry, struct str text,
 
 	if (colon < 0 || text.len > entry->max)
 		return false;
-	url.text = config_region_str(region, text);
+	url.text = region_str(region, text);
 	if (!url.text.at)
 		return false;
 
@@ -626,7 +627,7 @@ static bool parse_list(const struct config_entry *entry, struct str text,
 	for (size_t i = 0; i < count; i++) {
 		struct str item = str_trim(str_cut(&rest, ','));
 
-		items[i] = config_region_str(region, item);
+		items[i] = region_str(region, item);
 		if (item.len == 0 || !items[i].at)
 			return false;
 	}

@@ -18,9 +18,6 @@ struct config_region {
 /* Zeroed memory, aligned for any type; NULL (and `full`) at the end. */
 void *config_region_alloc(struct config_region *region, size_t size);
 
-/* A copy with a NUL behind it. */
-struct str config_region_str(struct config_region *region, struct str text);
-
 /* Where a value comes from. */
 enum config_place { CONFIG_FROM_DEFAULT, CONFIG_FROM_ENVIRONMENT, CONFIG_FROM_DOTENV };
 

@@ -29,7 +29,8 @@ enum { BACKLOG = 16, READ_SIZE = 16 * 1024, SOCKET_MODE = 0600 };
 
 const struct schema control_request_schema = SCHEMA(control_request, "A command.",
 	FIELD(control_request, command, "Which.", .flags = REQUIRED, RANGE(1, 64)),
-	FIELD(control_request, argument, "What it is about.", RANGE(0, 200)),
+	FIELD(control_request, argument, "What it is about.", RANGE(0, CONTROL_ARGUMENT_MAX),
+		.flags = MULTILINE),
 	FIELD(control_request, json, "Whether its output is JSON."));
 
 const struct schema control_answer_schema = SCHEMA(control_answer, "A part of an answer.",
@@ -304,7 +305,9 @@ static int read_some(struct control_wire *wire)
 	return 1;
 }
 
-int control_read(struct control_wire *wire, uint64_t deadline_ns, struct str *ret)
+/* The next line, valid until the next call. -ERR_TIMEOUT (nothing is lost: it can be called again),
+ * -ERR_CLOSED, -ERR_TOO_LARGE, -ERR_IO. */
+static int read_line(struct control_wire *wire, uint64_t deadline_ns, struct str *ret)
 {
 	buf_consume(&wire->in, wire->used);
 	wire->used = 0;
@@ -389,7 +392,7 @@ static int read_answer(struct control_wire *wire, uint64_t deadline_ns, struct a
 	struct control_answer *ret)
 {
 	struct str line = { 0 };
-	int r = control_read(wire, deadline_ns, &line);
+	int r = read_line(wire, deadline_ns, &line);
 
 	return r < 0 ? r : control_decode(&control_answer_schema, line, arena, ret);
 }

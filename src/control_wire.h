@@ -23,6 +23,7 @@
 
 enum {
 	CONTROL_REQUEST_MAX = 4096,           /* bytes of a request or step with its line break */
+	CONTROL_ARGUMENT_MAX = 2000,          /* characters of what a command is told */
 	CONTROL_ANSWER_MAX = 1024 * 1024,     /* of one message from the server */
 	CONTROL_OUTPUT_MAX = 4 * 1024 * 1024, /* of all lines of an answer */
 	CONTROL_FDS_MAX = 8,                  /* descriptors that come with a message */
@@ -89,10 +90,6 @@ int control_connect(struct str folder, struct control_wire *ret);
 /* The same for a socket that is connected already; the wire's from now on. */
 void control_wire_open(struct control_wire *wire, int fd);
 void control_wire_close(struct control_wire *wire);
-
-/* The next line, valid until the next call. -ERR_TIMEOUT (nothing is lost: it can be called again),
- * -ERR_CLOSED, -ERR_TOO_LARGE, -ERR_IO. */
-int control_read(struct control_wire *wire, uint64_t deadline_ns, struct str *ret);
 
 /* Writes all of it; descriptors, if there are any, go with the first byte. */
 int control_write(int fd, struct str bytes, const int *fds, size_t fd_count, uint64_t deadline_ns);

@@ -1,6 +1,39 @@
 /* Which limiter counts what: the table behind RATE_LIMIT_x, and the list behind CORS_ORIGINS. */
 #include "gates.h"
 
+#include "observe/metric.h"
+
+enum { TENANT_SLOTS = 16 * 1024 };
+
+/* The limiters that are counted in the metrics; NULL: none. */
+static struct gates *_Atomic counted;
+
+static bool read_evictions(void *arg, int64_t *ret)
+{
+	struct gates *gates = atomic_load(&counted);
+	uint64_t evicted = 0;
+
+	(void)arg;
+	for (size_t i = 0; gates && i < SERVER_LIMITERS; i++)
+		evicted += limiter_evicted(&gates->limiters[i]);
+	*ret = (int64_t)evicted;
+	return gates;
+}
+
+static int count_evictions(struct gates *gates)
+{
+	static const struct metric_def def = {
+		.name = "http_limiter_evictions_total",
+		.help = "Callers that a limiter has forgotten before their time, for want of room.",
+		.kind = METRIC_COUNTER,
+	};
+	int r = metric_callback(&def, read_evictions, NULL);
+
+	if (r == 0)
+		atomic_store(&counted, gates);
+	return r;
+}
+
 static int open_limiters(struct gates *gates, const struct config *config)
 {
 	static const char *const settings[SERVER_LIMITERS] = {
@@ -9,6 +42,7 @@ static int open_limiters(struct gates *gates, const struct config *config)
 		[LIMITER_AUTH] = "RATE_LIMIT_AUTH",
 		[LIMITER_API] = "RATE_LIMIT_API",
 		[LIMITER_SERVER] = "RATE_LIMIT_SERVER",
+		[LIMITER_TENANT] = "RATE_LIMIT_TENANT",
 	};
 	const struct limiter_options options[SERVER_LIMITERS] = {
 		[LIMITER_ADDRESS] = { .name = S_INIT("address"),
@@ -28,6 +62,10 @@ static int open_limiters(struct gates *gates, const struct config *config)
 		[LIMITER_SERVER] = { .name = S_INIT("server"),
 			.algorithm = LIMITER_TOKEN_BUCKET,
 			.limit = { .quota = config->rate_limit_server, .window_ns = MINUTE } },
+		[LIMITER_TENANT] = { .name = S_INIT("tenant"),
+			.algorithm = LIMITER_TOKEN_BUCKET,
+			.limit = { .quota = config->rate_limit_tenant, .window_ns = MINUTE },
+			.slots = TENANT_SLOTS },
 	};
 
 	for (size_t i = 0; i < SERVER_LIMITERS; i++) {
@@ -59,6 +97,8 @@ int gates_open(struct gates *gates, const struct config *config, struct server *
 	*gates = (struct gates){ 0 };
 	if (config->rate_limit_enabled) {
 		r = open_limiters(gates, config);
+		if (r == 0)
+			r = count_evictions(gates);
 		server->limiters = r == 0 ? gates->limiters : NULL;
 	}
 	if (r == 0 && config->cors_origins.count) {
@@ -70,6 +110,8 @@ int gates_open(struct gates *gates, const struct config *config, struct server *
 
 void gates_close(struct gates *gates)
 {
+	if (atomic_load(&counted) == gates)
+		atomic_store(&counted, NULL);
 	for (size_t i = 0; i < SERVER_LIMITERS; i++)
 		limiter_done(&gates->limiters[i]);
 	cors_done(&gates->cors);

@@ -48,7 +48,7 @@ TEST(gates_limiters)
 {
 	static const char *const variables[] = { "RATE_LIMIT_ADDRESS=11", "RATE_LIMIT_GLOBAL=12",
 		"RATE_LIMIT_AUTH=13", "RATE_LIMIT_AUTH_BLOCK=20m", "RATE_LIMIT_API=14",
-		"RATE_LIMIT_SERVER=15", NULL };
+		"RATE_LIMIT_SERVER=15", "RATE_LIMIT_TENANT=16", NULL };
 	static const struct {
 		const char *name;
 		enum limiter_algorithm algorithm;
@@ -59,6 +59,7 @@ TEST(gates_limiters)
 		[LIMITER_AUTH] = { "auth", LIMITER_SLIDING_WINDOW, 20 * MINUTE },
 		[LIMITER_API] = { "api", LIMITER_SLIDING_WINDOW },
 		[LIMITER_SERVER] = { "server", LIMITER_TOKEN_BUCKET },
+		[LIMITER_TENANT] = { "tenant", LIMITER_TOKEN_BUCKET },
 	};
 	const struct config *config = load(variables);
 	struct server server = { 0 };

@@ -141,8 +141,8 @@ static void serve(uint16_t port, int (*identify)(struct req *, struct caller *))
 {
 	struct config_source source = {
 		.variables = (const char *const[]){ "RATE_LIMIT_ADDRESS=4000000000",
-			"RATE_LIMIT_SERVER=4000000000", "CORS_ORIGINS=https://app.example.com",
-			NULL },
+			"RATE_LIMIT_SERVER=4000000000", "RATE_LIMIT_TENANT=4000000000",
+			"CORS_ORIGINS=https://app.example.com", NULL },
 		.directory = AT_FDCWD
 	};
 	struct log_options log = { .level = LOG_INFO, .format = LOG_JSON, .fd = STDOUT_FILENO };

@@ -204,8 +204,7 @@ int note_store_change(struct req *req, const struct note_patch *patch, struct no
 	return req_write(req, change_in_tx, &(struct note_change){ req, patch, ret });
 }
 
-/* --- delete --------------------------------------------------------------------------------------
- */
+/* --- delete --------------------------------------------------------------- */
 
 struct note_deletion {
 	const struct req *req; /* for If-Match */

@@ -262,8 +262,7 @@ WORLD_TEST(note_is_written_once, with_events)
 	EXPECT_INT(events(world, "ada", S("note.created")), 1);
 }
 
-/* --- several at once
- * --------------------------------------------------------------------------------- */
+/* --- several at once ------------------------------------------------------ */
 
 enum { CLIENTS = 8 };
 

@@ -100,7 +100,8 @@ struct sched *sched_here(void);
  */
 uint64_t sched_run(struct sched *sched, uint64_t now_ns);
 
-/* The time of the running round. All deadlines are on this clock. */
+/* The time of the running round, or, for who is called between two, of what woke the worker. All
+ * deadlines are on this clock. */
 uint64_t sched_now(void);
 
 /* Gives memory of free stacks back; call when idle. */

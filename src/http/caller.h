@@ -10,6 +10,7 @@
 
 #pragma GCC visibility push(default)
 
+struct limit;
 struct req;
 
 enum caller_kind {
@@ -17,6 +18,13 @@ enum caller_kind {
 	CALLER_USER,        /* a person, by session */
 	CALLER_PUBLISHABLE, /* an API key that may be seen in a browser */
 	CALLER_SECRET,      /* an API key of a server */
+};
+
+/* How much a caller may do where that is not what the limiters of the server say. Prepared
+ * (http/limiter.h), alive as long as the request; NULL: the limiter's own. */
+struct caller_limits {
+	const struct limit *own;    /* instead of that of api, or of server */
+	const struct limit *tenant; /* of all callers of its tenant together */
 };
 
 /* Texts live at least as long as the request. */
@@ -28,12 +36,13 @@ struct caller {
 	struct str owner;        /* id of the user whose rights bound those of a key; else empty */
 	struct str impersonator; /* id of the operator who acts as this user; else empty */
 	const void *rights;      /* what the rights hook keeps */
+	struct caller_limits limits;
 };
 
 /* All may be NULL. They run on the request's fiber and may wait. */
 struct hooks {
 	/* Fills in the caller from the request's credentials. 0, also when there are none;
-	 * -ERR_UNAUTHORIZED when they are no good. */
+	 * -ERR_UNAUTHORIZED when they are no good, which counts as a guess (doc/http.md). */
 	int (*identify)(struct req *, struct caller *ret);
 
 	/* Whether the caller has a right. 0, or -ERR_FORBIDDEN. Without the hook nobody has any but
@@ -50,7 +59,7 @@ struct hooks {
 	void (*repeat_finish)(struct req *, int result);
 
 	/* Whether the caller, who is not nobody, is served at all: its tenant may be suspended. 0,
-	 * or -ERR_FORBIDDEN. */
+	 * or -ERR_FORBIDDEN. May change req->caller.limits. */
 	int (*admit)(struct req *);
 };
 

@@ -376,10 +376,12 @@ static void go(struct conn *conn, struct exchange *exchange)
 	}
 }
 
-static void read_head(struct conn *conn)
+/* `last`: the time is up for who has said nothing. */
+static void read_head(struct conn *conn, bool last)
 {
 	struct exchange *exchange = exchange_take(conn->home);
 	bool begun = conn->stash.len > 0;
+	enum seek seek;
 
 	if (!exchange) {
 		conn_close(conn);
@@ -387,7 +389,10 @@ static void read_head(struct conn *conn)
 	}
 
 	unstash(conn, exchange);
-	switch (seek_head(conn, exchange)) {
+	seek = seek_head(conn, exchange);
+	if (seek == SEEK_LATER && last && exchange->in.end == 0)
+		seek = SEEK_GONE;
+	switch (seek) {
 	case SEEK_FOUND: go(conn, exchange); break;
 	case SEEK_LATER: /* the clock of a head starts with its first byte and is not set again */
 		rest(conn, exchange, !begun && exchange->in.end ? limits_of(conn)->head_ns : 0);
@@ -427,7 +432,7 @@ static void handshake(struct conn *conn)
 		return;
 	}
 	conn->state = CONN_WAITING;
-	read_head(conn);
+	read_head(conn, false);
 }
 
 /* --- events ------------------------------------------------------------- */
@@ -447,7 +452,7 @@ static void conn_changed(struct ready *ready)
 	case CONN_HANDSHAKE: handshake(conn); break;
 	case CONN_WAITING:
 		if (ready->readable)
-			read_head(conn);
+			read_head(conn, false);
 		break;
 	case CONN_LINGERING: linger(conn); break;
 	case CONN_BUSY:
@@ -472,6 +477,13 @@ static void say_too_slow(struct conn *conn)
 	go(conn, exchange);
 }
 
+/* What has arrived, but was not told yet, came in time: it is served, not reset. */
+static void look_once_more(struct conn *conn, bool last)
+{
+	conn->stream->ready->readable = true;
+	read_head(conn, last);
+}
+
 static void conn_expired(struct timer *timer)
 {
 	struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
@@ -485,15 +497,14 @@ static void conn_expired(struct timer *timer)
 	}
 	if (conn->stash.len)
 		say_too_slow(conn);
+	else if (conn->state == CONN_WAITING)
+		look_once_more(conn, true);
 	else
 		conn_close(conn);
 }
 
 void conn_drain(struct conn *conn)
 {
-	if (conn->state != CONN_WAITING || conn->stash.len > 0)
-		return;
-	/* What has arrived, but was not told yet, came before the end: it is served, not reset. */
-	conn->stream->ready->readable = true;
-	read_head(conn);
+	if (conn->state == CONN_WAITING && conn->stash.len == 0)
+		look_once_more(conn, false);
 }

@@ -176,6 +176,27 @@ static void clock_idle_starts_again(struct loopback *net, void *arg)
 	expect_silent_end(net, client, 210);
 }
 
+/* The time of a connection that rests is up when the next request has arrived, but was not told. */
+static void clock_idle_races(struct loopback *net, void *arg)
+{
+	struct timers *timers = &loopback_worker(net)->worker.sched.timers;
+	struct client *client = client_open(net);
+	struct conn *conn;
+
+	(void)arg;
+	for (int i = 0; i < 3; i++) {
+		EXPECT(client_send(client, S(GET("/ping"))));
+		expect_answer(client, 200, S("pong"));
+	}
+	conn = CONTAINER_OF(loopback_worker(net)->conns.next, struct conn, link);
+	EXPECT(client_send(client, S(GET("/ping"))));
+	timer_disarm(timers, &conn->timer);
+	conn->deadline_ns = sched_now();
+	conn->timer.fire(&conn->timer);
+	expect_answer(client, 200, S("pong"));
+	expect_silent_end(net, client, 60);
+}
+
 /* Something that is no byte of a request (in TLS: a new key) does not start the clock again. */
 static void clock_idle_stirs(struct loopback *net, void *arg)
 {
@@ -401,6 +422,8 @@ TEST(conn_clocks)
 
 	for (size_t i = 0; i < LEN(rows); i++)
 		run_virtual(NULL, rows[i].scenario, rows[i].arg);
+	(void)loopback_run(
+		&(struct loopback_options){ .way = LOOPBACK_POLLED }, clock_idle_races, NULL);
 }
 
 /* --- how long a connection lives ---------------------------------------- */

@@ -202,7 +202,8 @@ static void run_dry(struct loopback *net)
 		uint64_t next = sched_run(sched, now);
 
 		if (net->options->way == LOOPBACK_POLLED) {
-			CHECK(poller_poll(&net->home->worker.poller, 0) == 0);
+			CHECK(poller_wait(&net->home->worker.poller, 0) == 0);
+			poller_tell(&net->home->worker.poller);
 			quiet = list_empty(&sched->ready) ? quiet + 1 : 0;
 			if (quiet < QUIET_POLLS)
 				continue;

@@ -1,12 +1,13 @@
 /* The stages, as data. Each is small, and knows of the others only by its place in the table. */
 #include "http/pipeline.h"
 
+#include "base/hash.h"
 #include "http/conn.h"
 #include "http/handler.h"
 #include "http/limit_headers.h"
 #include "observe/clock.h"
 
-static const struct server *server_of(const struct req *req)
+static struct server *server_of(const struct req *req)
 {
 	return req->conn->home->server;
 }
@@ -58,9 +59,17 @@ static bool caller_is_limited(const struct route *route)
 	return route && route->limit != ROUTE_LIMIT_NONE;
 }
 
-static int take(struct req *req, enum server_limiter which, struct str key)
+static int refuse(void)
+{
+	return fail(ERR_TOO_MANY, "too many requests; see Retry-After");
+}
+
+/* `limit` may be NULL: the limiter's own. */
+static int take_of(
+	struct req *req, enum server_limiter which, const struct limit *limit, struct str key)
 {
 	const struct server *server = server_of(req);
+	struct limiter *limiter;
 	struct limit_verdict *verdict;
 
 	if (!server->limiters)
@@ -68,8 +77,9 @@ static int take(struct req *req, enum server_limiter which, struct str key)
 
 	CHECK(req->verdict_count < REQ_VERDICTS_MAX);
 	verdict = &req->verdicts[req->verdict_count++];
-	limiter_take(&server->limiters[which], key, 1, clock_now_ns(), verdict);
-	return verdict->allowed ? 0 : fail(ERR_TOO_MANY, "too many requests; see Retry-After");
+	limiter = &server->limiters[which];
+	limiter_take_of(limiter, limit ? limit : &limiter->limit, key, 1, clock_now_ns(), verdict);
+	return verdict->allowed ? 0 : refuse();
 }
 
 static int take_by_address(struct req *req, enum server_limiter which)
@@ -77,7 +87,7 @@ static int take_by_address(struct req *req, enum server_limiter which)
 	char key[LIMITER_ADDRESS_KEY];
 
 	limiter_address_key(&req->client, key);
-	return take(req, which, str_of(key, sizeof(key)));
+	return take_of(req, which, NULL, str_of(key, sizeof(key)));
 }
 
 static int limit_address(struct req *req)
@@ -87,16 +97,108 @@ static int limit_address(struct req *req)
 
 static int limit_caller(struct req *req)
 {
-	if (req->entry->route->limit == ROUTE_LIMIT_AUTH)
-		return take_by_address(req, LIMITER_AUTH);
+	const struct caller *caller = &req->caller;
+	enum server_limiter which = caller->kind == CALLER_SECRET ? LIMITER_SERVER : LIMITER_API;
+	enum route_limit limit = req->entry->route->limit;
+	int r;
 
-	switch (req->caller.kind) {
-	case CALLER_NOBODY: return take_by_address(req, LIMITER_GLOBAL);
-	case CALLER_SECRET: return take(req, LIMITER_SERVER, req->caller.id);
-	case CALLER_USER:
-	case CALLER_PUBLISHABLE: break;
-	}
-	return take(req, LIMITER_API, req->caller.id);
+	if (limit == ROUTE_LIMIT_AUTH)
+		return take_by_address(req, LIMITER_AUTH);
+	if (caller->kind == CALLER_NOBODY)
+		return take_by_address(
+			req, limit == ROUTE_LIMIT_API ? LIMITER_API : LIMITER_GLOBAL);
+
+	r = take_of(req, which, caller->limits.own, caller->id);
+	if (r == 0 && caller->tenant.len)
+		r = take_of(req, LIMITER_TENANT, caller->limits.tenant, caller->tenant);
+	return r;
+}
+
+/* --- guesses ------------------------------------------------------------ */
+
+/*
+ * Credentials that are no good are counted by address, beside the tries to sign in: an address may
+ * bring GUESSES times as many different ones as it may try to sign in, then none is looked at for a
+ * minute. The same one again counts once a minute, since it is a client that does not know better
+ * and no guess: so one of those does not shut out everybody behind its address.
+ */
+enum { GUESSES = 10 };
+
+struct guess {
+	char address[LIMITER_ADDRESS_KEY];
+	char mark;           /* so that it is not the key of the tries to sign in */
+	uint64_t credential; /* hash; 0: any */
+} __attribute__((packed));
+
+static struct str credential_of(const struct req *req)
+{
+	static const enum h1_known fields[] = { H1_AUTHORIZATION, H1_X_API_KEY, H1_COOKIE };
+
+	for (size_t i = 0; i < LEN(fields); i++)
+		if (h1_has(&req->head, fields[i]))
+			return h1_value(&req->head, fields[i]);
+	return str_of(NULL, 0);
+}
+
+static bool count_guess(struct req *req, const struct limit *limit, uint64_t credential,
+	uint64_t cost, struct limit_verdict *verdict)
+{
+	struct guess guess = { .mark = 'g', .credential = credential };
+
+	limiter_address_key(&req->client, guess.address);
+	limiter_take_of(&server_of(req)->limiters[LIMITER_AUTH], limit,
+		str_of((const char *)&guess, sizeof(guess)), cost, clock_now_ns(), verdict);
+	return verdict->allowed;
+}
+
+static struct limit guess_limit(const struct req *req)
+{
+	struct limit limit = server_of(req)->limiters[LIMITER_AUTH].limit;
+
+	limit.quota = MIN(limit.quota * GUESSES, LIMIT_QUOTA_MAX);
+	limit.burst = 0;
+	limit.block_ns = MINUTE;
+	CHECK(limit_prepare(&limit) == 0);
+	return limit;
+}
+
+/* A look at the limiter, but only when somebody was refused lately. */
+static int check_guesses(struct req *req)
+{
+	const struct server *server = server_of(req);
+	struct limit_verdict verdict;
+	struct limit limit;
+
+	if (!server->limiters ||
+		clock_now_ns() >= atomic_load_explicit(&server->guessed_ns, memory_order_relaxed) ||
+		!is_limited(req->entry->route) || !credential_of(req).at)
+		return 0;
+	limit = guess_limit(req);
+	if (count_guess(req, &limit, 0, 0, &verdict))
+		return 0;
+	CHECK(req->verdict_count < REQ_VERDICTS_MAX);
+	req->verdicts[req->verdict_count++] = verdict;
+	return refuse();
+}
+
+/* Leaves the error as it is. */
+static void note_guess(struct req *req)
+{
+	static const struct limit one = { .quota = 1, .window_ns = MINUTE };
+	struct server *server = server_of(req);
+	struct str credential = credential_of(req);
+	struct limit_verdict verdict;
+	struct limit limit = one;
+
+	if (!server->limiters || !is_limited(req->entry->route) || !credential.at)
+		return;
+	CHECK(limit_prepare(&limit) == 0);
+	if (!count_guess(req, &limit, hash_str(credential) | 1, 1, &verdict))
+		return;
+	limit = guess_limit(req);
+	if (!count_guess(req, &limit, 0, 1, &verdict))
+		atomic_store_explicit(
+			&server->guessed_ns, clock_now_ns() + MINUTE, memory_order_relaxed);
 }
 
 /* --- who, and whether --------------------------------------------------- */
@@ -104,8 +206,12 @@ static int limit_caller(struct req *req)
 static int identify(struct req *req)
 {
 	const struct hooks *hooks = &server_of(req)->hooks;
-	int r = hooks->identify ? hooks->identify(req, &req->caller) : 0;
+	int r = check_guesses(req);
 
+	if (r == 0 && hooks->identify)
+		r = hooks->identify(req, &req->caller);
+	if (r == -ERR_UNAUTHORIZED)
+		note_guess(req);
 	req->log.tenant_id = req->caller.tenant;
 	req->log.user_id = req->caller.id;
 	if (r == 0 && req->caller.kind != CALLER_NOBODY && hooks->admit)
@@ -161,7 +267,7 @@ static void end_repeat(struct req *req, int result)
 
 	req->repeating = false;
 	server_of(req)->hooks.repeat_finish(req, MIN(result, 0));
-	fiber_current()->err = err;
+	(void)err_restore(&err);
 }
 
 /* --- the handler -------------------------------------------------------- */

@@ -29,6 +29,10 @@ static void note(const char *word)
 	(void)snprintf(trail + len, sizeof(trail) - len, "%s%s", len ? " " : "", word);
 }
 
+/* Of "slow". */
+static struct limit two_a_minute = { .quota = 2, .window_ns = MINUTE },
+		    three_a_minute = { .quota = 3, .window_ns = MINUTE };
+
 /* "Bearer ada" and so on; what is none of these is no good. */
 static int identify(struct req *req, struct caller *ret)
 {
@@ -40,6 +44,8 @@ static int identify(struct req *req, struct caller *ret)
 		{ S_INIT("Bearer eve"), { CALLER_USER, S_INIT("eve"), S_INIT("acme") } },
 		{ S_INIT("Bearer pk"), { CALLER_PUBLISHABLE, S_INIT("pk-1"), S_INIT("acme") } },
 		{ S_INIT("Bearer sk"), { CALLER_SECRET, S_INIT("sk-1"), S_INIT("acme") } },
+		{ S_INIT("Bearer slow"), { CALLER_USER, S_INIT("slow"), S_INIT("other"),
+						 .limits = { &two_a_minute, &three_a_minute } } },
 	};
 	struct str value = h1_value(&req->head, H1_AUTHORIZATION);
 
@@ -171,7 +177,7 @@ struct row {
 	const char *origins; /* one that is let in, "*", or NULL */
 	const char *proxy;   /* network of trusted proxies */
 	struct {
-		uint64_t address, global, auth, api, server; /* a minute; 0: plenty */
+		uint64_t address, global, auth, api, server, tenant; /* a minute; 0: plenty */
 	} quota;
 	bool limited, no_hooks, no_authorize;
 	struct step steps[7];
@@ -184,10 +190,12 @@ static struct network proxy;
 
 static void open_limiters(const struct row *row)
 {
-	static const char *const names[] = { "address", "global", "auth", "api", "server" };
+	static const char *const names[] = { "address", "global", "auth", "api", "server",
+		"tenant" };
 	const uint64_t quotas[] = { row->quota.address, row->quota.global, row->quota.auth,
-		row->quota.api, row->quota.server };
+		row->quota.api, row->quota.server, row->quota.tenant };
 
+	CHECK(limit_prepare(&two_a_minute) == 0 && limit_prepare(&three_a_minute) == 0);
 	for (size_t i = 0; i < SERVER_LIMITERS; i++) {
 		const struct limiter_options options = {
 			.name = str_from_c(names[i]),
@@ -444,6 +452,24 @@ TEST(pipeline_limits)
 				{ GET("/open", BY("pk")), 200 }, { GET("/open", BY("pk")), 429 },
 				{ GET("/open", BY("sk")), 200, NULL, NULL, "\"server\";q=2;" },
 				{ GET("/open", ""), 200, NULL, NULL, "\"global\";q=1000;" } } },
+		/* all of a tenant have one together, after their own; the identity may say another
+		 */
+		{ .limited = true,
+			.quota = { .api = 1, .tenant = 2 },
+			.steps = { { GET("/open", BY("ada")), 200, NULL, NULL,
+					   "\"api\";q=1;w=60, \"tenant\";q=2;w=60\r\n",
+					   "\"api\";r=0;t=" },
+				{ GET("/open", BY("ada")), 429, NULL, NULL, NULL, NULL,
+					"\"tenant\"" },
+				{ GET("/open", BY("sk")), 200, NULL, NULL,
+					"\"server\";r=999;t=", "\"tenant\";r=0;t=" },
+				{ GET("/open", BY("sk")), 429, "who", NULL, "\"tenant\";r=0;",
+					"\r\nretry-after: " },
+				{ GET("/open", BY("slow")), 200, NULL, NULL,
+					"\"api\";q=2;w=60, "
+					"\"tenant\";q=3;w=60\r\n",
+					"\"api\";r=1;" },
+				{ GET("/open", ""), 200 } } },
 		/* few tries to sign in, whoever it is, and then a block */
 		{ .limited = true,
 			.quota = { .auth = 2 },
@@ -479,6 +505,82 @@ TEST(pipeline_limits)
 	};
 
 	try_rows(rows, LEN(rows));
+}
+
+static uint64_t now_ns = HOUR;
+
+static uint64_t tell_ns(void *arg)
+{
+	(void)arg;
+	return now_ns;
+}
+
+static int64_t tell_us(void *arg)
+{
+	(void)arg;
+	return (int64_t)(now_ns / MICROSECOND);
+}
+
+/* Sends a request and gives its status. */
+static int ask_as(struct client *client, const char *credential, const char *path)
+{
+	char text[300];
+
+	(void)snprintf(text, sizeof(text), "%s" LINES "%s\r\n", path, credential);
+	EXPECT(client_send(client, str_from_c(text)));
+	return client_response(client, false).status;
+}
+
+static int guess(struct client *client, int number)
+{
+	char line[100];
+
+	(void)snprintf(line, sizeof(line), "Authorization: Bearer guess-%d\r\n", number);
+	return ask_as(client, line, "GET /open");
+}
+
+/* Whoever tries one credential after the other is stopped, also with a good one, for a minute; who
+ * tries the same again and again is not, nor are those who sign in from there. */
+static void guess_on(struct loopback *net, void *arg)
+{
+	struct client *client = client_open(net);
+
+	(void)arg;
+	for (int i = 0; i < 50; i++)
+		EXPECT_INT(guess(client, 0), 401);
+	for (int i = 1; i < 20; i++)
+		EXPECT_INT(guess(client, i), 401);
+	EXPECT_INT(ask_as(client, BY("ada"), "GET /open"), 200);
+	EXPECT_INT(ask_as(client, "X-API-Key: a\r\n" BY("eve"), "GET /open"), 200);
+
+	EXPECT_INT(guess(client, 20), 401); /* that was one too many */
+	EXPECT_INT(guess(client, 21), 429);
+	EXPECT_INT(guess(client, 0), 429);
+	EXPECT_INT(ask_as(client, BY("ada"), "GET /open"), 429);
+	EXPECT_INT(ask_as(client, "", "GET /open"), 200);
+	EXPECT_INT(ask_as(client, BY("ada"), "GET /probe"), 200);
+	EXPECT_INT(ask_as(client, "", "POST /login"), 200);
+	EXPECT_INT(ask_as(client, VIA("192.0.2.7") BY("ada"), "GET /open"), 200);
+
+	now_ns += 65 * SECOND;
+	EXPECT_INT(ask_as(client, BY("ada"), "GET /open"), 200);
+	EXPECT_INT(guess(client, 30), 401);
+	client_close(client);
+}
+
+TEST(pipeline_guesses_are_bounded)
+{
+	static const struct row row = {
+		.limited = true, .quota = { .auth = 2 }, .proxy = "0.0.0.0/0"
+	};
+	const struct loopback_options options = {
+		.way = LOOPBACK_WHOLE, .module = &module, .set_up = set_up
+	};
+
+	clock_replace(&(struct clock_source){ tell_ns, tell_us, NULL });
+	(void)loopback_run(&options, guess_on, (void *)&row);
+	clock_replace(NULL);
+	take_down();
 }
 
 /* --- CORS --------------------------------------------------------------- */

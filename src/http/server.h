@@ -52,6 +52,7 @@ enum server_limiter {
 	LIMITER_AUTH,    /* tries to sign in, by address */
 	LIMITER_API,     /* users and publishable keys */
 	LIMITER_SERVER,  /* secret keys */
+	LIMITER_TENANT,  /* all callers of a tenant together */
 	SERVER_LIMITERS,
 };
 
@@ -76,6 +77,8 @@ struct server {
 	const struct network *proxies;       /* trusted ones; the caller's */
 	size_t proxy_count;
 	struct forwarded_trust trust; /* `family` is the caller's to set */
+	_Atomic uint64_t
+		guessed_ns; /* until then some address is refused for guessing credentials */
 	_Atomic size_t connections;
 	_Atomic size_t accepting; /* workers that do, once all have started; 0 before */
 	uint64_t started_ns;

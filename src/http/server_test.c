@@ -107,6 +107,49 @@ TEST(server_starts_with_a_full_backlog)
 	}
 }
 
+static _Atomic uint64_t ahead_ns;
+
+static uint64_t ahead_now(void *arg)
+{
+	struct timespec time;
+
+	(void)arg;
+	(void)clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec + ahead_ns;
+}
+
+static int64_t ahead_wall(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* A worker that has slept longer than a head may take does not blame it on who wakes it. The clock
+ * may move in a moment in which a worker looks at it, so not all must be right. */
+TEST(server_serves_after_a_long_sleep)
+{
+	static const struct clock_source source = { ahead_now, ahead_wall, NULL };
+	size_t served = 0;
+
+	clock_replace(&source);
+	begin(NULL);
+	REQUIRE(server_start(&server, 2) == 0);
+	for (int i = 0; i < 10; i++) {
+		int fd;
+
+		(void)poll(NULL, 0, 2);
+		ahead_ns += HOUR;
+		fd = dial();
+		say(fd, PING);
+		served += answered(fd, "HTTP/1.1 200 ");
+		(void)close(fd);
+		EXPECT(connections_become(0));
+	}
+	EXPECT(served >= 8);
+	end();
+	clock_replace(NULL);
+}
+
 /* Connections come while the server goes, at every moment of its going. */
 TEST(server_stops_while_connections_come)
 {

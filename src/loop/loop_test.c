@@ -136,6 +136,60 @@ TEST(worker_wakes_at_deadlines)
 	stop(&worker);
 }
 
+/* A clock that only the test moves. */
+static _Atomic uint64_t moved_ns;
+
+static uint64_t moved_now(void *arg)
+{
+	(void)arg;
+	return moved_ns;
+}
+
+static int64_t moved_wall(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+struct question {
+	struct message message;
+	uint64_t now_ns;
+	sem_t done;
+};
+
+static void tell_time(struct message *message)
+{
+	struct question *question = CONTAINER_OF(message, struct question, message);
+
+	question->now_ns = sched_now();
+	CHECK(sem_post(&question->done) == 0);
+}
+
+/* Who is told of something right after a long sleep begins deadlines then, not before it. The clock
+ * may move in the moment between, so not all must be right. */
+TEST(worker_knows_how_long_it_slept)
+{
+	static const struct clock_source source = { moved_now, moved_wall, NULL };
+	struct question question = { .message.deliver = tell_time };
+	struct worker worker;
+	size_t right = 0;
+
+	moved_ns = HOUR;
+	clock_replace(&source);
+	CHECK(sem_init(&question.done, 0, 0) == 0);
+	REQUIRE(start(&worker, NULL, NULL) == 0);
+	for (int i = 0; i < 20; i++) {
+		worker_send(&worker, &question.message);
+		CHECK(sem_wait(&question.done) == 0);
+		right += question.now_ns == moved_ns;
+		(void)usleep(1000); /* it goes to sleep again */
+		moved_ns += HOUR;
+	}
+	EXPECT(right >= 15);
+	stop(&worker);
+	clock_replace(NULL);
+}
+
 TEST(worker_date_is_now)
 {
 	struct worker worker = { 0 };

@@ -58,7 +58,7 @@ void watch_remove(struct watch *watch)
 	ready_close(&watch->ready);
 }
 
-int poller_poll(struct poller *poller, int timeout_ms)
+int poller_wait(struct poller *poller, int timeout_ms)
 {
 	poller->next = 0;
 	poller->count = epoll_wait(poller->epoll, poller->events, POLLER_BATCH, timeout_ms);
@@ -66,7 +66,11 @@ int poller_poll(struct poller *poller, int timeout_ms)
 		poller->count = 0;
 		return errno == EINTR ? 0 : fail(ERR_IO, "epoll_wait: %s", err_errno_text(errno));
 	}
+	return 0;
+}
 
+void poller_tell(struct poller *poller)
+{
 	while (poller->next < poller->count) {
 		struct epoll_event *event = &poller->events[poller->next++];
 		struct watch *watch = event->data.ptr;
@@ -78,5 +82,4 @@ int poller_poll(struct poller *poller, int timeout_ms)
 				broken || (event->events & EPOLLOUT), ended);
 	}
 	poller->next = poller->count = 0;
-	return 0;
 }

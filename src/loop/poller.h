@@ -40,7 +40,11 @@ int watch_add_shared(struct poller *poller, struct watch *watch, int fd);
 /* Stops looking and closes watch->ready. The caller closes the descriptor afterwards. */
 void watch_remove(struct watch *watch);
 
-/* Waits at most `timeout_ms` (-1: for ever) and tells the watches what happened. -ERR_IO. */
-int poller_poll(struct poller *poller, int timeout_ms);
+/* Waits at most `timeout_ms` (-1: for ever) until something happens. -ERR_IO. */
+int poller_wait(struct poller *poller, int timeout_ms);
+
+/* Tells the watches what happened. Between the two the scheduler learns what time it is now, since
+ * what is told begins deadlines. */
+void poller_tell(struct poller *poller);
 
 #endif

@@ -60,16 +60,17 @@ static void loop(struct worker *worker)
 	struct sched *sched = &worker->sched;
 
 	while (!worker->stopping || sched->count > 0) {
-		uint64_t now = clock_now_ns();
-		uint64_t next = sched_run(sched, now);
+		uint64_t next = sched_run(sched, sched->now_ns);
 
 		if (worker->stopping && sched->count == 0)
 			break;
 		if (sched->stacks.used_since_trim && !worker->trim.slot)
-			(void)timer_arm(&sched->timers, &worker->trim, now + TRIM_AFTER);
+			(void)timer_arm(&sched->timers, &worker->trim, sched->now_ns + TRIM_AFTER);
 		/* A broken epoll cannot be lived with, and is a bug of ours: EBADF, EFAULT, EINVAL.
 		 */
-		CHECK(poller_poll(&worker->poller, timeout_until(next, clock_now_ns())) == 0);
+		CHECK(poller_wait(&worker->poller, timeout_until(next, clock_now_ns())) == 0);
+		sched->now_ns = clock_now_ns(); /* it may have been hours */
+		poller_tell(&worker->poller);
 	}
 	timer_disarm(&sched->timers, &worker->trim);
 }

@@ -47,8 +47,7 @@ enum {
 	LOG_CONTEXT_MAX = 16, /* contexts above one another that a line looks at */
 };
 
-/* --- fields ------------------------------------------------------------------------------------
- */
+/* --- fields --------------------------------------------------------------- */
 
 enum log_kind {
 	LOG_KIND_STR,
@@ -105,8 +104,7 @@ struct log_field {
 		.key = LOG_KEY("error"), .kind = LOG_KIND_ERR, .err = err_last()                   \
 	}
 
-/* --- lines -------------------------------------------------------------------------------------
- */
+/* --- lines ---------------------------------------------------------------- */
 
 /* log_info("message", fields...): the message is a string literal, too, so that it can be searched
  * for; what varies is a field. A level that is off costs one load and one branch. */
@@ -143,8 +141,7 @@ struct str log_level_name(enum log_level level);
 /* False and untouched when the text names no level. */
 bool log_level_parse(struct str text, enum log_level *ret);
 
-/* --- context -----------------------------------------------------------------------------------
- */
+/* --- context -------------------------------------------------------------- */
 
 /*
  * What every line of a piece of work carries. Lives on the stack of whoever pushed it. An empty
@@ -170,8 +167,7 @@ void log_context_pop(struct log_context *context);
 /* The running fiber's topmost context (NULL: none), to hand it to work that starts for it. */
 const struct log_context *log_context_now(void);
 
-/* --- the machinery -----------------------------------------------------------------------------
- */
+/* --- the machinery -------------------------------------------------------- */
 
 struct log_options {
 	enum log_level level;

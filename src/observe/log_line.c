@@ -20,8 +20,7 @@ enum {
 #define CUT       "[cut]"
 #define TRUNCATED ",\"truncated\":true"
 
-/* --- what is known of a key --------------------------------------------------------------------
- */
+/* --- what is known of a key ----------------------------------------------- */
 
 enum key_note { KEY_KNOWN = 1, KEY_SECRET = 2, KEY_SECRET_NUMBER = 4 };
 
@@ -91,8 +90,7 @@ static void forget_keys_if_changed(void)
 	}
 }
 
-/* --- the cursor --------------------------------------------------------------------------------
- */
+/* --- the cursor ----------------------------------------------------------- */
 
 struct line {
 	char *at;
@@ -116,8 +114,7 @@ static inline bool room(const struct line *line, size_t bytes)
 	return line->end - line->at >= (ptrdiff_t)bytes;
 }
 
-/* --- escaping ----------------------------------------------------------------------------------
- */
+/* --- escaping ------------------------------------------------------------- */
 
 /* A non-zero byte for each of the eight that JSON cannot hold as it is, or that is not ASCII. */
 static inline uint64_t special_bytes(uint64_t eight)
@@ -280,8 +277,7 @@ static void put_value_text(struct line *line, struct str text)
 	(void)put_text(line, text, line->at + LOG_VALUE_MAX);
 }
 
-/* --- values ------------------------------------------------------------------------------------
- */
+/* --- values --------------------------------------------------------------- */
 
 static void put_u64(struct line *line, uint64_t value)
 {
@@ -334,8 +330,7 @@ static void put_place(struct line *line, const struct err *err)
 	line->at += num_write_i64(line->at, err->frames[0].line);
 }
 
-/* --- JSON --------------------------------------------------------------------------------------
- */
+/* --- JSON ----------------------------------------------------------------- */
 
 static void json_error(struct line *line, const struct err *err)
 {
@@ -379,8 +374,7 @@ static void json_field(struct line *line, const struct log_field *field)
 	}
 }
 
-/* --- pretty ------------------------------------------------------------------------------------
- */
+/* --- pretty --------------------------------------------------------------- */
 
 static void pretty_error(struct line *line, const struct err *err)
 {
@@ -429,8 +423,7 @@ static void pretty_field(struct line *line, const struct log_field *field)
 		put_number(line, field);
 }
 
-/* --- context -----------------------------------------------------------------------------------
- */
+/* --- context -------------------------------------------------------------- */
 
 #define CONTEXT_ID(member, name)                                                                   \
 	{                                                                                          \
@@ -496,8 +489,7 @@ static void put_context(struct line *line, const struct log_context *context, bo
 			(pretty ? pretty_field : json_field)(line, &chain[depth]->fields[i]);
 }
 
-/* --- whole lines -------------------------------------------------------------------------------
- */
+/* --- whole lines ---------------------------------------------------------- */
 
 /* The time as RFC 3339; all but the milliseconds is made once a second and thread. */
 static void put_time(struct line *line, int64_t time_us)

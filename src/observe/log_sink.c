@@ -30,8 +30,7 @@ enum {
 	FILE_NAME_MAX = SINK_NAME_MAX + TIME_DATE_LEN + NUM_TEXT_MAX + 8,
 };
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing -------------------------------------------------------------- */
 
 /* Pipes, sockets and terminals can stop taking bytes for good; files cannot. */
 static bool can_stop(int fd)
@@ -114,8 +113,7 @@ static struct str write_all(struct log_sink *sink, struct str rest)
 	return rest;
 }
 
-/* --- names -------------------------------------------------------------------------------------
- */
+/* --- names ---------------------------------------------------------------- */
 
 /* One file of ours. */
 struct log_file {
@@ -192,8 +190,7 @@ static bool each_file(
 	return true;
 }
 
-/* --- retention ---------------------------------------------------------------------------------
- */
+/* --- retention ------------------------------------------------------------ */
 
 struct file_list {
 	struct log_file *files;
@@ -262,8 +259,7 @@ static void prune(const struct log_sink *sink, int64_t now_us)
 	mem_free(list.files, list.cap * sizeof(*list.files));
 }
 
-/* --- rotation ----------------------------------------------------------------------------------
- */
+/* --- rotation ------------------------------------------------------------- */
 
 /* Opens the file for appending. Links are not followed: the folder may be writable for others. */
 static int open_file(
@@ -404,8 +400,7 @@ void log_sink_reopen(struct log_sink *sink)
 	}
 }
 
-/* --- opening -----------------------------------------------------------------------------------
- */
+/* --- opening -------------------------------------------------------------- */
 
 void log_sink_init_fd(struct log_sink *sink, int fd)
 {

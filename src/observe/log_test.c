@@ -133,8 +133,7 @@ TEST(log_context_on_the_fiber)
 	EXPECT(str_find(read_all(fd), S("\"none\"}")) > 0);
 }
 
-/* --- many threads ------------------------------------------------------------------------------
- */
+/* --- many threads --------------------------------------------------------- */
 
 enum { THREADS = 4, LINES = 3000 };
 
@@ -196,8 +195,7 @@ TEST(log_many_threads_keep_their_order)
 	EXPECT_INT(mem_used(), 0);
 }
 
-/* --- slow and broken sinks ---------------------------------------------------------------------
- */
+/* --- slow and broken sinks ------------------------------------------------ */
 
 TEST(log_slow_sink_never_blocks)
 {
@@ -294,8 +292,7 @@ TEST(log_full_disk)
 					  "\"cause\":\"No space left on device\"}")) > 0);
 }
 
-/* --- sleeping, waking, flushing ----------------------------------------------------------------
- */
+/* --- sleeping, waking, flushing ------------------------------------------- */
 
 static bool appears(int fd, struct str what, unsigned within_ms)
 {
@@ -352,8 +349,7 @@ TEST(log_thread_outlives_the_log)
 	EXPECT_INT(mem_used(), 0);
 }
 
-/* --- files, by a clock of ours -----------------------------------------------------------------
- */
+/* --- files, by a clock of ours -------------------------------------------- */
 
 static _Atomic int64_t wall_us;
 
@@ -400,8 +396,7 @@ TEST(log_files_rotate_by_the_clock)
 	clock_replace(NULL);
 }
 
-/* --- crash -------------------------------------------------------------------------------------
- */
+/* --- crash ---------------------------------------------------------------- */
 
 static void on_crash(int number)
 {
@@ -451,8 +446,7 @@ TEST(log_crash_flush_gives_up)
 	EXPECT(clock_now_ns() - start_ns < 10 * SECOND);
 }
 
-/* --- opening -----------------------------------------------------------------------------------
- */
+/* --- opening -------------------------------------------------------------- */
 
 TEST(log_open_refuses)
 {

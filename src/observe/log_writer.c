@@ -88,8 +88,7 @@ static pthread_once_t progress_once = PTHREAD_ONCE_INIT;
 
 static _Thread_local struct log_ring *own_ring;
 
-/* --- sleeping and waking -----------------------------------------------------------------------
- */
+/* --- sleeping and waking -------------------------------------------------- */
 
 static void wake(void)
 {
@@ -129,8 +128,7 @@ static void rest(bool deep)
 	atomic_store(&writer.state, AWAKE);
 }
 
-/* --- the producers' side -----------------------------------------------------------------------
- */
+/* --- the producers' side -------------------------------------------------- */
 
 bool log_writer_pretty(void)
 {
@@ -231,8 +229,7 @@ void log_thread_detach(void)
 		log_ring_free(ring);
 }
 
-/* --- the writer's side -------------------------------------------------------------------------
- */
+/* --- the writer's side ---------------------------------------------------- */
 
 /* Forgets a ring but keeps its numbers. Under `registry`. */
 static void retire(size_t index)
@@ -436,8 +433,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* --- opening and closing -----------------------------------------------------------------------
- */
+/* --- opening and closing -------------------------------------------------- */
 
 static void make_progress(void)
 {
@@ -668,8 +664,7 @@ struct log_stats log_stats(void)
 	return stats;
 }
 
-/* --- crash -------------------------------------------------------------------------------------
- */
+/* --- crash ---------------------------------------------------------------- */
 
 static uint64_t real_now_ns(void)
 {

@@ -62,8 +62,7 @@ static struct metric_page *_Atomic set[METRIC_PAGES_MAX];
 static pthread_key_t slab_key; /* its destructor sees threads end */
 static pthread_once_t slab_key_once = PTHREAD_ONCE_INIT;
 
-/* --- cells -------------------------------------------------------------------------------------
- */
+/* --- cells ---------------------------------------------------------------- */
 
 static _Atomic uint64_t *cell_of(struct metric_page *_Atomic *pages, uint32_t cell)
 {
@@ -122,8 +121,7 @@ static uint64_t cell_value(uint32_t cell)
 	return value;
 }
 
-/* --- slabs -------------------------------------------------------------------------------------
- */
+/* --- slabs ---------------------------------------------------------------- */
 
 /* A thread ends: its numbers go to the retired ones. */
 static void retire_slab(void *arg)
@@ -209,8 +207,7 @@ int64_t metric_value(const struct metric *metric)
 	return value;
 }
 
-/* --- families ----------------------------------------------------------------------------------
- */
+/* --- families ------------------------------------------------------------- */
 
 static bool name_ok(struct str name, bool label)
 {
@@ -336,8 +333,7 @@ struct metric_family *metric_register(const struct metric_def *def)
 	return family;
 }
 
-/* --- series ------------------------------------------------------------------------------------
- */
+/* --- series --------------------------------------------------------------- */
 
 /* The label values as they are kept: well-formed, bounded, each ended by a NUL. */
 struct label_text {
@@ -498,8 +494,7 @@ int metric_info(const struct metric_def *def, const struct str *values)
 	return 0;
 }
 
-/* --- text --------------------------------------------------------------------------------------
- */
+/* --- text ----------------------------------------------------------------- */
 
 /* Where a page is written to. */
 struct page {

@@ -65,8 +65,7 @@ struct metric {
  * with a scale of SECOND. */
 extern const uint64_t metric_http_bounds[14];
 
-/* --- registration; takes a mutex ---------------------------------------------------------------
- */
+/* --- registration; takes a mutex ------------------------------------------ */
 
 /*
  * Registers a family; the same definition again gives the same family. A name that breaks the rules
@@ -98,8 +97,7 @@ int metric_info(const struct metric_def *def, const struct str *values);
  * process_resident_memory_bytes, process_start_time_seconds, process_open_fds, process_max_fds. */
 int metric_register_process(void);
 
-/* --- counting ----------------------------------------------------------------------------------
- */
+/* --- counting ------------------------------------------------------------- */
 
 struct metric_page {
 	_Atomic uint64_t cells[METRIC_PAGE_CELLS];
@@ -161,8 +159,7 @@ static inline void metric_observe(const struct metric *histogram, uint64_t value
 	metric_add(histogram->cell + histogram->bound_count + 1, value);
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------- */
 
 /* A counter's or gauge's value now, of all threads. */
 int64_t metric_value(const struct metric *metric);

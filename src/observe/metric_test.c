@@ -12,8 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* --- a strict reader ---------------------------------------------------------------------------
- */
+/* --- a strict reader ------------------------------------------------------ */
 
 struct reader {
 	struct str families[64]; /* in their order; none may come back */
@@ -222,8 +221,7 @@ static bool shows(enum metric_format format, struct str text)
 		STR_ARG(text), STR_ARG(all));
 }
 
-/* --- text --------------------------------------------------------------------------------------
- */
+/* --- text ----------------------------------------------------------------- */
 
 static const struct metric_def requests = { .name = "http_requests_total",
 	.help = "Requests, by method \\ and\n\"route\".",
@@ -351,8 +349,7 @@ TEST(metric_info_and_process)
 	EXPECT_STR(metric_content_type(METRIC_TEXT), S("text/plain; version=0.0.4; charset=utf-8"));
 }
 
-/* --- limits ------------------------------------------------------------------------------------
- */
+/* --- limits --------------------------------------------------------------- */
 
 TEST(metric_series_are_bounded)
 {
@@ -439,8 +436,7 @@ TEST(metric_page_beyond_its_buffer)
 	buf_done(&small);
 }
 
-/* --- threads -----------------------------------------------------------------------------------
- */
+/* --- threads -------------------------------------------------------------- */
 
 enum { THREADS = 6, ROUNDS = 20000 };
 
@@ -500,8 +496,7 @@ TEST(metric_threads_come_and_go)
 	shows(METRIC_TEXT, S("n_total{name=\"f\"} 12\n"));
 }
 
-/* --- no memory ---------------------------------------------------------------------------------
- */
+/* --- no memory ------------------------------------------------------------ */
 
 #ifdef BULKHEAD_FAULTS
 static void *count_one(void *arg)

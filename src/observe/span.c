@@ -45,8 +45,7 @@ static uint64_t dropped;
 
 static _Thread_local struct span_ring *own_ring;
 
-/* --- producing ---------------------------------------------------------------------------------
- */
+/* --- producing ------------------------------------------------------------ */
 
 static bool sampled(const struct span *span)
 {
@@ -195,8 +194,7 @@ void span_end(struct span *span, enum span_status status)
 		put_shared(span);
 }
 
-/* --- reading; under `registry` -----------------------------------------------------------------
- */
+/* --- reading; under `registry` -------------------------------------------- */
 
 /* Copies the record; false when the producer overwrote it meanwhile. */
 static bool copy(struct slot *slot, uint64_t number, struct span *ret)
@@ -282,8 +280,7 @@ uint64_t span_dropped(void)
 	return count;
 }
 
-/* --- threads -----------------------------------------------------------------------------------
- */
+/* --- threads -------------------------------------------------------------- */
 
 int span_thread_attach(size_t capacity)
 {

@@ -72,8 +72,7 @@ static inline struct str span_attribute_text(
 	return str_of(span->text + attribute->text_at, attribute->text_len);
 }
 
-/* --- the machinery -----------------------------------------------------------------------------
- */
+/* --- the machinery -------------------------------------------------------- */
 
 /* Gives the calling thread a ring for `capacity` records (a power of two; 0: 256), about half a
  * kilobyte each. Threads without one share one of 256, under a mutex. ERR_NO_MEMORY, ERR_FULL. */

@@ -10,8 +10,7 @@ enum {
 	LARGE_MEMBER = 128, /* a longer one is the first to go */
 };
 
-/* --- traceparent -------------------------------------------------------------------------------
- */
+/* --- traceparent ---------------------------------------------------------- */
 
 /* Lower-case hex digits only, as many as the text has (at most 16). */
 static bool parse_hex(struct str text, uint64_t *ret)
@@ -94,8 +93,7 @@ void trace_write(char *at, const struct trace *trace)
 	num_write_hex(at + 53, trace->flags & (TRACE_SAMPLED | TRACE_RANDOM), 2);
 }
 
-/* --- tracestate --------------------------------------------------------------------------------
- */
+/* --- tracestate ----------------------------------------------------------- */
 
 static bool key_byte(char byte)
 {

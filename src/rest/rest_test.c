@@ -323,8 +323,7 @@ static void nothing_in_work(void)
 	EXPECT_INT(in_flight_count(), 0);
 }
 
-/* --- repeated requests --------------------------------------------------------------------------
- */
+/* --- repeated requests ---------------------------------------------------- */
 
 WORLD_TEST(repeat_is_done_once, modules)
 {
@@ -752,8 +751,7 @@ WORLD_TEST(repeat_without_memory, modules)
 	nothing_in_work();
 }
 
-/* --- sweeping
- * --------------------------------------------------------------------------------------- */
+/* --- sweeping ------------------------------------------------------------- */
 
 static uint64_t now_ns(void *arg)
 {
@@ -809,8 +807,7 @@ WORLD_TEST(repeat_is_forgotten_after_a_day, modules)
 	clock_replace(NULL);
 }
 
-/* --- pages
- * --------------------------------------------------------------------------------------------- */
+/* --- pages ---------------------------------------------------------------- */
 
 WORLD_TEST(pages_follow_each_other, modules)
 {

@@ -33,7 +33,8 @@ static bool plain_eight(const char *at)
 		       EACH(0x80)) == 0;
 }
 
-bool rule_has_control(struct str text, enum text_controls allowed)
+/* True when a text holds a control character that is not allowed. */
+static bool has_control(struct str text, enum text_controls allowed)
 {
 	size_t i = 0;
 
@@ -103,7 +104,7 @@ int rule_text(const struct text_rule *rule, struct str text, struct matcher *mat
 
 	if (r < 0)
 		return r;
-	if (UNLIKELY(rule_has_control(text, rule->controls)))
+	if (UNLIKELY(has_control(text, rule->controls)))
 		return report_at(report, path, PROBLEM_CONTROL_CHARACTER,
 			"must not contain control characters");
 	if (rule->format != FORMAT_NONE && !format_valid(rule->format, text))

@@ -43,7 +43,4 @@ int rule_number(const struct number_rule *rule, double value, struct report *rep
 int rule_count(size_t count, size_t min, size_t max, const char *things, struct report *report,
 	const struct path *path);
 
-/* True when a text holds a control character that is not allowed. */
-bool rule_has_control(struct str text, enum text_controls allowed);
-
 #endif

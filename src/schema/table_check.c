@@ -26,7 +26,8 @@ enum field_kind kind_base(enum field_kind kind)
 	return kind_is_optional(kind) ? FIELD_TEXT + (kind - FIELD_OPT_TEXT) : kind;
 }
 
-bool kind_is_scalar(enum field_kind kind)
+/* True for the kinds that may come as the text of a parameter. */
+static bool is_scalar(enum field_kind kind)
 {
 	return kind_base(kind) >= FIELD_TEXT && kind_base(kind) <= FIELD_NUMBER;
 }
@@ -166,9 +167,8 @@ static int check_many(const struct schema *schema, const struct field *field)
 		return r;
 	if (kind_is_optional(field->item_kind))
 		return MISTAKE(schema, field, "an item is never missing: take the plain type");
-	if (field->flags & UNIQUE &&
-		(field->kind != FIELD_LIST || !kind_is_scalar(field->item_kind) ||
-			field->item_kind == FIELD_BOOL))
+	if (field->flags & UNIQUE && (field->kind != FIELD_LIST || !is_scalar(field->item_kind) ||
+					     field->item_kind == FIELD_BOOL))
 		return MISTAKE(schema, field, "UNIQUE is for lists of texts, enums and numbers");
 	r = check_value(&look);
 	if (r < 0 || !field->key)
@@ -197,7 +197,7 @@ static int check_flags(const struct schema *schema, const struct field *field)
 		return MISTAKE(schema, field, "READ_ONLY excludes WRITE_ONLY and REQUIRED");
 	if (flags & REQUIRED && field->if_missing)
 		return MISTAKE(schema, field, "what is REQUIRED has no default");
-	if ((field->if_missing || field->example) && !kind_is_scalar(field->kind))
+	if ((field->if_missing || field->example) && !is_scalar(field->kind))
 		return MISTAKE(schema, field,
 			"defaults and examples are for texts, numbers, bools "
 			"and enums");
@@ -209,8 +209,7 @@ static int check_source(const struct schema *schema, const struct field *field)
 	if (field->from == FROM_BODY)
 		return 0;
 
-	if (!kind_is_scalar(field->kind) &&
-		!(field->kind == FIELD_LIST && kind_is_scalar(field->item_kind)))
+	if (!is_scalar(field->kind) && !(field->kind == FIELD_LIST && is_scalar(field->item_kind)))
 		return MISTAKE(schema, field,
 			"a parameter is a text, number, bool or enum, or a "
 			"list of them");

@@ -7,9 +7,6 @@
 /* 0, or ERR_INVALID with a sentence that begins with the name of the table or row. */
 int table_check(const struct schema *schema) WARN_UNUSED;
 
-/* True for the kinds that may come as the text of a parameter. */
-bool kind_is_scalar(enum field_kind kind);
-
 bool kind_is_optional(enum field_kind kind);
 
 /* The kind without its opt_x. */

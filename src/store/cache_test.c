@@ -484,8 +484,7 @@ TEST(cache_reads_through_when_it_cannot_hear)
 	clock_replace(NULL);
 }
 
-/* --- one loads for all ---------------------------------------------------------------------------
- */
+/* --- one loads for all ---------------------------------------------------- */
 
 enum { CROWD_WORKERS = 4, CROWD_FIBERS = 250 };
 
@@ -655,8 +654,7 @@ TEST(cache_waiters_leave_at_any_moment)
 	}
 }
 
-/* --- changes while others load ------------------------------------------------------------------
- */
+/* --- changes while others load -------------------------------------------- */
 
 enum { RACE_KEYS = 3, RACE_ROUNDS = 300 };
 
@@ -784,8 +782,7 @@ TEST_SLOW(cache_never_gives_what_was_forgotten, 120)
 	}
 }
 
-/* --- memory --------------------------------------------------------------------------------------
- */
+/* --- memory --------------------------------------------------------------- */
 
 enum { LOAD_MEMORY = 256 * 1024 };
 

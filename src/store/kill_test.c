@@ -187,8 +187,7 @@ static size_t listen_first(int answers)
 	return poll(&pollfd, 1, ANSWER_WITHIN_MS) == 1 && (pollfd.revents & POLLIN);
 }
 
-/* --- killing the writers -------------------------------------------------------------------------
- */
+/* --- killing the writers -------------------------------------------------- */
 
 static void trial_init(struct trial *trial, uint64_t seed, size_t tokens, bool numbered)
 {
@@ -266,8 +265,7 @@ TEST_SLOW(killed_writers_postgres, 900)
 	kill_writers(ENGINE_POSTGRES);
 }
 
-/* --- killing the server -------------------------------------------------------------------------
- */
+/* --- killing the server --------------------------------------------------- */
 
 static const char *const durable[] = { "--fsync", NULL };
 

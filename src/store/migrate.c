@@ -525,8 +525,7 @@ int migrate_status(const struct migration_options *options, const struct migrati
 	return close_run(&run, r);
 }
 
-/* --- lint --------------------------------------------------------------------------------------
- */
+/* --- lint ----------------------------------------------------------------- */
 
 int migration_lint(const struct migration_source *source, struct buf *out)
 {

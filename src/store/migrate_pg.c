@@ -586,8 +586,7 @@ static int pg_step(struct migrate_run *run, const struct migrate_step *step)
 	}
 }
 
-/* --- before and after ----------------------------------------------------------------------------
- */
+/* --- before and after ----------------------------------------------------- */
 
 static int pg_prepare(struct migrate_run *run, const struct migrate_step *steps, size_t count)
 {

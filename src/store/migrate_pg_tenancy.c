@@ -323,8 +323,7 @@ int pg_secure_roles(struct migrate_run *run)
 	return r < 0 ? r : refuse(&refusals);
 }
 
-/* --- tables ------------------------------------------------------------------------------------
- */
+/* --- tables --------------------------------------------------------------- */
 
 int pg_secure_tables(struct migrate_run *run)
 {

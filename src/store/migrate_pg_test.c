@@ -498,8 +498,7 @@ TEST(migrate_postgres_changes_rows_as_member)
 	close_roles(&roles);
 }
 
-/* --- locks -------------------------------------------------------------------------------------
- */
+/* --- locks ---------------------------------------------------------------- */
 
 TEST(migrate_postgres_waits_for_other_instances)
 {
@@ -604,8 +603,7 @@ TEST(migrate_postgres_tries_again_behind_a_lock)
 	migrate_test_close(&test);
 }
 
-/* --- indexes beside traffic --------------------------------------------------------------------
- */
+/* --- indexes beside traffic ----------------------------------------------- */
 
 #define INDEXED                                                                                    \
 	TABLES "-- up 2: indexes\n"                                                                \

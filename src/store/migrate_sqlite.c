@@ -401,8 +401,7 @@ static int sqlite_step(struct migrate_run *run, const struct migrate_step *step)
 	return r;
 }
 
-/* --- before and after --------------------------------------------------------------------------
- */
+/* --- before and after ----------------------------------------------------- */
 
 static int sqlite_prepare(struct migrate_run *run, const struct migrate_step *steps, size_t count)
 {

@@ -103,14 +103,6 @@ bool words_take(struct words *words, const char *phrase)
 	return true;
 }
 
-bool words_take_sign(struct words *words, char sign)
-{
-	if (!words_sign(words, 0, sign))
-		return false;
-	words->next++;
-	return true;
-}
-
 bool words_take_group(struct words *words, struct words *ret)
 {
 	size_t depth = 0, from = words->next;

@@ -26,7 +26,6 @@ bool words_sign(const struct words *words, size_t ahead, char sign);
 
 /* Takes the words of a phrase ("IF NOT EXISTS", upper case, at most four), all or none. */
 bool words_take(struct words *words, const char *phrase);
-bool words_take_sign(struct words *words, char sign);
 
 /* What stands in the parentheses that begin here, which are taken. False, and nothing taken, when
  * none do. */

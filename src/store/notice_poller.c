@@ -113,7 +113,9 @@ static uint64_t end_of(struct str snapshot)
 	return end;
 }
 
-bool notice_went_back(struct str since, struct str now)
+/* Whether the later one of two snapshots shows an earlier database: one that was restored, or a
+ * standby that had not received all. */
+static bool went_back(struct str since, struct str now)
 {
 	return end_of(now) < end_of(since);
 }
@@ -130,7 +132,7 @@ static bool may_have_missed(
 
 	return looked_ns == 0 || look->doubt || began_ns - looked_ns > NOTICE_STALE_AFTER ||
 	       clock_wall_us() - poller->looked_us > (int64_t)(NOTICE_STALE_AFTER / MICROSECOND) ||
-	       look->count == LOOK_MAX || notice_went_back(look->key.since, look->now.snapshot);
+	       look->count == LOOK_MAX || went_back(look->key.since, look->now.snapshot);
 }
 
 static void tell_all(struct notice_poller *poller, const struct look *look)
@@ -298,8 +300,7 @@ void notice_poller_wake(struct notice_poller *poller)
 	cond_signal(&poller->woken);
 }
 
-/* --- start and stop ----------------------------------------------------------------------------
- */
+/* --- start and stop ------------------------------------------------------- */
 
 static int find_metrics(struct notice_poller *poller)
 {

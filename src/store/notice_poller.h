@@ -49,10 +49,6 @@ int notice_poller_start(struct store *store);
 /* Ends it. Nobody commits any more. */
 void notice_poller_stop(struct notices *notices);
 
-/* Whether the later one of two snapshots shows an earlier database: one that was restored, or a
- * standby that had not received all. */
-bool notice_went_back(struct str since, struct str now);
-
 /* Something was committed that others should look for soon. From any thread. */
 void notice_hint_want(struct notice_poller *poller);
 

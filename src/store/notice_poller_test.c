@@ -190,8 +190,7 @@ TEST(notices_reach_other_instances)
 	on_postgres(heard_once);
 }
 
-/* --- late commits ------------------------------------------------------------------------------
- */
+/* --- late commits --------------------------------------------------------- */
 
 /* SQL on a thread of its own. */
 struct late {
@@ -262,8 +261,7 @@ TEST(notices_of_late_commits_are_heard)
 	on_postgres(heard_late);
 }
 
-/* --- hints --------------------------------------------------------------------------------------
- */
+/* --- hints ---------------------------------------------------------------- */
 
 static size_t count_notifies(PGconn *listening)
 {
@@ -341,9 +339,7 @@ TEST(notices_come_without_hints)
 	on_postgres(hints_lost);
 }
 
-/* --- missed
- * ---------------------------------------------------------------------------------------
- */
+/* --- missed --------------------------------------------------------------- */
 
 static void flood(struct store_test *test)
 {
@@ -400,8 +396,7 @@ TEST_SLOW(notices_are_deleted_when_they_are_old, 60)
 	on_postgres(cleaned);
 }
 
-/* --- out of reach
- * ---------------------------------------------------------------------------------- */
+/* --- out of reach --------------------------------------------------------- */
 
 static int load_number(const struct db *db, void *arg, struct cache_value *ret)
 {
@@ -462,8 +457,7 @@ TEST_SLOW(notices_out_of_reach, 60)
 	on_postgres(out_of_reach);
 }
 
-/* --- a server that ends
- * --------------------------------------------------------------------------- */
+/* --- a server that ends --------------------------------------------------- */
 
 static void server_ends(size_t number, void *arg)
 {
@@ -519,8 +513,7 @@ TEST_SLOW(notices_of_a_server_that_ends, 90)
 	pg_server_remove(&server);
 }
 
-/* --- without memory
- * ------------------------------------------------------------------------------- */
+/* --- without memory ------------------------------------------------------- */
 
 #ifdef BULKHEAD_FAULTS
 static void start_without_memory(struct store_test *test)

@@ -21,14 +21,12 @@ static const struct {
 		"SELECT EXISTS (SELECT FROM pg_roles r WHERE (r.rolsuper OR r.rolbypassrls)"
 		" AND pg_has_role(session_user, r.oid, 'MEMBER'))",
 		"the login of the database is a superuser or may bypass row-level security (or is "
-		"a "
-		"member of a role that does): tenants would not be kept apart" },
+		"a member of a role that does): tenants would not be kept apart" },
 	{ true,
 		"SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = session_user || "
 		"'_system')",
 		"the database has no role for system work, called like the login with _system "
-		"behind "
-		"it" },
+		"behind it" },
 	{ true, "SELECT NOT pg_has_role(session_user, session_user || '_system', 'MEMBER')",
 		"the login of the database is no member of its _system role" },
 	{ true, "SELECT pg_has_role(session_user, session_user || '_system', 'USAGE')",
@@ -40,8 +38,16 @@ static const struct {
 		" AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"
 		" AND has_any_column_privilege(session_user, c.oid, 'SELECT, INSERT, UPDATE'))",
 		"the login of the database has rights on a table or view of the schema main "
-		"without "
-		"forced row-level security: tenants would not be kept apart" },
+		"without forced row-level security: tenants would not be kept apart" },
+	{ true,
+		"SELECT EXISTS (SELECT FROM pg_constraint k"
+		" JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attname = 'tenant_id'"
+		" JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attname = 'tenant_id'"
+		" WHERE k.contype = 'f' AND k.connamespace = 'main'::regnamespace AND NOT EXISTS"
+		" (SELECT FROM unnest(k.conkey, k.confkey) AS p (mine, theirs)"
+		" WHERE p.mine = a.attnum AND p.theirs = b.attnum))",
+		"a foreign key between two tables with a tenant_id does not compare it; PostgreSQL "
+		"looks up and cascades past row-level security: tenants would not be kept apart" },
 	{ false,
 		"SELECT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'main'::regnamespace"
 		" AND pg_has_role(session_user, c.relowner, 'MEMBER'))",

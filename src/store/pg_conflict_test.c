@@ -110,8 +110,7 @@ TEST(postgres_lets_no_write_skew_pass)
 	store_test_run(ENGINE_POSTGRES, thing_modules, NULL, no_write_is_skewed);
 }
 
-/* --- forever -----------------------------------------------------------------------------------
- */
+/* --- forever -------------------------------------------------------------- */
 
 static int always_late(struct tx *tx, void *arg)
 {
@@ -140,8 +139,7 @@ TEST(postgres_gives_up_after_five_conflicts)
 	store_test_run(ENGINE_POSTGRES, thing_modules, NULL, conflicts_end);
 }
 
-/* --- many at once
- * --------------------------------------------------------------------------------- */
+/* --- many at once --------------------------------------------------------- */
 
 static int add_one_each(struct tx *tx, void *arg)
 {
@@ -204,8 +202,7 @@ STORE_TEST_WITH(updates_by_many_are_all_counted, thing_modules, NULL)
 	all_are_counted(test);
 }
 
-/* --- one connection for two tenants
- * ------------------------------------------------------------------ */
+/* --- one connection for two tenants --------------------------------------- */
 
 static int fail_in_the_middle(struct tx *tx, void *arg)
 {
@@ -270,8 +267,7 @@ TEST(postgres_without_a_tenant_shows_nothing)
 	pg_bench_close(&bench);
 }
 
-/* --- torture
- * ------------------------------------------------------------------------------------------- */
+/* --- torture -------------------------------------------------------------- */
 
 #ifdef BULKHEAD_FAULTS
 

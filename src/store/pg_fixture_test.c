@@ -32,9 +32,6 @@ const struct statement thing_get =
 const struct statement thing_set =
 	STATEMENT("thing_set", .sql = "UPDATE main.thing SET amount = :amount " THIS,
 		.in = &thing_schema, .expect = EXPECT_ONE);
-const struct statement thing_take =
-	STATEMENT("thing_take", .sql = "UPDATE main.thing SET amount = amount - :amount " THIS,
-		.in = &thing_schema, .expect = EXPECT_ONE);
 const struct statement thing_rename = STATEMENT("thing_rename",
 	.sql = "UPDATE main.thing SET amount = amount + 1 WHERE tenant_id = :tenant "
 	       "AND (name = :name OR amount = :amount)",
@@ -54,7 +51,7 @@ const struct statement thing_drop =
 	STATEMENT("thing_drop", .sql = "DELETE FROM main.thing " THIS, .in = &thing_schema);
 
 static const struct statement *const statements[] = { &thing_add, &thing_get, &thing_set,
-	&thing_take, &thing_rename, &thing_list, &thing_total, &thing_total_of_all, &thing_drop };
+	&thing_rename, &thing_list, &thing_total, &thing_total_of_all, &thing_drop };
 
 const struct store_test_module thing_modules[] = {
 	{ "things", migrations, statements, LEN(statements) },

@@ -20,7 +20,7 @@ struct total {
 };
 
 /* What a tenant has, what a system handle sees. */
-extern const struct statement thing_add, thing_get, thing_set, thing_take, thing_rename, thing_list,
+extern const struct statement thing_add, thing_get, thing_set, thing_rename, thing_list,
 	thing_total, thing_total_of_all, thing_drop;
 
 extern const struct store_test_module thing_modules[];

@@ -58,6 +58,12 @@ TEST(pg_open_refuses_what_would_undo_tenancy)
 		{ "CREATE VIEW main.all_things AS SELECT * FROM main.thing;"
 		  "GRANT SELECT ON main.all_things TO app",
 			"DROP VIEW main.all_things", false, "forced row-level security" },
+		{ "CREATE TABLE main.part (tenant_id uuid, id uuid REFERENCES main.whole (id) ON "
+		  "DELETE CASCADE)",
+			"DROP TABLE main.part", false, "cascades past row-level security" },
+		{ "CREATE TABLE main.part (tenant_id uuid, other uuid, FOREIGN KEY (other, "
+		  "tenant_id) REFERENCES main.whole (tenant_id, id))",
+			"DROP TABLE main.part", false, "does not compare it" },
 		{ "GRANT owner TO app", "REVOKE owner FROM app", true, "owns tables" },
 		{ "ALTER SCHEMA main RENAME TO other", "ALTER SCHEMA other RENAME TO main", false,
 			"must be migrated" },
@@ -69,6 +75,13 @@ TEST(pg_open_refuses_what_would_undo_tenancy)
 	options.production = true;
 	pg_bench_open(&bench, &options, str_from_c(owner_url)); /* migrates */
 	pg_bench_close(&bench);
+	/* What refers to it as it should; the login has no rights on either. */
+	pg_run(str_from_c(super_url),
+		"CREATE TABLE main.whole (tenant_id uuid, id uuid UNIQUE, UNIQUE (tenant_id, id), "
+		"UNIQUE (id, tenant_id));"
+		"CREATE TABLE main.right_part (tenant_id uuid, id uuid, FOREIGN KEY (id, "
+		"tenant_id) "
+		"REFERENCES main.whole (id, tenant_id) ON DELETE CASCADE)");
 	for (size_t i = 0; i < LEN(cases); i++) {
 		pg_run(str_from_c(super_url), cases[i].before);
 		options.production = true;
@@ -121,8 +134,7 @@ TEST(pg_open_tells_why_it_cannot_connect)
 	}
 }
 
-/* --- statements ----------------------------------------------------------------------------------
- */
+/* --- statements ----------------------------------------------------------- */
 
 struct wrong {
 	double amount;
@@ -188,8 +200,7 @@ TEST(pg_statements_are_checked_against_the_database)
 	store_close(store);
 }
 
-/* --- in use
- * ------------------------------------------------------------------------------------------ */
+/* --- in use --------------------------------------------------------------- */
 
 static int add_and_set(struct tx *tx, void *arg)
 {
@@ -255,9 +266,7 @@ static void use(const struct store_options *options)
 	pg_bench_close(&bench);
 }
 
-/* --- TLS
- * ------------------------------------------------------------------------------------------------
- */
+/* --- TLS ------------------------------------------------------------------ */
 
 static struct str tls_url(char *url, const char *password, const char *authority)
 {
@@ -287,8 +296,7 @@ TEST(pg_over_tls_with_the_right_authority)
 	pg_server_remove(&server);
 }
 
-/* --- a pooler
- * ---------------------------------------------------------------------------------------------- */
+/* --- a pooler ------------------------------------------------------------- */
 
 static void use_pooler(bool unprepared, bool direct)
 {

@@ -208,8 +208,7 @@ TEST(pool_serves_who_waits_longest)
 	pg_bench_close(&bench);
 }
 
-/* --- giving up ---------------------------------------------------------------------------------
- */
+/* --- giving up ------------------------------------------------------------ */
 
 static int give_up(struct crowd *crowd, size_t number, struct arena *arena)
 {
@@ -253,8 +252,7 @@ TEST(pool_loses_no_connection_to_who_gives_up)
 	pg_bench_close(&bench);
 }
 
-/* --- age -----------------------------------------------------------------------------------------
- */
+/* --- age ------------------------------------------------------------------ */
 
 static int use_for_a_while(struct pg_bench *bench, unsigned worker)
 {
@@ -284,8 +282,7 @@ TEST(pool_replaces_old_connections)
 	pg_bench_close(&bench);
 }
 
-/* --- the server goes ---------------------------------------------------------------------------
- */
+/* --- the server goes ------------------------------------------------------ */
 
 static struct pg_server server;
 static char app_url[PG_URL_MAX], owner_url[PG_URL_MAX];
@@ -390,8 +387,7 @@ TEST_SLOW(pool_heals_after_the_server_was_killed, 120)
 	survive("KILL");
 }
 
-/* --- nobody there --------------------------------------------------------------------------------
- */
+/* --- nobody there --------------------------------------------------------- */
 
 static int meet_nobody(struct pg_bench *bench, unsigned worker)
 {

@@ -214,8 +214,7 @@ TEST(sqlite_full_disk_leaves_what_was_there)
 	sqlite_test_remove(&test);
 }
 
-/* --- no memory ---------------------------------------------------------------------------------
- */
+/* --- no memory ------------------------------------------------------------ */
 
 #ifdef BULKHEAD_FAULTS
 

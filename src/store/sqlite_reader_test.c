@@ -186,8 +186,7 @@ TEST(sqlite_long_reads_move_to_a_thread)
 	sqlite_test_remove(&test);
 }
 
-/* --- callers that go ---------------------------------------------------------------------------
- */
+/* --- callers that go ------------------------------------------------------ */
 
 struct spinning {
 	struct sqlite_test *test;

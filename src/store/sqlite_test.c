@@ -40,7 +40,8 @@ const struct schema note_schema =
 		FIELD(note, box_id, "Where it lies.", .flags = NULLABLE, .format = FORMAT_UUID),
 		FIELD(note, body, "What it says.", RANGE(0, 1000000)));
 
-const struct schema number_schema = SCHEMA(number, "A number.", FIELD(number, number, "How many."));
+static const struct schema number_schema =
+	SCHEMA(number, "A number.", FIELD(number, number, "How many."));
 
 const struct statement note_add = STATEMENT("note_add",
 	.sql = "INSERT INTO main.note (tenant_id, id, slug, stars, box_id, body) "
@@ -68,19 +69,20 @@ const struct statement note_all = STATEMENT("note_all",
 	.sql = "SELECT id, slug, stars, box_id, body FROM note WHERE tenant_id = :tenant "
 	       "ORDER BY id",
 	.out = &note_schema);
-const struct statement box_add = STATEMENT("box_add",
+static const struct statement box_add = STATEMENT("box_add",
 	.sql = "INSERT INTO main.box (tenant_id, id) VALUES (:tenant, :id)", .in = &note_schema);
-const struct statement box_delete = STATEMENT("box_delete",
+static const struct statement box_delete = STATEMENT("box_delete",
 	.sql = "DELETE FROM main.box WHERE tenant_id = :tenant AND id = :id", .in = &note_schema);
 const struct statement later_add = STATEMENT("later_add",
 	.sql = "INSERT INTO main.later (tenant_id, id, box_id) VALUES (:tenant, :id, :box_id)",
 	.in = &note_schema);
-const struct statement tree_add = STATEMENT("tree_add",
+static const struct statement tree_add = STATEMENT("tree_add",
 	.sql = "INSERT INTO main.tree (tenant_id, id, up) VALUES (:tenant, :id, :box_id)",
 	.in = &note_schema);
-const struct statement count_all =
+static const struct statement count_all =
 	STATEMENT("count_all", .sql = "SELECT count(*) AS number FROM main.note",
 		.out = &number_schema, .flags = STATEMENT_SYSTEM);
+
 /* Statements that take as long as they are told. */
 const struct statement spin = STATEMENT("spin",
 	.sql = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :number) "
@@ -298,8 +300,7 @@ TEST(sqlite_rows_come_back)
 	sqlite_test_remove(&test);
 }
 
-/* --- constraints --------------------------------------------------------------------------------
- */
+/* --- constraints ---------------------------------------------------------- */
 
 static void expect_blame(int r, int wanted, const char *field, const char *rule)
 {
@@ -363,8 +364,7 @@ TEST(sqlite_constraints_blame_the_member)
 	sqlite_test_remove(&test);
 }
 
-/* --- entering tenants
- * ------------------------------------------------------------------------------- */
+/* --- entering tenants ----------------------------------------------------- */
 
 static int enter_between_rows(void *row, void *arg)
 {
@@ -414,8 +414,7 @@ TEST(sqlite_tenants_are_entered_between_statements)
 	sqlite_test_remove(&test);
 }
 
-/* --- registration
- * -------------------------------------------------------------------------------------- */
+/* --- registration --------------------------------------------------------- */
 
 static const struct {
 	struct statement statement;

@@ -63,9 +63,9 @@ struct number {
 	int64_t number;
 };
 
-extern const struct schema note_schema, number_schema;
+extern const struct schema note_schema;
 extern const struct statement note_add, note_get, note_star, note_delete, note_count, note_all,
-	note_upsert, box_add, box_delete, spin, spin_write, later_add, count_all, tree_add;
+	note_upsert, spin, spin_write, later_add;
 extern const struct statement *const sqlite_test_statements[];
 extern const size_t sqlite_test_statement_count;
 

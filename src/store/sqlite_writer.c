@@ -321,8 +321,7 @@ static void *thread_main(void *arg)
 	}
 }
 
-/* --- from outside ------------------------------------------------------------------------------
- */
+/* --- from outside --------------------------------------------------------- */
 
 int sqlite_writer_open(
 	struct sqlite_writer *writer, const struct sqlite_database *database, size_t queue_limit)

@@ -313,8 +313,7 @@ TEST_SLOW(sqlite_error_of_a_member_is_its_own, 60)
 	sqlite_test_remove(&test);
 }
 
-/* --- many that cannot be with others ------------------------------------------------------------
- */
+/* --- many that cannot be with others -------------------------------------- */
 
 static void all_are_wrong(struct sqlite_test *test)
 {
@@ -349,8 +348,7 @@ TEST(sqlite_group_of_many_errors_ends)
 	sqlite_test_remove(&test);
 }
 
-/* --- commits that fail
- * ---------------------------------------------------------------------------- */
+/* --- commits that fail ---------------------------------------------------- */
 
 static void commit_fails(struct sqlite_test *test)
 {
@@ -407,8 +405,7 @@ TEST(sqlite_commit_that_fails_leaves_nothing)
 	sqlite_test_remove(&test);
 }
 
-/* --- durability
- * ------------------------------------------------------------------------------------ */
+/* --- durability ----------------------------------------------------------- */
 
 static int write_note(struct tx *tx, void *arg)
 {
@@ -453,8 +450,7 @@ TEST(sqlite_durable_is_synced_and_soft_is_not)
 	sqlite_test_remove(&test);
 }
 
-/* --- callers that go
- * --------------------------------------------------------------------------------- */
+/* --- callers that go ------------------------------------------------------ */
 
 struct going {
 	struct member member;
@@ -616,8 +612,7 @@ TEST(sqlite_callers_may_go_at_any_time)
 	sqlite_test_remove(&test);
 }
 
-/* --- a full queue
- * ------------------------------------------------------------------------------------- */
+/* --- a full queue --------------------------------------------------------- */
 
 static void queue_fills(struct sqlite_test *test)
 {

@@ -380,8 +380,7 @@ static const struct attack_case texts[] = {
 			       "main.note WHERE body <> '"),
 };
 
-/* --- changes -----------------------------------------------------------------------------------
- */
+/* --- changes -------------------------------------------------------------- */
 
 #define INSERT(values) "INSERT INTO main.note (tenant_id, id, body, amount) " values
 
@@ -509,8 +508,7 @@ static const struct attack_case changes[] = {
 		"UPDATE OR ROLLBACK main.note SET id = 1 WHERE tenant_id = :tenant"),
 };
 
-/* --- schemas that are at fault
- * -------------------------------------------------------------------- */
+/* --- schemas that are at fault -------------------------------------------- */
 
 #define BADGE(tail) "INSERT INTO main.badge (tenant_id, id, body, amount) " tail
 
@@ -591,8 +589,7 @@ static const struct attack_case triggers[] = {
 	ROWS(EITHER, "SELECT c.body AS a, c.id AS n FROM copied c"),
 };
 
-/* --- running them -------------------------------------------------------------------------------
- */
+/* --- running them --------------------------------------------------------- */
 
 /* What the sentence of a refusal may say. */
 #define WHYS(...)                                                                                  \

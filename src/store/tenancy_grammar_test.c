@@ -606,8 +606,7 @@ void grammar_next(
 		grammar.mean };
 }
 
-/* --- without a guard ---------------------------------------------------------------------------
- */
+/* --- without a guard ------------------------------------------------------ */
 
 /*
  * The same statements on bare SQLite, where nothing keeps tenants apart: many of them change rows

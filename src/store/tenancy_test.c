@@ -40,7 +40,7 @@ static const char sqlite_faults[] =
 	"WHERE tenant_id <> NEW.tenant_id; END;";
 
 /* Without the reference: what its cascade does PostgreSQL does as the owner of the table, past all
- * policies. Only migration_lint stands there. */
+ * policies. migration_lint refuses it, and a store that finds it does not open (pg_check.c). */
 static const char postgres_faults[] =
 	"CREATE UNIQUE INDEX badge_body ON main.badge (body);"
 	"CREATE FUNCTION main.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "

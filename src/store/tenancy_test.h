@@ -7,13 +7,12 @@
  * Parameters are :tenant, :id (1), :body ("x") and :other (the id of tenant 2), answers have the
  * columns a (text) and n (integer). The tables are these, each with tenant_id, id, body and amount:
  *
- *     note, folder, link   in order
- *     badge                the unique index of its body forgets the tenant; tenant 2 has the body
- *                          "taken"
- *     part                 its body refers to a badge's, whatever their tenants, and cascades;
- * tenant 2 has one that refers to a badge of tenant 1 (SQLite only) spied                a trigger
- * changes the notes of the same id, whoever they belong to copied               a trigger copies
- * what others have in note
+ *  - note, folder, link: in order.
+ *  - badge: the unique index of its body forgets the tenant; tenant 2 has the body "taken".
+ *  - part: its body refers to a badge's, whatever their tenants, and cascades. SQLite: tenant 2 has
+ *    one that refers to a badge of tenant 1.
+ *  - spied: a trigger changes the notes of the same id, whoever they belong to.
+ *  - copied: a trigger copies what others have in note.
  *
  * and shared (id, body), which belongs to no tenant.
  */

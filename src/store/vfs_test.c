@@ -893,13 +893,3 @@ bool disk_is_on(void)
 	(void)leave(0);
 	return on;
 }
-
-size_t disk_calls(enum disk_call call)
-{
-	size_t calls;
-
-	enter();
-	calls = disk.calls[call];
-	(void)leave(0);
-	return calls;
-}

@@ -83,7 +83,4 @@ bool disk_is_on(void);
  * are gone. */
 void disk_power_on(void);
 
-/* Calls of a kind so far, failed ones included. */
-size_t disk_calls(enum disk_call call);
-
 #endif

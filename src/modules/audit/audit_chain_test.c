@@ -460,3 +460,538 @@ WORLD_TEST(audit_random_changes_are_found, tampered)
 	audit_heads_done(&heads);
 	arena_done(&saved.arena);
 }
+
+/* --- several sequencers -------------------------------------------------------------------------
+ */
+
+/* Writers of one tenant, and sequencers beside them, until all is written. */
+enum { WRITERS = 4, SEQUENCERS = 4, WRITES = 40 };
+
+struct race {
+	const struct db *db;
+	size_t writing; /* writers that are not done */
+	size_t lost;    /* batches that another sequencer had before */
+};
+
+static int write_on(void *arg)
+{
+	struct race *race = arg;
+	struct some some = audit_some(3);
+	struct arena arena;
+	struct db db = *race->db;
+	int r = 0;
+
+	arena_init(&arena, 64 * KILOBYTE, 16 * MEGABYTE);
+	db.arena = &arena;
+	for (int i = 0; i < WRITES && r == 0; i++) {
+		r = audit_write_some(&db, &some);
+		arena_reset(&arena);
+	}
+	arena_done(&arena);
+	race->writing--;
+	return r;
+}
+
+static int sequence_on(void *arg)
+{
+	struct race *race = arg;
+	struct arena arena;
+	struct db db = *race->db;
+	int r = 0;
+
+	arena_init(&arena, 64 * KILOBYTE, 16 * MEGABYTE);
+	db.arena = &arena;
+	while (race->writing > 0 && r == 0) {
+		size_t count = 0;
+
+		r = audit_chain_one(&db, &count);
+		if (r == -ERR_NOT_FOUND || r == -ERR_CONFLICT) {
+			race->lost++;
+			r = 0;
+		}
+		arena_reset(&arena);
+		if (r == 0)
+			fiber_yield();
+	}
+	arena_done(&arena);
+	return r;
+}
+
+static int run_race(const struct db *db, void *arg)
+{
+	struct race *race = arg;
+	struct scope scope;
+	int r = 0;
+
+	race->db = db;
+	race->writing = WRITERS;
+	scope_open(&scope, TIME_NEVER);
+	for (int i = 0; i < WRITERS && r == 0; i++)
+		r = scope_spawn(&scope, write_on, race);
+	for (int i = 0; i < SEQUENCERS && r == 0; i++)
+		r = scope_spawn(&scope, sequence_on, race);
+	return r < 0 ? r : scope_close(&scope);
+}
+
+WORLD_TEST(audit_sequencers_race, audit_world)
+{
+	struct race race = { 0 };
+	struct audit_verdict verdict;
+
+	world_do(world, "ada", run_race, &race);
+	world_do(world, "ada", audit_chain_all, NULL);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.found, 0);
+	EXPECT_INT(verdict.report.entries, WRITERS * WRITES * 3);
+	EXPECT_INT(verdict.report.unchained, 0);
+	if (!store_is_sqlite(world->store))
+		EXPECT(race.lost > 0); /* else this would say nothing */
+}
+
+/* A transaction that writes an entry and commits late, when younger ones are chained. */
+struct late {
+	const struct db *db;
+	bool chained;
+};
+
+static int write_late_in_tx(struct tx *tx, void *arg)
+{
+	struct some some = audit_some(1);
+	struct late *late = arg;
+	struct audit_mark head = { 0 };
+	int r = tx_audit(tx, &some.actor, &some.entry);
+
+	if (r == 0) /* so that it has reached the server */
+		r = audit_mark_read(tx, AUDIT_HEAD, &head);
+	nopark_end(); /* the test waits here on purpose */
+	for (int i = 0; i < 1000 && r >= 0 && !late->chained; i++)
+		r = fiber_sleep_until(clock_now_ns() + 10 * MILLISECOND);
+	nopark_begin();
+	return r < 0 ? r : 0;
+}
+
+static int write_late(void *arg)
+{
+	struct late *late = arg;
+	struct arena arena;
+	struct db db = *late->db;
+	int r;
+
+	arena_init(&arena, 64 * KILOBYTE, 16 * MEGABYTE);
+	db.arena = &arena;
+	r = db_write(&db, write_late_in_tx, late);
+	arena_done(&arena);
+	return r;
+}
+
+static int run_late(const struct db *db, void *arg)
+{
+	struct late late = { db, false };
+	struct some some = audit_some(5);
+	struct scope scope;
+	int r;
+
+	(void)arg;
+	scope_open(&scope, TIME_NEVER);
+	r = scope_spawn(&scope, write_late, &late);
+	if (r == 0)
+		r = fiber_sleep_until(clock_now_ns() + 100 * MILLISECOND);
+	if (r == 0)
+		r = audit_write_some(db, &some);
+	if (r == 0)
+		r = audit_sequence(db->store); /* neither waits for it nor leaves it room */
+	late.chained = true;
+	return r < 0 ? r : scope_close(&scope);
+}
+
+WORLD_TEST(audit_late_commit, audit_world)
+{
+	struct audit_verdict verdict;
+
+	if (store_is_sqlite(world->store)) {
+		test_skip("its transactions commit in their order");
+		return;
+	}
+	world_do(world, "ada", run_late, NULL);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.entries, 5);
+	EXPECT_INT(verdict.report.unchained, 1);
+	world_do(world, "ada", audit_chain_all, NULL);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.entries, 6);
+	EXPECT_INT(verdict.report.found, 0);
+}
+
+/* --- what was cut short -------------------------------------------------------------------------
+ */
+
+static int chain_and_fail_in_tx(struct tx *tx, void *arg)
+{
+	struct audit_mark head = { 0 };
+	int r = audit_mark_read(tx, AUDIT_HEAD, &head);
+
+	(void)arg;
+	if (r < 0)
+		return r;
+	head.sequence += 5;
+	r = audit_mark_put(tx, &head, head.sequence - 5);
+	return r < 0 ? r : fail(ERR_CANCELLED, "the power is gone");
+}
+
+static int chain_and_fail(const struct db *db, void *arg)
+{
+	EXPECT_INT(db_write(db, chain_and_fail_in_tx, arg), -ERR_CANCELLED);
+	return 0;
+}
+
+WORLD_TEST(audit_batch_is_aborted, audit_world)
+{
+	struct some some = audit_some(7);
+
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", chain_and_fail, NULL);
+	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
+	world_do(world, "ada", audit_chain_all, NULL);
+	EXPECT_INT(audit_verdict_of(world, NULL).report.entries, 14);
+	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
+}
+
+/* --- what goes
+ * ------------------------------------------------------------------------------------- */
+
+enum { DAY_SECONDS = 24 * 60 * 60 };
+
+static int retain(const struct db *db, void *arg)
+{
+	(void)arg;
+	return audit_retain(db->store, 90 * 24 * HOUR);
+}
+
+static int tell(const struct db *db, void *arg)
+{
+	(void)arg;
+	return audit_tell(db->store);
+}
+
+WORLD_TEST(audit_retention_keeps_the_chain, tampered)
+{
+	struct some some = audit_some(2 * AUDIT_DELETE_BATCH + 10);
+	struct audit_heads heads = { 0 };
+	struct audit_verdict verdict;
+	struct uuid tenant = world_tenant("ada");
+	char text[AUDIT_HEAD_TEXT];
+	struct saved saved;
+	size_t done;
+
+	audit_clock_ahead(0);
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	world_do(world, "ada", save, &saved);
+	REQUIRE(audit_heads_add(&heads, audit_head_write(text, &tenant, &saved.marks[0]), true,
+			&done) == 0);
+	arena_done(&saved.arena);
+	world_do(world, "ada", retain, NULL);
+	EXPECT_INT(audit_verdict_of(world, &heads).report.entries, some.count);
+
+	audit_clock_ahead(60 * DAY_SECONDS);
+	some.count = 7;
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "bob", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	audit_clock_ahead(91 * DAY_SECONDS);
+	world_do(world, "ada", audit_write_some, &some); /* not chained: stays in any case */
+	world_do(world, "ada", retain, NULL);
+	verdict = audit_verdict_of(world, &heads);
+	EXPECT_INT(verdict.report.entries, 14);
+	EXPECT_INT(verdict.report.unchained, 7);
+	EXPECT_INT(verdict.report.found, 0);
+
+	/* All of them go, and the chain goes on from where it was. */
+	audit_clock_ahead(200 * DAY_SECONDS);
+	world_do(world, "ada", retain, NULL);
+	verdict = audit_verdict_of(world, &heads);
+	EXPECT_INT(verdict.report.entries, 0);
+	EXPECT_INT(verdict.report.found, 0);
+	world_do(world, "ada", audit_chain_all, NULL);
+	verdict = audit_verdict_of(world, &heads);
+	EXPECT_INT(verdict.report.entries, 7);
+	EXPECT_INT(verdict.report.found, 0);
+
+	world_do(world, "ada", save, &saved);
+	EXPECT_INT(saved.mark_count, 2);
+	arena_done(&saved.arena);
+	do_tamper(world, &rows_delete, 1, 2 * AUDIT_DELETE_BATCH + 18); /* the first that is left */
+	EXPECT(audit_verdict_of(world, NULL).report.found > 0);
+	audit_heads_done(&heads);
+	clock_replace(NULL);
+}
+
+/* Old entries go also when they are not whole, but that stays known. */
+WORLD_TEST(audit_retention_forgets_no_tampering, tampered)
+{
+	struct some some = audit_some(20);
+	struct audit_verdict verdict;
+
+	audit_clock_ahead(0);
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	audit_clock_ahead(50 * DAY_SECONDS);
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	do_tamper(world, &rows_delete, 5, 5);
+	audit_clock_ahead(91 * DAY_SECONDS);
+	world_do(world, "ada", retain, NULL);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.entries, 20);
+	EXPECT_INT(verdict.report.found, 1);
+	EXPECT_INT(verdict.kinds[FINDING_DELETED], 1);
+	EXPECT_INT(verdict.first, 6);
+
+	audit_clock_ahead(150 * DAY_SECONDS); /* also when more goes */
+	world_do(world, "ada", retain, NULL);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.found, 1);
+	EXPECT_INT(verdict.first, 6);
+	clock_replace(NULL);
+}
+
+/* --- who goes
+ * ---------------------------------------------------------------------------------------- */
+
+static int ask_to_erase_in_tx(struct tx *tx, void *arg)
+{
+	return audit_erase_user_in_tx(tx, arg);
+}
+
+static int ask_to_erase(const struct db *db, void *arg)
+{
+	return db_write(db, ask_to_erase_in_tx, arg);
+}
+
+static int erase(const struct db *db, void *arg)
+{
+	(void)arg;
+	return audit_erase(db->store);
+}
+
+static void write_about(struct world *world, enum audit_kind kind, const char *user,
+	const char *target, size_t count)
+{
+	struct some some = audit_some(count);
+
+	some.actor.kind = kind;
+	some.actor.user = str_from_c(user);
+	some.entry.id = str_from_c(target);
+	world_do(world, "ada", audit_write_some, &some);
+}
+
+#define ADA "01900000-0000-7000-8000-00000000000a"
+#define EVE "01900000-0000-7000-8000-00000000000e"
+
+WORLD_TEST(audit_erasure_keeps_the_chain, tampered)
+{
+	struct audit_verdict verdict;
+	struct answer answer;
+	struct uuid ada;
+
+	REQUIRE(uuid_parse(S(ADA), &ada));
+	audit_clock_ahead(0);
+	write_about(world, AUDIT_USER, ADA, ADA, AUDIT_ERASE_BATCH + 3);
+	write_about(world, AUDIT_USER, ADA, EVE, 3);
+	write_about(world, AUDIT_USER, EVE, ADA, 4);
+	write_about(world, AUDIT_USER, EVE, EVE, 5);
+	write_about(world, AUDIT_NOBODY, "", ADA, 6);
+	world_do(world, "ada", audit_chain_all, NULL);
+	world_do(world, "ada", ask_to_erase, &ada);
+	world_do(world, "ada", ask_to_erase, &ada); /* again: the same */
+	world_do(world, "ada", erase, NULL);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.erased, AUDIT_ERASE_BATCH + 3 + 3 + 4 + 6);
+	EXPECT_INT(verdict.report.found, 0);
+
+	/* Hers are gone, those of others are not. */
+	answer = world_get(world, "ada", "/api/v1/audit?limit=100&userId=" EVE "&targetId=" ADA);
+	EXPECT_INT(answer_count(&answer, "192.0.2.7"), 4);
+	EXPECT_INT(answer_count(&answer, "@example.com"), 0);
+	EXPECT_INT(answer_count(&answer, "{\"personal\":\""), 8);
+	answer = world_get(world, "ada", "/api/v1/audit?limit=100&userId=" ADA "&targetId=" EVE);
+	EXPECT_INT(answer_count(&answer, "192.0.2.7"), 0);
+	EXPECT_INT(answer_count(&answer, "@example.com"), 6);
+	answer = world_get(world, "ada", "/api/v1/audit?limit=100&targetId=" ADA);
+	EXPECT_INT(answer_count(&answer, "192.0.2.7"), 4);
+	EXPECT_INT(answer_count(&answer, "@example.com"), 0);
+	answer = world_get(world, "ada", "/api/v1/audit?limit=100&userId=" EVE "&targetId=" EVE);
+	EXPECT_INT(answer_count(&answer, "192.0.2.7"), 5);
+	EXPECT_INT(answer_count(&answer, "@example.com"), 10);
+
+	/* What came later goes in the second round, after which an entry tells of it. */
+	write_about(world, AUDIT_USER, ADA, ADA, 2);
+	world_do(world, "ada", erase, NULL);
+	EXPECT_INT(audit_verdict_of(world, NULL).report.erased, AUDIT_ERASE_BATCH + 16);
+	audit_clock_ahead(16 * 60);
+	world_do(world, "ada", erase, NULL);
+	world_do(world, "ada", audit_chain_all, NULL);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.erased, AUDIT_ERASE_BATCH + 18);
+	EXPECT_INT(verdict.report.found, 0);
+	answer = world_get(world, "ada", "/api/v1/audit?action=audit.erased");
+	EXPECT_STR(str_from_c(answer_text(&answer, "targetId")), S(ADA));
+	EXPECT_STR(str_from_c(answer_text(&answer, "kind")), S("program"));
+	clock_replace(NULL);
+}
+
+/* Whoever can write to the database cannot have it erase for them. */
+static int forge_order(const struct db *db, void *arg)
+{
+	struct audit_ask ask = { .user_id = S(ADA), .seal = S("forged") };
+
+	(void)arg;
+	return db_exec(db, &audit_erasure_add, &ask);
+}
+
+WORLD_TEST(audit_erasure_is_not_forged, tampered)
+{
+	write_about(world, AUDIT_USER, ADA, ADA, 3);
+	world_do(world, "ada", audit_chain_all, NULL);
+	world_do(world, "ada", forge_order, NULL);
+	world_do(world, "ada", erase, NULL);
+	EXPECT_INT(audit_verdict_of(world, NULL).report.erased, 0);
+	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
+}
+
+/* --- what the log knows
+ * ---------------------------------------------------------------------------------- */
+
+static int64_t told_of(struct world *world)
+{
+	struct saved saved;
+	int64_t told;
+
+	world_do(world, "ada", save, &saved);
+	told = saved.marks[0].told_sequence;
+	arena_done(&saved.arena);
+	return told;
+}
+
+WORLD_TEST(audit_heads_are_told, tampered)
+{
+	struct some some = audit_some(3);
+
+	audit_clock_ahead(0);
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	world_do(world, "ada", tell, NULL);
+	EXPECT_INT(told_of(world), 3);
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	world_do(world, "ada", tell, NULL); /* not twice in a minute */
+	EXPECT_INT(told_of(world), 3);
+	audit_clock_ahead(61);
+	world_do(world, "ada", tell, NULL);
+	EXPECT_INT(told_of(world), 6);
+	clock_replace(NULL);
+}
+
+/* --- each allocation fails in turn
+ * ------------------------------------------------------------------------ */
+
+#ifdef BULKHEAD_FAULTS
+struct torture {
+	int (*fn)(const struct db *db, void *arg);
+	void *arg;
+	size_t failed;
+};
+
+static int torture(const struct db *db, void *arg)
+{
+	struct torture *torture = arg;
+
+	for (size_t nth = 1; nth < 60; nth++) {
+		int r;
+
+		fault_arm(FAULT_MEMORY, nth);
+		r = torture->fn(db, torture->arg);
+		fault_arm(FAULT_MEMORY, 0);
+		EXPECT(r == 0 || r == -ERR_NO_MEMORY || r == -ERR_UNAVAILABLE);
+		torture->failed += r < 0;
+	}
+	return 0;
+}
+
+static int verify(const struct db *db, void *arg)
+{
+	struct audit_verdict verdict = { .heads = arg };
+
+	return audit_verify_all(db, &verdict);
+}
+
+/* On the thread of the transaction, whichever that is. */
+static int write_torn_in_tx(struct tx *tx, void *arg)
+{
+	struct torture *torture = arg;
+	struct some *some = torture->arg;
+	int r;
+
+	fault_arm(FAULT_MEMORY, torture->failed);
+	r = tx_audit(tx, &some->actor, &some->entry);
+	fault_arm(FAULT_MEMORY, 0);
+	return r;
+}
+
+static int write_torn(const struct db *db, void *arg)
+{
+	struct torture work = { .arg = arg };
+	int r = -1;
+
+	for (work.failed = 1; work.failed < 100 && r < 0; work.failed++) {
+		r = db_write(db, write_torn_in_tx, &work);
+		EXPECT(r == 0 || r == -ERR_NO_MEMORY);
+	}
+	EXPECT(work.failed > 4);
+	return r;
+}
+
+WORLD_TEST(audit_write_survives_failures, audit_world)
+{
+	struct some some = audit_some(1);
+
+	world_do(world, "ada", write_torn, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	EXPECT_INT(audit_verdict_of(world, NULL).report.entries, 1);
+	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
+}
+
+WORLD_TEST(audit_survives_failures, tampered)
+{
+	struct audit_heads heads = { 0 };
+	struct some some = audit_some(3);
+	size_t failed = 0;
+	struct uuid ada;
+	struct torture cases[] = {
+		{ audit_write_some, &some, 0 },
+		{ audit_chain_all, NULL, 0 },
+		{ tell, NULL, 0 },
+		{ ask_to_erase, &ada, 0 },
+		{ erase, NULL, 0 },
+		{ verify, &heads, 0 },
+		{ retain, NULL, 0 },
+	};
+
+	REQUIRE(uuid_parse(S(ADA), &ada));
+	audit_clock_ahead(0);
+	some.actor.user = S(ADA);
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	for (size_t i = 0; i < LEN(cases); i++) {
+		audit_clock_ahead((int64_t)i * 25 * DAY_SECONDS);
+		world_do(world, "ada", torture, &cases[i]);
+		failed += cases[i].failed;
+	}
+	EXPECT(failed > (store_is_sqlite(world->store) ? 0 : 10));
+	world_do(world, "ada", audit_chain_all, NULL);
+	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
+	clock_replace(NULL);
+}
+#endif

@@ -52,8 +52,8 @@ const struct schema member_page_schema = SCHEMA(member_page, "Users who have a r
 	LIST(member_page, items, "Those of this page.", .flags = REQUIRED, RANGE(0, PAGE_MAX),
 		.item = RULES(.nested = &member_schema)));
 
-const struct schema user_ref_schema = SCHEMA(user_ref, "A user by its id.",
-	FIELD(user_ref, id, "Who.", .from = FROM_PATH, .format = FORMAT_UUID));
+const struct schema member_ref_schema = SCHEMA(member_ref, "A user by its id.",
+	FIELD(member_ref, id, "Who.", .from = FROM_PATH, .format = FORMAT_UUID));
 
 const struct schema user_roles_schema = SCHEMA(user_roles, "What a user may do.",
 	FIELD(user_roles, user_id, "Who.", .flags = REQUIRED, .format = FORMAT_UUID),

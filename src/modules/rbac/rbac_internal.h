@@ -110,7 +110,7 @@ struct member_page {
 	LIST_OF(struct member) items;
 };
 
-struct user_ref {
+struct member_ref {
 	struct str id;
 };
 
@@ -138,7 +138,7 @@ struct right_page {
 };
 
 extern const struct schema role_schema, role_new_schema, role_patch_schema, role_ref_schema,
-	role_page_schema, member_query_schema, member_page_schema, user_ref_schema,
+	role_page_schema, member_query_schema, member_page_schema, member_ref_schema,
 	user_roles_schema, user_roles_new_schema, right_page_schema;
 
 /* --- rows (rbac_store.c) ------------------------------------------------------------- */

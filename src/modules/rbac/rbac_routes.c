@@ -142,7 +142,7 @@ HANDLER(members_list, member_query, member_page, FAILS_READ)
 
 /* --- users and rights ---------------------------------------------------------------- */
 
-static int user_roles_show(struct req *req, const struct user_ref *in, struct user_roles *out)
+static int user_roles_show(struct req *req, const struct member_ref *in, struct user_roles *out)
 {
 	struct db db = req_db(req);
 	struct holding holding = { 0 };
@@ -157,7 +157,7 @@ static int user_roles_show(struct req *req, const struct user_ref *in, struct us
 		return fail(ERR_NOT_FOUND, "there is no such user");
 	return user_roles_make(&req->arena, in->id, &holding, out);
 }
-HANDLER(user_roles_show, user_ref, user_roles, FAILS_READ)
+HANDLER(user_roles_show, member_ref, user_roles, FAILS_READ)
 
 static int user_roles_put(struct req *req, const struct user_roles_new *in, struct user_roles *out)
 {
@@ -222,7 +222,7 @@ static const struct route routes[] = {
 		.in = &member_query_schema, .out = &member_page_schema, .may_fail = FAILS_READ },
 
 	{ HTTP_GET, "/api/v1/users/{id}/roles", READS("Show the roles of a user", user_roles_show_handler),
-		.in = &user_ref_schema, .out = &user_roles_schema, .versioned = true, .may_fail = FAILS_READ },
+		.in = &member_ref_schema, .out = &user_roles_schema, .versioned = true, .may_fail = FAILS_READ },
 	{ HTTP_PUT, "/api/v1/users/{id}/roles", WRITES("Set the roles of a user", user_roles_put_handler),
 		.in = &user_roles_new_schema, .out = &user_roles_schema, .versioned = true,
 		.may_fail = FAILS_CHANGE },

@@ -39,6 +39,7 @@ struct settings {
 struct tenant_limits {
 	struct opt_i64 requests_per_minute;        /* of users and publishable keys, each */
 	struct opt_i64 server_requests_per_minute; /* of secret keys, each */
+	struct opt_i64 total_requests_per_minute;  /* of all of them together */
 };
 
 struct tenant {
@@ -62,6 +63,14 @@ extern const struct schema tenant_schema;
 int tenant_find(
 	struct store *store, const struct uuid *id, struct arena *arena, struct tenant *ret);
 int tenant_find_slug(struct store *store, struct str slug, struct arena *arena, struct tenant *ret);
+
+/* The tenant of the transaction. Texts live in the transaction's arena. -ERR_NOT_FOUND; errors of
+ * tx_one. */
+int tenant_get_in_tx(struct tx *tx, struct tenant *ret);
+
+/* Makes a tenant with nothing but a slug and a name, on a system handle. -ERR_CONFLICT, field
+ * "slug", when that is taken; errors of tx_exec. Emits tenant.created. */
+int tenant_make_in_tx(struct tx *tx, struct str slug, struct str name, struct tenant *ret);
 
 /* Whether the tenant's callers are served. -ERR_FORBIDDEN when it is suspended, being deleted, or
  * does not exist. The server asks for every request of somebody (hooks.admit). */

@@ -17,7 +17,9 @@ static const struct schema tenant_limits_schema = SCHEMA(tenant_limits, "Limits 
 	FIELD(tenant_limits, requests_per_minute, "Requests of a user or a publishable key.",
 		.flags = NULLABLE, RANGE(1, 1000000000), .example = "600"),
 	FIELD(tenant_limits, server_requests_per_minute, "Requests of a secret key.",
-		.flags = NULLABLE, RANGE(1, 1000000000), .example = "60000"));
+		.flags = NULLABLE, RANGE(1, 1000000000), .example = "60000"),
+	FIELD(tenant_limits, total_requests_per_minute, "Requests of all its callers together.",
+		.flags = NULLABLE, RANGE(1, 1000000000), .example = "120000"));
 
 const struct schema tenant_schema = SCHEMA(tenant, "Somebody whose data is kept apart from everybody else's.",
 	FIELD(tenant, tenant_id, "Which.", .name = "id", .format = FORMAT_UUID, .flags = REQUIRED),

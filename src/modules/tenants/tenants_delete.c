@@ -259,8 +259,7 @@ static int delete_tenant(const struct db *db, const struct uuid *id)
 	return r == -ERR_NOT_FOUND ? 0 : r; /* another instance did it */
 }
 
-/* --- all that are due ----------------------------------------------------------------------------
- */
+/* --- all that are due ----------------------------------------------------- */
 
 static int next_due(const struct db *db, struct str after, struct uuid *ret)
 {

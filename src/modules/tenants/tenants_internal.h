@@ -2,6 +2,8 @@
 #ifndef TENANTS_INTERNAL_H
 #define TENANTS_INTERNAL_H
 
+#include "http/server.h"
+#include "modules/audit/audit.h"
 #include "modules/tenants/tenants.h"
 
 /* --- what goes in and out (tenants_contract.c) ------------------------------------ */
@@ -57,6 +59,18 @@ int tenant_merge(struct arena *arena, const struct tenant_patch *patch, struct t
  * -ERR_CONFLICT when the way is closed: out of deleting, or for the tenant of the installation. */
 int tenant_move(struct tenant *tenant, enum tenant_status to);
 
+/* How much a tenant's callers may do in a minute; prepared. */
+struct tenant_quotas {
+	struct limit user, server; /* of each user or publishable key, of each secret key */
+	struct limit total;        /* of all together */
+};
+
+/* What the limiters say (SERVER_LIMITERS of them) times the factor of the tier, but where the
+ * tenant has numbers of its own. Whoever has one for a caller and none for all together gets as
+ * much for these. */
+void tenant_quotas_of(
+	const struct tenant *tenant, const struct limiter *limiters, struct tenant_quotas *ret);
+
 /* --- rows (tenants_store.c) ------------------------------------------------------------ */
 
 extern const struct statement tenant_self, tenant_by_id, tenant_list;
@@ -70,6 +84,7 @@ struct tenant_change {
 	const struct tenant_patch *patch; /* NULL: a move to */
 	enum tenant_status to;
 	struct tenant *ret;
+	struct audit_actor actor;
 };
 
 /* Transaction functions: on a system handle, but change_self as the tenant itself. */
@@ -80,14 +95,27 @@ int tenant_change_self_in_tx(struct tx *tx, void *arg);
 struct tenant_create {
 	const struct tenant_new *in;
 	struct tenant *ret;
+	const struct audit_actor *actor; /* the operator; NULL: it is made by signing up */
 };
 
 /* The last step of a deletion, on a system handle: the row itself and the event. `arg` is the id's
  * text. -ERR_CONFLICT when it is not being deleted. */
 int tenant_forget_in_tx(struct tx *tx, void *arg);
 
+/* What every request of a tenant asks for. */
+struct tenant_brief {
+	enum tenant_status status;
+	bool limited; /* there are limiters, and `quotas` */
+	struct tenant_quotas quotas;
+};
+
+/* The brief in the arena; -ERR_FORBIDDEN when the tenant's callers are not served. As tenant_admit.
+ */
+int tenant_brief(struct store *store, const struct uuid *id, struct arena *arena,
+	const struct tenant_brief **ret);
+
 /* The cache of tenant_find; before the store starts. */
-int tenant_cache_open(struct store *store);
+int tenant_cache_open(const struct server *server);
 void tenant_cache_close(void);
 
 /* --- deletion (tenants_delete.c) ------------------------------------------------------- */

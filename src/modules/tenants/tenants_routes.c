@@ -16,7 +16,8 @@ EMBED_TEXT(tenants_sql, "src/modules/tenants/tenants.sql");
 
 static int tenant_create(struct req *req, const struct tenant_new *in, struct tenant *out)
 {
-	struct tenant_create create = { in, out };
+	struct audit_actor actor = audit_actor_of(req);
+	struct tenant_create create = { in, out, &actor };
 
 	return req_system_write(req, tenant_create_in_tx, &create);
 }
@@ -56,7 +57,9 @@ HANDLER(tenant_get, tenant_ref, tenant, READ_FAILS)
 
 static int tenant_update(struct req *req, const struct tenant_patch *in, struct tenant *out)
 {
-	struct tenant_change change = { .req = req, .patch = in, .ret = out };
+	struct tenant_change change = {
+		.req = req, .patch = in, .ret = out, .actor = audit_actor_of(req)
+	};
 
 	CHECK(uuid_parse(in->id, &change.id));
 	return req_system_write(req, tenant_change_in_tx, &change);
@@ -66,7 +69,9 @@ HANDLER(tenant_update, tenant_patch, tenant, CHANGE_FAILS)
 static int move(
 	struct req *req, const struct tenant_ref *in, enum tenant_status to, struct tenant *out)
 {
-	struct tenant_change change = { .req = req, .to = to, .ret = out };
+	struct tenant_change change = {
+		.req = req, .to = to, .ret = out, .actor = audit_actor_of(req)
+	};
 
 	CHECK(uuid_parse(in->id, &change.id));
 	return req_system_write(req, tenant_change_in_tx, &change);
@@ -106,7 +111,9 @@ static int tenant_self_update(
 	struct req *req, const struct tenant_self_patch *in, struct tenant *out)
 {
 	struct tenant_patch patch = { .name = in->name, .settings = in->settings };
-	struct tenant_change change = { .req = req, .patch = &patch, .ret = out };
+	struct tenant_change change = {
+		.req = req, .patch = &patch, .ret = out, .actor = audit_actor_of(req)
+	};
 
 	return req_write(req, tenant_change_self_in_tx, &change);
 }
@@ -145,20 +152,34 @@ static const struct route routes[] = {
 };
 /* clang-format on */
 
-/* --- the module --------------------------------------------------------------------------------
- */
+/* --- the module ----------------------------------------------------------- */
+
+/* A key may have less than what its tenant gives, never more. */
+static void limit_caller(const struct tenant_quotas *quotas, struct caller *caller)
+{
+	const struct limit *most = caller->kind == CALLER_SECRET ? &quotas->server : &quotas->user;
+
+	if (!caller->limits.own || caller->limits.own->quota > most->quota)
+		caller->limits.own = most;
+	caller->limits.tenant = &quotas->total;
+}
 
 /* Whoever has no tenant has no rows either. */
 static int admit(struct req *req)
 {
 	struct store *store = req_server(req)->store;
+	const struct tenant_brief *brief;
 	struct uuid id;
+	int r;
 
 	if (req->caller.tenant.len == 0 || !store)
 		return 0;
 	if (!uuid_parse(req->caller.tenant, &id))
 		return fail(ERR_FORBIDDEN, "there is no such tenant");
-	return tenant_admit(store, &id, &req->arena);
+	r = tenant_brief(store, &id, &req->arena, &brief);
+	if (r == 0 && brief->limited)
+		limit_caller(&brief->quotas, &req->caller);
+	return r;
 }
 
 static int open_module(struct server *server)
@@ -166,7 +187,7 @@ static int open_module(struct server *server)
 	int r = tenant_tables_open(server->store);
 
 	if (r == 0)
-		r = tenant_cache_open(server->store);
+		r = tenant_cache_open(server);
 	if (r == 0)
 		server->hooks.admit = admit;
 	return r;

@@ -81,6 +81,8 @@ int tenant_merge(struct arena *arena, const struct tenant_patch *patch, struct t
 	merge_limit(&patch->limits.requests_per_minute, &tenant->limits.requests_per_minute);
 	merge_limit(&patch->limits.server_requests_per_minute,
 		&tenant->limits.server_requests_per_minute);
+	merge_limit(&patch->limits.total_requests_per_minute,
+		&tenant->limits.total_requests_per_minute);
 	return merge_settings(arena, &patch->settings, &tenant->settings);
 }
 
@@ -96,4 +98,47 @@ int tenant_move(struct tenant *tenant, enum tenant_status to)
 		return fail(ERR_CONFLICT, "this tenant is being deleted");
 	tenant->status = to;
 	return 1;
+}
+
+/* --- quotas ------------------------------------------------------------------------------ */
+
+/* What a tier has for every unit of the limiters, which are those of the first. */
+static const uint64_t tier_factors[] = {
+	[TENANT_FREE] = 1,
+	[TENANT_STARTER] = 2,
+	[TENANT_PROFESSIONAL] = 5,
+	[TENANT_ENTERPRISE] = 20,
+};
+
+/* An exception, or 0. */
+static uint64_t exception(const struct opt_i64 *own)
+{
+	return own->set && !own->null && own->value > 0 ? (uint64_t)own->value : 0;
+}
+
+static struct limit quota_of(const struct limit *base, uint64_t quota)
+{
+	struct limit limit = { .quota = MIN(quota, LIMIT_QUOTA_MAX),
+		.window_ns = base->window_ns,
+		.block_ns = base->block_ns };
+
+	CHECK(limit_prepare(&limit) == 0);
+	return limit;
+}
+
+void tenant_quotas_of(
+	const struct tenant *tenant, const struct limiter *limiters, struct tenant_quotas *ret)
+{
+	const struct limit *user = &limiters[LIMITER_API].limit;
+	const struct limit *server = &limiters[LIMITER_SERVER].limit;
+	const struct limit *all = &limiters[LIMITER_TENANT].limit;
+	uint64_t factor = tier_factors[tenant->tier];
+	uint64_t own_user = exception(&tenant->limits.requests_per_minute);
+	uint64_t own_server = exception(&tenant->limits.server_requests_per_minute);
+	uint64_t own_all = exception(&tenant->limits.total_requests_per_minute);
+	uint64_t wanted = MAX(own_user, own_server);
+
+	ret->user = quota_of(user, own_user ? own_user : user->quota * factor);
+	ret->server = quota_of(server, own_server ? own_server : server->quota * factor);
+	ret->total = quota_of(all, own_all ? own_all : MAX(all->quota * factor, wanted));
 }

@@ -88,6 +88,9 @@ const struct statement *const tenant_statements[TENANT_STATEMENTS] = { &tenant_s
 /* Of a tenant its row, among its own; of a slug the id, among those of the installation. */
 static struct cache *tenants;
 
+/* Whose limiters are behind the quotas; they may come after the cache. */
+static const struct server *home;
+
 static const struct str self_key = S_INIT("self");
 
 enum { SLUG_KEY_MAX = 5 + TENANT_SLUG_MAX };
@@ -104,7 +107,7 @@ static struct str slug_key(char *at, struct str slug)
 	return str_of(at, prefix.len + slug.len);
 }
 
-int tenant_cache_open(struct store *store)
+int tenant_cache_open(const struct server *server)
 {
 	static const struct cache_options options = {
 		.name = "tenant",
@@ -113,17 +116,32 @@ int tenant_cache_open(struct store *store)
 		.absent_ns = 10 * SECOND,
 	};
 
-	return cache_open(store, &options, &tenants);
+	home = server;
+	return cache_open(server->store, &options, &tenants);
 }
 
 void tenant_cache_close(void)
 {
 	cache_close(TAKE(tenants));
+	home = NULL;
 }
 
-/* The status in one byte, for tenant_admit, and behind it the row as JSON. */
+static struct tenant_brief brief_of(const struct tenant *tenant)
+{
+	struct tenant_brief brief;
+
+	memset(&brief, 0, sizeof(brief)); /* all bytes of it are kept */
+	brief.status = tenant->status;
+	brief.limited = home->limiters;
+	if (brief.limited)
+		tenant_quotas_of(tenant, home->limiters, &brief.quotas);
+	return brief;
+}
+
+/* What every request asks for, and behind it the row as JSON. */
 static int load_self(const struct db *db, void *arg, struct cache_value *ret)
 {
+	struct tenant_brief brief;
 	struct tenant tenant;
 	struct json_writer json;
 	struct buf text;
@@ -133,7 +151,8 @@ static int load_self(const struct db *db, void *arg, struct cache_value *ret)
 	if (r < 0)
 		return r;
 	buf_init(&text, CACHE_VALUE_MAX);
-	buf_byte(&text, (char)tenant.status);
+	brief = brief_of(&tenant);
+	buf_append(&text, str_of((const char *)&brief, sizeof(brief)));
 	json_writer_init(&json, &text);
 	schema_encode(&tenant_schema, SCHEMA_ALL, &tenant, &json);
 	r = json_writer_done(&json);
@@ -172,7 +191,8 @@ int tenant_find(struct store *store, const struct uuid *id, struct arena *arena,
 	if (r < 0)
 		return r;
 	problems_init(&problems, arena);
-	r = schema_decode(&tenant_schema, SCHEMA_ALL, str_from(bytes, 1), arena, &problems, ret);
+	r = schema_decode(&tenant_schema, SCHEMA_ALL, str_from(bytes, sizeof(struct tenant_brief)),
+		arena, &problems, ret);
 	return r == -ERR_INVALID ? fail(ERR_INTERNAL, "a tenant in the cache is none") : r;
 }
 
@@ -194,8 +214,10 @@ int tenant_find_slug(struct store *store, struct str slug, struct arena *arena, 
 	return tenant_find(store, &id, arena, ret);
 }
 
-int tenant_admit(struct store *store, const struct uuid *id, struct arena *arena)
+int tenant_brief(struct store *store, const struct uuid *id, struct arena *arena,
+	const struct tenant_brief **ret)
 {
+	const struct tenant_brief *brief;
 	struct str bytes;
 	int r = get_self(store, id, arena, &bytes);
 
@@ -203,20 +225,50 @@ int tenant_admit(struct store *store, const struct uuid *id, struct arena *arena
 		return fail(ERR_FORBIDDEN, "there is no such tenant");
 	if (r < 0)
 		return r;
-	switch ((enum tenant_status)bytes.at[0]) {
-	case TENANT_ACTIVE: return 0;
+	brief = (const struct tenant_brief *)(const void *)bytes.at; /* arenas align */
+	switch (brief->status) {
+	case TENANT_ACTIVE: *ret = brief; return 0;
 	case TENANT_SUSPENDED: return fail(ERR_FORBIDDEN, "this tenant is suspended");
 	case TENANT_DELETING: break;
 	}
 	return fail(ERR_FORBIDDEN, "this tenant is being deleted");
 }
 
-/* --- transactions ------------------------------------------------------------------------------
- */
+int tenant_admit(struct store *store, const struct uuid *id, struct arena *arena)
+{
+	const struct tenant_brief *brief;
+
+	return tenant_brief(store, id, arena, &brief);
+}
+
+/* --- transactions --------------------------------------------------------- */
 
 static int emit(struct tx *tx, struct str type, const struct tenant *tenant)
 {
 	return tx_emit(tx, &(struct event){ type, tenant->tenant_id, &tenant_schema, tenant });
+}
+
+static int audit(struct tx *tx, const struct audit_actor *actor, struct str action,
+	const struct tenant *before, const struct tenant *after)
+{
+	return tx_audit(tx, actor,
+		&(struct audit_entry){ .action = action,
+			.type = S("tenant"),
+			.id = after->tenant_id,
+			.schema = &tenant_schema,
+			.before = before,
+			.after = after });
+}
+
+/* The same entry among those of the installation, whose operator it was; on the system handle. */
+static int audit_operator(struct tx *tx, const struct audit_actor *actor, struct str action,
+	const struct tenant *before, const struct tenant *after)
+{
+	int r = tx_enter(tx, &tenant_system);
+
+	if (r == 0)
+		r = audit(tx, actor, action, before, after);
+	return r < 0 ? r : tx_leave(tx);
 }
 
 /* Takes or frees the tenant's slug, on the system handle. */
@@ -230,9 +282,13 @@ static int change_slug(struct tx *tx, const struct statement *how, const struct 
 }
 
 /* Nothing may be left of an absence that was kept. */
-static int insert(struct tx *tx, const struct tenant *tenant)
+static int insert(struct tx *tx, const struct audit_actor *actor, const struct tenant *tenant)
 {
+	static const struct audit_actor program = { .kind = AUDIT_PROGRAM };
 	int r = tx_exec(tx, &tenant_insert, tenant);
+
+	if (r == 0)
+		r = audit(tx, actor ? actor : &program, S("tenant.created"), NULL, tenant);
 
 	if (r == 0)
 		r = emit(tx, S("tenant.created"), tenant);
@@ -264,12 +320,26 @@ int tenant_create_in_tx(struct tx *tx, void *arg)
 	if (r == 0)
 		r = tx_enter(tx, &id);
 	if (r == 0)
-		r = insert(tx, &tenant);
+		r = insert(tx, create->actor, &tenant);
 	if (r == 0)
 		r = tx_leave(tx);
+	if (r == 0 && create->actor)
+		r = audit_operator(tx, create->actor, S("tenant.created"), NULL, &tenant);
 	if (r == 0)
 		*create->ret = tenant;
 	return r;
+}
+
+int tenant_make_in_tx(struct tx *tx, struct str slug, struct str name, struct tenant *ret)
+{
+	const struct tenant_new in = { .slug = slug, .name = name, .tier = TENANT_FREE };
+
+	return tenant_create_in_tx(tx, &(struct tenant_create){ &in, ret });
+}
+
+int tenant_get_in_tx(struct tx *tx, struct tenant *ret)
+{
+	return tx_one(tx, &tenant_self, NULL, ret);
 }
 
 /* Applies the change to `tenant`; the type of its event goes to `*ret`, empty when nothing changes.
@@ -295,8 +365,9 @@ static int apply(
 	return MIN(r, 0);
 }
 
+/* The type of the event goes to `*ret_type`, empty when nothing changed. */
 static int change_self(struct tx *tx, const struct tenant_change *change, struct tenant *before,
-	struct tenant *ret)
+	struct tenant *ret, struct str *ret_type)
 {
 	struct tenant after;
 	struct str type;
@@ -316,31 +387,39 @@ static int change_self(struct tx *tx, const struct tenant_change *change, struct
 		if (r == 0)
 			r = emit(tx, type, &after);
 		if (r == 0)
+			r = audit(tx, &change->actor, type, before, &after);
+		if (r == 0)
 			r = cache_forget(tx, tenants, self_key);
 	}
-	if (r == 0)
-		*ret = after;
-	return r;
+	if (r < 0)
+		return r;
+	*ret = after;
+	*ret_type = type;
+	return 0;
 }
 
 int tenant_change_self_in_tx(struct tx *tx, void *arg)
 {
 	const struct tenant_change *change = arg;
 	struct tenant before;
+	struct str type;
 
-	return change_self(tx, change, &before, change->ret);
+	return change_self(tx, change, &before, change->ret, &type);
 }
 
 int tenant_change_in_tx(struct tx *tx, void *arg)
 {
 	const struct tenant_change *change = arg;
 	struct tenant before = { 0 }, after = { 0 };
+	struct str type = { 0 };
 	int r = tx_enter(tx, &change->id);
 
 	if (r == 0)
-		r = change_self(tx, change, &before, &after);
+		r = change_self(tx, change, &before, &after, &type);
 	if (r == 0)
 		r = tx_leave(tx);
+	if (r == 0 && type.len)
+		r = audit_operator(tx, &change->actor, type, &before, &after);
 	if (r == 0 && !str_eq(before.slug, after.slug)) {
 		r = change_slug(tx, &slug_free, &before);
 		if (r == 0)
@@ -371,5 +450,8 @@ int tenant_forget_in_tx(struct tx *tx, void *arg)
 		r = tx_leave(tx);
 	if (r == 0)
 		r = emit(tx, S("tenant.deleted"), &tenant);
+	if (r == 0)
+		r = audit_operator(tx, &(struct audit_actor){ .kind = AUDIT_PROGRAM },
+			S("tenant.deleted"), &tenant, &tenant);
 	return r < 0 ? r : change_slug(tx, &slug_free, &tenant);
 }

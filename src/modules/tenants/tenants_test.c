@@ -205,7 +205,8 @@ static const struct module pets_module = {
 	.statement_count = LEN(statements),
 };
 
-static const struct module *const modules[] = { &rest_module, &pets_module, &tenants_module, NULL };
+static const struct module *const modules[] = { &rest_module, &pets_module, &tenants_module,
+	&audit_module, NULL };
 
 /* --- helpers ---------------------------------------------------------------------------------- */
 
@@ -330,8 +331,7 @@ static int status_of(struct world *world, const char *caller, const char *path)
 	return world_get(world, caller, "%s", path).status;
 }
 
-/* --- the wall clock, some minutes ahead
- * ------------------------------------------------------------ */
+/* --- the wall clock, some minutes ahead ----------------------------------- */
 
 static _Atomic int64_t minutes_ahead;
 
@@ -356,8 +356,7 @@ static int64_t wall_us(void *arg)
 
 static const struct clock_source ahead = { now_ns, wall_us, NULL };
 
-/* --- operators
- * ---------------------------------------------------------------------------------------- */
+/* --- operators ------------------------------------------------------------ */
 
 WORLD_TEST(tenants_api, modules)
 {
@@ -473,8 +472,7 @@ WORLD_TEST(tenant_is_changed, modules)
 	EXPECT_INT(call(world, "otto", "GET", id, "", "", NULL).status, 200);
 }
 
-/* --- who is let in
- * ---------------------------------------------------------------------------------------- */
+/* --- who is let in -------------------------------------------------------- */
 
 WORLD_TEST(tenant_is_suspended, modules)
 {
@@ -550,9 +548,7 @@ WORLD_TEST(tenant_is_found, modules)
 	EXPECT_INT(found(world, "otto", "alpha").result, -ERR_NOT_FOUND);
 }
 
-/* --- deletion
- * ------------------------------------------------------------------------------------------------
- */
+/* --- deletion ------------------------------------------------------------- */
 
 static void make_neighbours(struct world *world)
 {
@@ -635,9 +631,7 @@ WORLD_TEST(tenant_deletion_goes_on, modules)
 	clock_replace(NULL);
 }
 
-/* --- kill -9
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- kill -9 -------------------------------------------------------------- */
 
 static int started[2]; /* a pipe: the deletion begins */
 
