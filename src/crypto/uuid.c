@@ -91,25 +91,55 @@ void uuid_write(char *at, const struct uuid *uuid)
 	}
 }
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are loaded as they stand");
+
+/* A byte in each of a word's places. */
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* The top bit of each byte that is at least `least`. Bytes are below 0x80. */
+static uint64_t at_least(uint64_t bytes, uint8_t least)
+{
+	return (bytes + EACH(0x80U - least)) & EACH(0x80U);
+}
+
+/* Eight hex digits, all at once, to four bytes. What is wrong sets bits in `*wrong`. */
+static void parse_digits(const char *first, const char *second, uint8_t *ret, uint64_t *wrong)
+{
+	uint64_t text, lower, digits, letters;
+	uint32_t bytes;
+
+	memcpy(&text, first, 4);
+	memcpy((char *)&text + 4, second, 4);
+	*wrong |= text & EACH(0x80U);
+	text &= EACH(0x7fU);
+	lower = text | EACH(0x20U);
+	digits = at_least(text, '0') & ~at_least(text, '9' + 1);
+	letters = at_least(lower, 'a') & ~at_least(lower, 'f' + 1);
+	*wrong |= (digits | letters) ^ EACH(0x80U);
+
+	text = (text & EACH(0x0fU)) + 9 * (letters >> 7); /* nibbles, */
+	text = (text << 4 | text >> 8) & UINT64_C(0x00ff00ff00ff00ff);
+	text = (text | text >> 8) & UINT64_C(0x0000ffff0000ffff);
+	bytes = (uint32_t)(text | text >> 16); /* and bytes without gaps */
+	memcpy(ret, &bytes, sizeof(bytes));
+}
+
 bool uuid_parse(struct str text, struct uuid *ret)
 {
-	struct uuid uuid;
 	const char *at = text.at;
+	struct uuid uuid;
+	uint64_t wrong = 0;
 
-	if (text.len != UUID_TEXT_LEN)
+	if (text.len != UUID_TEXT_LEN || at[8] != '-' || at[13] != '-' || at[18] != '-' ||
+		at[23] != '-')
 		return false;
 
-	for (size_t i = 0; i < sizeof(uuid.bytes); i++) {
-		int high, low;
-
-		if (hyphen_before(i) && *at++ != '-')
-			return false;
-		high = num_hex_digit(*at++);
-		low = num_hex_digit(*at++);
-		if (high < 0 || low < 0)
-			return false;
-		uuid.bytes[i] = (uint8_t)(high << 4 | low);
-	}
+	parse_digits(at, at + 4, uuid.bytes, &wrong);
+	parse_digits(at + 9, at + 14, uuid.bytes + 4, &wrong);
+	parse_digits(at + 19, at + 24, uuid.bytes + 8, &wrong);
+	parse_digits(at + 28, at + 32, uuid.bytes + 12, &wrong);
+	if (wrong)
+		return false;
 
 	*ret = uuid;
 	return true;

@@ -159,3 +159,33 @@ TEST(uuid_time_is_of_version_7_only)
 	REQUIRE(uuid_parse(S("017f22e2-79b0-7fff-98c4-dc0c0c07398f"), &uuid));
 	EXPECT_INT(time_of(&uuid), 1645557742000999);
 }
+
+/* Every byte in every place, against the digits one by one. */
+TEST(uuid_parse_each_byte)
+{
+	const char *lower = "0123456789abcdef", *upper = "0123456789ABCDEF";
+
+	for (size_t at = 0; at < UUID_TEXT_LEN; at++)
+		for (int byte = 0; byte < 256; byte++) {
+			char text[] = "01234567-89ab-7def-8123-456789abcdef";
+			bool hyphen = text[at] == '-';
+			size_t nibble = at - (at > 8) - (at > 13) - (at > 18) - (at > 23);
+			const char *digit = byte ? strchr(lower, byte) : NULL;
+			char again[UUID_TEXT_LEN];
+			struct uuid uuid;
+			bool ok;
+
+			if (byte && !digit)
+				digit = strchr(upper, byte);
+			text[at] = (char)byte;
+			ok = uuid_parse(str_of(text, UUID_TEXT_LEN), &uuid);
+			if (!EXPECT_INT(ok, hyphen ? byte == '-' : digit != NULL) || !ok || hyphen)
+				continue;
+			EXPECT_INT(uuid.bytes[nibble / 2] >> (nibble % 2 ? 0 : 4) & 15,
+				digit - (strchr(lower, byte) ? lower : upper));
+			if (byte >= 'A' && byte <= 'F')
+				text[at] = (char)(byte | 0x20);
+			uuid_write(again, &uuid);
+			EXPECT_STR(str_of(again, sizeof(again)), str_of(text, sizeof(again)));
+		}
+}

@@ -130,7 +130,7 @@ bool notices_fresh_at(const struct notices *notices, uint64_t now_ns)
 
 bool notices_fresh(const struct store *store)
 {
-	return notices_fresh_at(store->notices, clock_now_ns());
+	return !store->notices->polled || notices_fresh_at(store->notices, clock_now_ns());
 }
 
 /* --- of a transaction ---------------------------------------------------------------- */

@@ -24,7 +24,7 @@ struct asker asker_of(struct req *req)
 /* What the asker has now: of a key no more than its scopes. */
 static int rights_of_asker(struct tx *tx, const struct asker *asker, struct rights *ret)
 {
-	struct holding holding;
+	struct holding holding = { 0 };
 	int r = holding_get_in_tx(tx, &asker->user, &holding);
 
 	if (r < 0)
@@ -286,7 +286,7 @@ int roles_set_in_tx(struct tx *tx, void *arg)
 {
 	const struct roles_set *set = arg;
 	struct user_roles was, is;
-	struct holding before, after;
+	struct holding before = { 0 }, after = { 0 };
 	char user[UUID_TEXT_LEN];
 	struct str id = str_of(user, sizeof(user));
 	struct rights has;

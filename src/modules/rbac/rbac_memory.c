@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 enum {
-	WAYS = 4,
+	WAYS = 8,
 	TENANT_COUNTERS = 1 << 10,
 	USER_COUNTERS = 1 << 13,
 	RIGHT_WORDS = RIGHTS_MAX / 64,
@@ -29,7 +29,7 @@ enum {
 	WORD_USER = WORD_TENANT + 2,
 	WORD_MOMENT = WORD_USER + 2,
 	WORD_FLAGS,
-	WORD_RIGHTS,
+	WORD_RIGHTS = WORD_FLAGS + 2, /* a line of their own */
 	WORD_ROLES = WORD_RIGHTS + RIGHT_WORDS,
 	WORDS = WORD_ROLES + ROLE_WORDS,
 };
@@ -40,10 +40,12 @@ struct entry {
 	_Atomic uint64_t sequence;
 	_Atomic uint64_t words[WORDS];
 };
-_Static_assert(sizeof(struct entry) == 256, "four cache lines");
+_Static_assert(sizeof(struct entry) == 256 && offsetof(struct entry, words[WORD_RIGHTS]) == 64,
+	"four cache lines, of which a check needs two");
 
 static struct {
-	struct entry *entries;
+	char *block;
+	struct entry *entries; /* in it, aligned to their size */
 	_Atomic uint64_t all, tenants[TENANT_COUNTERS], users[USER_COUNTERS];
 	_Atomic uint64_t turn; /* which way gives way when all are good */
 } memory;
@@ -76,21 +78,30 @@ static _Atomic uint64_t *user_counter(const struct place *place)
 	return &memory.users[place->hash >> 32 & (USER_COUNTERS - 1)];
 }
 
-static struct entry *set_of(const struct place *place)
+/* The ways of the set, in an order of the user's own, so that most are found at the first look. */
+static struct entry *way_of(const struct place *place, size_t number)
 {
-	return &memory.entries[place->hash & (MEMORY_ENTRIES - 1) & ~(uint64_t)(WAYS - 1)];
+	size_t set = place->hash & (MEMORY_ENTRIES - 1) & ~(uint64_t)(WAYS - 1);
+
+	return &memory.entries[set + (place->hash + number) % WAYS];
 }
+
+enum { ENTRY = sizeof(struct entry), BLOCK = (MEMORY_ENTRIES + 1) * ENTRY };
 
 int memory_open(void)
 {
 	CHECK(!memory.entries);
-	memory.entries = mem_zalloc(MEMORY_ENTRIES * sizeof(*memory.entries));
-	return memory.entries ? 0 : -ERR_NO_MEMORY;
+	memory.block = mem_zalloc(BLOCK);
+	if (!memory.block)
+		return -ERR_NO_MEMORY;
+	memory.entries = (struct entry *)(memory.block + (ENTRY - (uintptr_t)memory.block % ENTRY));
+	return 0;
 }
 
 void memory_close(void)
 {
-	mem_free(TAKE(memory.entries), MEMORY_ENTRIES * sizeof(*memory.entries));
+	memory.entries = NULL;
+	mem_free(TAKE(memory.block), BLOCK);
 }
 
 /* --- forgetting ---------------------------------------------------------------------- */
@@ -142,39 +153,39 @@ static bool is_of(const struct entry *entry, const struct place *place)
 	return differs == 0;
 }
 
-static void read_words(const struct entry *entry, struct remembered *ret)
+static void read_words(const struct entry *entry, bool roles, struct remembered *ret)
 {
 	uint64_t flags = word(entry, WORD_FLAGS);
-	uint64_t roles[ROLE_WORDS];
 
 	ret->known = flags & FLAG_KNOWN;
 	ret->active = flags & FLAG_ACTIVE;
-	ret->has_roles = flags & FLAG_ROLES;
-	ret->roles_len = flags >> FLAGS_LEN_SHIFT;
+	ret->has_roles = roles && flags & FLAG_ROLES;
+	ret->roles_len = roles ? flags >> FLAGS_LEN_SHIFT : 0;
 	for (size_t i = 0; i < RIGHT_WORDS; i++)
 		ret->rights.bits[i] = word(entry, WORD_RIGHTS + i);
 	for (size_t i = 0; i < ROLE_WORDS && i * 8 < ret->roles_len; i++) {
-		roles[i] = word(entry, WORD_ROLES + i);
-		memcpy(ret->roles + i * 8, &roles[i], 8);
+		uint64_t bytes = word(entry, WORD_ROLES + i);
+
+		memcpy(ret->roles + i * 8, &bytes, sizeof(bytes));
 	}
 }
 
-bool memory_find(const struct uuid *tenant, const struct uuid *user, struct remembered *ret)
+bool memory_find(
+	const struct uuid *tenant, const struct uuid *user, bool roles, struct remembered *ret)
 {
 	struct place place = place_of(tenant, user);
-	struct entry *set;
 
 	if (!memory.entries)
 		return false;
-	set = set_of(&place);
-	for (struct entry *entry = set; entry < set + WAYS; entry++) {
+	for (size_t i = 0; i < WAYS; i++) {
+		struct entry *entry = way_of(&place, i);
 		uint64_t sequence = atomic_load_explicit(&entry->sequence, memory_order_acquire);
 
 		if (sequence & 1 || !is_of(entry, &place) || sequence == 0)
 			continue;
 		if (word(entry, WORD_MOMENT) != moment_of(&place, tenant))
 			continue;
-		read_words(entry, ret);
+		read_words(entry, roles, ret);
 		if (atomic_load_explicit(&entry->sequence, memory_order_relaxed) == sequence)
 			return true;
 	}
@@ -187,15 +198,17 @@ bool memory_find(const struct uuid *tenant, const struct uuid *user, struct reme
  * turn. */
 static struct entry *victim(const struct place *place)
 {
-	struct entry *set = set_of(place), *unused = NULL;
+	struct entry *unused = NULL;
 
-	for (struct entry *entry = set; entry < set + WAYS; entry++) {
+	for (size_t i = 0; i < WAYS; i++) {
+		struct entry *entry = way_of(place, i);
+
 		if (is_of(entry, place))
 			return entry;
 		if (!unused && atomic_load(&entry->sequence) == 0)
 			unused = entry;
 	}
-	return unused ? unused : &set[atomic_fetch_add(&memory.turn, 1) % WAYS];
+	return unused ? unused : way_of(place, atomic_fetch_add(&memory.turn, 1) % WAYS);
 }
 
 static void put(struct entry *entry, size_t at, uint64_t value)
@@ -218,7 +231,7 @@ static void write_words(struct entry *entry, const struct place *place, uint64_t
 	for (size_t i = 0; i * 8 < what->roles_len; i++) {
 		uint64_t bytes;
 
-		memcpy(&bytes, what->roles + i * 8, 8);
+		memcpy(&bytes, what->roles + i * 8, sizeof(bytes));
 		put(entry, WORD_ROLES + i, bytes);
 	}
 }

@@ -9,8 +9,8 @@
 #include "modules/rbac/rbac_internal.h"
 
 enum {
-	MEMORY_ENTRIES = 1 << 14,
-	MEMORY_ROLES_BYTES = 136, /* names of an entry, with a line break behind each */
+	MEMORY_ENTRIES = 1 << 15, /* 8 MB, resident as far as they are used */
+	MEMORY_ROLES_BYTES = 128, /* names of an entry, with a line break behind each */
 };
 
 /* Of one user. */
@@ -26,8 +26,9 @@ struct remembered {
 int memory_open(void);
 void memory_close(void);
 
-/* Whether there is an entry that is good. */
-bool memory_find(const struct uuid *tenant, const struct uuid *user, struct remembered *ret);
+/* Whether there is an entry that is good. Names of roles are only given when they are wanted. */
+bool memory_find(
+	const struct uuid *tenant, const struct uuid *user, bool roles, struct remembered *ret);
 
 /* The moment to be handed to memory_keep; before the rows are read. */
 uint64_t memory_moment(const struct uuid *tenant, const struct uuid *user);

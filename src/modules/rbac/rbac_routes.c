@@ -57,9 +57,9 @@ static int load(struct store *store, const struct uuid *tenant, const struct uui
 }
 
 static bool recall(struct store *store, const struct uuid *tenant, const struct uuid *user,
-	struct remembered *ret)
+	bool roles, struct remembered *ret)
 {
-	return notices_fresh(store) && memory_find(tenant, user, ret);
+	return notices_fresh(store) && memory_find(tenant, user, roles, ret);
 }
 
 /* The names, copied into the arena. */
@@ -83,7 +83,7 @@ int rbac_rights(struct store *store, const struct uuid *tenant, const struct uui
 	struct holding holding = { 0 };
 	int r = 0;
 
-	if (recall(store, tenant, user, &remembered) && remembered.has_roles) {
+	if (recall(store, tenant, user, true, &remembered) && remembered.has_roles) {
 		if (remembered.active)
 			r = recall_roles(&remembered, arena, &holding.roles);
 		holding.rights = remembered.rights;
@@ -112,7 +112,7 @@ static int find_rights(struct req *req, bool *ret_active)
 	struct store *store = req_server(req)->store;
 	struct uuid tenant, user;
 	struct remembered remembered;
-	struct holding holding;
+	struct holding holding = { 0 };
 	struct rights *rights = arena_alloc(&req->arena, sizeof(*rights));
 	int r;
 
@@ -120,7 +120,7 @@ static int find_rights(struct req *req, bool *ret_active)
 		return -(int)err_last()->code;
 	if (!uuid_parse(req->caller.tenant, &tenant) || !uuid_parse(req->caller.id, &user))
 		return fail(ERR_FORBIDDEN, "who belongs to no tenant has no rights");
-	if (recall(store, &tenant, &user, &remembered)) {
+	if (recall(store, &tenant, &user, false, &remembered)) {
 		*rights = remembered.rights;
 		*ret_active = remembered.active;
 	} else {
@@ -293,7 +293,7 @@ HANDLER(members_list, member_query, member_page, FAILS_READ)
 static int user_roles_show(struct req *req, const struct member_ref *in, struct user_roles *out)
 {
 	struct db db = req_db(req);
-	struct holding holding;
+	struct holding holding = { 0 };
 	struct uuid user;
 	int r;
 

@@ -287,7 +287,7 @@ int rbac_add_in_tx(struct tx *tx, const struct uuid *user)
 
 int rbac_grant_in_tx(struct tx *tx, const struct uuid *user, struct str role)
 {
-	struct holding holding;
+	struct holding holding = { 0 };
 	struct rights rights;
 	int r = role_rights_in_tx(tx, role, &rights);
 
@@ -322,7 +322,7 @@ int rbac_may_grant_in_tx(struct tx *tx, const struct rights *giver, struct str r
 
 int rbac_may_touch_in_tx(struct tx *tx, const struct rights *by, const struct uuid *user)
 {
-	struct holding holding;
+	struct holding holding = { 0 };
 	int r = holding_get_in_tx(tx, user, &holding);
 
 	for (size_t i = 0; i < holding.roles.count && r == 0; i++)
@@ -334,7 +334,7 @@ int rbac_set_active_in_tx(struct tx *tx, const struct uuid *user, bool active)
 {
 	char text[UUID_TEXT_LEN];
 	struct member member = member_of(user, text);
-	struct holding holding;
+	struct holding holding = { 0 };
 	int r = holding_get_in_tx(tx, user, &holding);
 
 	if (r == 0 && !holding.known)
@@ -351,7 +351,7 @@ int rbac_forget_in_tx(struct tx *tx, const struct uuid *user)
 {
 	char text[UUID_TEXT_LEN];
 	struct member member = member_of(user, text);
-	struct holding holding;
+	struct holding holding = { 0 };
 	int r = holding_get_in_tx(tx, user, &holding);
 
 	if (r == 0 && is_owner(&holding))

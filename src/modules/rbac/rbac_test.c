@@ -430,3 +430,69 @@ WORLD_TEST(rbac_users_come_and_go, rbac_world)
 	EXPECT_INT(world_give(world, "alex", "viewer"), 0);
 	EXPECT_STR(str_from_c(world_doors(world, "alex")), S("p"));
 }
+
+/* --- no memory -----------------------------------------------------------------------------------
+ */
+
+/* Whatever allocation fails: a user has either the old roles or the new ones, and memory says what
+ * the rows say. */
+WORLD_TEST(rbac_without_memory, rbac_world)
+{
+	enum { MOST = 90, ENOUGH = 20 };
+	size_t failed = 0, changed = 0;
+	bool writer = false;
+
+#ifndef BULKHEAD_FAULTS
+	test_skip("without faults");
+#endif
+	EXPECT_INT(world_give(world, "anna", "owner"), 0);
+	EXPECT_INT(world_give(world, "amy", "viewer"), 0);
+	for (int nth = 1, whole = 0; whole < ENOUGH && nth < MOST; nth++) {
+		char fault[40];
+		struct answer answer;
+
+		(void)snprintf(fault, sizeof(fault), "X-Fault: %d\r\n", nth);
+		answer = put(world, "anna", "amy", fault, writer ? "[\"viewer\"]" : "[\"member\"]");
+		EXPECT(answer.status == 200 || answer.status >= 500 || answer.status == 0);
+		whole = answer.status == 200 ? whole + 1 : 0;
+		failed += answer.status != 200;
+		changed += answer.status == 200;
+		if (answer.status == 0) /* not even an error could be said */
+			world->client = client_open(world->net);
+		answer = world_call(world, "anna", world_roles_path("GET", "amy"), "", NULL);
+		writer = answer_count(&answer, "\"member\"") == 1;
+		EXPECT(answer_count(&answer, "\"viewer\"") == !writer);
+		EXPECT_STR(str_from_c(world_doors(world, "amy")), writer ? S("lwsp") : S("lsp"));
+	}
+	EXPECT(failed > 0 && changed > 0);
+}
+
+/* The same for who asks: no right is found where there is none, and none is lost for good. */
+WORLD_TEST(rbac_asked_without_memory, rbac_world)
+{
+	size_t failed = 0;
+
+#ifndef BULKHEAD_FAULTS
+	test_skip("without faults");
+#endif
+	EXPECT_INT(world_give(world, "alex", "viewer"), 0);
+	for (int nth = 1; nth < 25; nth++) {
+		char fault[40];
+		int may, may_not;
+
+		(void)snprintf(fault, sizeof(fault), "X-Fault: %d\r\n", nth);
+		EXPECT_INT(world_give(world, "alex", "viewer"), 0); /* and forgotten */
+		EXPECT_INT(world_give(world, "alex", nth % 2 ? "member" : "viewer"), 0);
+		may = world_call(world, "alex", "GET /look", fault, NULL).status;
+		if (may == 0)
+			world->client = client_open(world->net);
+		may_not = world_call(world, "alex", "GET /users", fault, NULL).status;
+		if (may_not == 0)
+			world->client = client_open(world->net);
+		EXPECT(may == 204 || may == 503 || may == 500 || may == 0);
+		EXPECT(may_not == 403 || may_not == 503 || may_not == 500 || may_not == 0);
+		failed += may != 204;
+		EXPECT_INT(world_get(world, "alex", "/look").status, 204);
+	}
+	EXPECT(failed > 0);
+}
