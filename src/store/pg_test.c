@@ -118,6 +118,29 @@ PG_TEST(postgres_takes_as_few_round_trips_as_can_be)
 
 /* --- what may go wrong -------------------------------------------------------------------- */
 
+static int set_two(struct tx *tx, void *arg)
+{
+	int r = tx_exec(tx, &thing_set, arg);
+
+	return r < 0 ? r : tx_exec(tx, &thing_set, arg);
+}
+
+/* The first answer ends the transaction; the second one is nobody's, least of all the next one's.
+ */
+PG_TEST(postgres_hands_no_answer_to_the_next_transaction)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct thing ghost = make(&test->arena, "ghost", 1), apple = make(&test->arena, "apple", 7);
+	struct thing read;
+
+	EXPECT_INT(db_write(&db, set_two, &ghost), -ERR_NOT_FOUND);
+	EXPECT_INT(db_exec(&db, &thing_add, &apple), 0);
+	EXPECT_INT(db_write(&db, set_two, &ghost), -ERR_NOT_FOUND);
+	EXPECT_INT(db_one(&db, &thing_get, &apple, &read), 0);
+	EXPECT_INT(db_write(&db, set_two, &ghost), -ERR_NOT_FOUND);
+	EXPECT_INT(db_write(&db, set_two, &apple), 0);
+}
+
 PG_TEST(postgres_names_the_field_of_a_constraint)
 {
 	struct db db = store_test_tenant(test, 1);

@@ -243,7 +243,7 @@ static int take_result(struct pg_session *session, const struct pg_expected *exp
 	case PGRES_SINGLE_TUPLE:
 	case PGRES_TUPLES_OK:
 	case PGRES_COMMAND_OK:
-		if (expected->kind != PG_EXPECT_STATEMENT || session->trouble)
+		if (expected->kind != PG_EXPECT_STATEMENT || expected->nobodys || session->trouble)
 			return 0;
 		if (expected->rows && !*enough)
 			r = read_rows(expected, result, session->tx->arena);

@@ -36,14 +36,36 @@ struct audit_entry {
 	const struct schema *schema; /* of the states; members that are SECRET are left out,
 					PERSONAL ones kept so that they can be erased */
 	const void *before, *after;  /* states of the thing; NULL: none */
+	struct str person;           /* user whom the states tell of; empty: the thing when it is a
+					user, else who asks */
 	bool security;               /* an attack, or what looks like one */
 };
 
-/* Writes an entry for the tenant of the transaction. Errors of tx_exec, -ERR_TOO_LARGE. */
+/*
+ * Writes an entry for the tenant of the transaction (a system handle has entered one): an insert,
+ * nothing is read. Of a state that is longer than 16 KB as JSON only length and digest are kept.
+ * Errors of tx_exec; -ERR_TOO_LARGE for a state beyond 1 MB, an action beyond 100 bytes, a type
+ * beyond 64, an id beyond 255.
+ */
 int tx_audit(struct tx *tx, const struct audit_actor *actor, const struct audit_entry *entry);
 
-#pragma GCC visibility pop
+/*
+ * Has all that identifies a user (addresses, PERSONAL members of states about them) erased from the
+ * entries of the transaction's tenant: soon after the commit, and once more when nothing that was
+ * under way then can still write. The chain stays whole. For the deletion of a user. Errors of
+ * tx_exec.
+ */
+int audit_erase_user_in_tx(struct tx *tx, const struct uuid *user);
+
+struct audit_options {
+	uint64_t retention_ns; /* entries are deleted at this age */
+};
+
+/* Before the module is opened. Without it: 90 days. */
+void audit_configure(const struct audit_options *options);
 
 extern const struct module audit_module;
+
+#pragma GCC visibility pop
 
 #endif

@@ -15,11 +15,14 @@ CREATE TABLE main.audit (
 	address text,
 	address_salt text,
 	address_digest text,
-	action text NOT NULL,
+	action text
+		--postgres: COLLATE "C"
+		NOT NULL,
 	target_type text,
 	target_id text,
 	state_before text,
 	state_after text,
+	person_id uuid,
 	personal text,
 	personal_salt text,
 	personal_count bigint NOT NULL,
@@ -37,6 +40,7 @@ CREATE INDEX audit_by_action ON main.audit (tenant_id, action, id);
 CREATE INDEX audit_by_user ON main.audit (tenant_id, user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX audit_by_key ON main.audit (tenant_id, key_id, id) WHERE key_id IS NOT NULL;
 CREATE INDEX audit_by_target ON main.audit (tenant_id, target_id, id) WHERE target_id IS NOT NULL;
+CREATE INDEX audit_by_person ON main.audit (tenant_id, person_id, id) WHERE person_id IS NOT NULL;
 CREATE INDEX audit_of_security ON main.audit (tenant_id, id) WHERE security;
 
 -- Where the chain of a tenant ends (head), and where it begins when older entries were deleted (start).
@@ -63,6 +67,7 @@ CREATE TABLE main.audit_erasure (
 	rounds bigint NOT NULL,
 	erased bigint NOT NULL,
 	due_at bigint NOT NULL,
+	seal text NOT NULL,
 	PRIMARY KEY (tenant_id, user_id)
 ) --sqlite: WITHOUT ROWID
 ;

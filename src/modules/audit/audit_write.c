@@ -49,15 +49,13 @@ struct draft {
 		id[UUID_TEXT_LEN];
 };
 
-enum { RECORD_SEPARATOR = 0x1e };
-
 static void put_personal(
 	struct schema_redactor *redactor, struct str value, struct json_writer *writer)
 {
 	struct draft *draft = CONTAINER_OF(redactor, struct draft, redactor);
 	char digest[AUDIT_DIGEST_TEXT];
 
-	buf_byte(&draft->personal, RECORD_SEPARATOR);
+	buf_byte(&draft->personal, AUDIT_SEPARATOR);
 	buf_append(&draft->personal, value);
 	draft->row.personal_count++;
 
@@ -153,6 +151,18 @@ static void end(struct draft *draft)
 	buf_done(&draft->personal);
 }
 
+/* Whom personal values tell of. */
+static struct str person_of(const struct audit_row *row, const struct audit_entry *entry)
+{
+	struct uuid id;
+
+	if (entry->person.len)
+		return entry->person;
+	if (str_eq(entry->type, S("user")) && uuid_parse(entry->id, &id))
+		return entry->id;
+	return row->user_id;
+}
+
 static int fill(struct draft *draft, const struct audit_entry *entry)
 {
 	struct audit_row *row = &draft->row;
@@ -174,6 +184,8 @@ static int fill(struct draft *draft, const struct audit_entry *entry)
 		audit_digest(row->address_salt, row->address, draft->address_digest);
 		row->address_digest = str_of(draft->address_digest, AUDIT_DIGEST_TEXT);
 	}
+	if (row->personal_count > 0 || row->kind == AUDIT_NOBODY)
+		row->person_id = person_of(row, entry);
 	return 0;
 }
 
