@@ -286,6 +286,11 @@ static int judge(const struct transfer *transfer, CURLcode code)
 		str_starts(str_from_c(why), S("RCPT"))) /* and not of the sender or the login */
 		return fail_field(
 			ERR_INVALID, "to", "refused", "is refused by the mail server: %s", why);
+	/* The answer to the final dot: libcurl has no words of its own for that one, but for all
+	 * before it. */
+	if (code == CURLE_WEIRD_SERVER_REPLY && reply >= 500 && reply < 600 &&
+		strcmp(why, curl_easy_strerror(code)) == 0)
+		return fail(ERR_INVALID, "the mail server refuses the mail: %ld", reply);
 	return fail(ERR_UNAVAILABLE, "the mail server: %s", why);
 }
 

@@ -37,8 +37,8 @@ void smtp_close(struct smtp *smtp);
  * fiber.
  *
  * -ERR_INVALID: it can never be sent like that; the error's field is "to" when the server does not
- * want the recipient (5xx). -ERR_UNAVAILABLE: not now (no connection, 4xx, the login is refused).
- * -ERR_FULL, -ERR_TIMEOUT, -ERR_CANCELLED, -ERR_NO_MEMORY.
+ * want the recipient (5xx), and empty when it does not want the mail. -ERR_UNAVAILABLE: not now (no
+ * connection, 4xx, the login is refused). -ERR_FULL, -ERR_TIMEOUT, -ERR_CANCELLED, -ERR_NO_MEMORY.
  */
 int smtp_send(struct smtp *smtp, const struct mail *mail);
 

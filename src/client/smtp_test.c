@@ -88,6 +88,11 @@ static void send_some(void)
 	EXPECT_STR(str_from_c(err_last()->field), S("to"));
 	mail = mail_to(S("later@example.org"));
 	EXPECT_INT(smtp_send(smtp, &mail), -ERR_UNAVAILABLE);
+	mail = mail_to(S("spam@example.org"));
+	EXPECT_INT(smtp_send(smtp, &mail), -ERR_INVALID);
+	EXPECT_STR(str_from_c(err_last()->field), S(""));
+	mail = mail_to(S("busy@example.org"));
+	EXPECT_INT(smtp_send(smtp, &mail), -ERR_UNAVAILABLE);
 	mail = mail_to(S("x@y\r\nRSET"));
 	EXPECT_INT(smtp_send(smtp, &mail), -ERR_INVALID);
 	mail = mail_to(S("jo@example.org")); /* the connection is good after refusals */

@@ -127,9 +127,18 @@ int mails_send(struct store *store);
 /* Sends what is due now and waits for the end of that; how many were tried goes to `*ret`. */
 int mails_send_due(struct store *store, size_t *ret);
 
+enum mail_result {
+	MAIL_RESULT_SENT,
+	MAIL_RESULT_RETRY,
+	MAIL_RESULT_FAILED,
+	MAIL_RESULT_DROPPED,
+	MAIL_RESULT_REFUSED,
+	MAIL_RESULTS,
+};
+
 /* -ERR_FULL, -ERR_NO_MEMORY, -ERR_CONFLICT. */
 int mail_metrics_open(void);
-void mail_count(const char *result);
+void mail_count(enum mail_result result);
 void mail_count_waiting(int64_t count);
 
 /* --- files (mails_file.c) ------------------------------------------------------------------------

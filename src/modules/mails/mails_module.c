@@ -62,25 +62,25 @@ static void forget_options(void)
 	mailer.configured = false;
 }
 
-int mails_configure(const struct mails_options *given)
+int mails_configure(const struct mails_options *options)
 {
-	struct mails_options options = *given;
+	struct mails_options own = *options;
 	int r;
 
-	if (!options.product.len)
-		options.product = S("Bulkhead");
-	if (!options.from.address.len && !options.smtp.host.len)
-		options.from.address = S("no-reply@localhost");
-	r = check(&options);
+	if (!own.product.len)
+		own.product = S("Bulkhead");
+	if (!own.from.address.len && !own.smtp.host.len)
+		own.from.address = S("no-reply@localhost");
+	r = check(&own);
 	if (r < 0)
 		return r;
 	forget_options();
 	arena_init(&mailer.arena, KILOBYTE, 64 * KILOBYTE);
-	if (!keep_all(&options)) {
+	if (!keep_all(&own)) {
 		forget_options();
 		return -(int)err_last()->code;
 	}
-	mailer.options = options;
+	mailer.options = own;
 	mailer.configured = true;
 	return 0;
 }

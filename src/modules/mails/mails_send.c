@@ -30,8 +30,7 @@ bool mailer_sends(void)
 
 /* --- metrics ------------------------------------------------------------------------------ */
 
-static struct metric_family *results;
-static const struct metric *waiting;
+static const struct metric *results[MAIL_RESULTS], *waiting;
 
 int mail_metrics_open(void)
 {
@@ -46,16 +45,21 @@ int mail_metrics_open(void)
 		.help = "Mails of the installation that are to be sent, as of the last minute.",
 		.kind = METRIC_GAUGE,
 	};
+	static const struct str names[MAIL_RESULTS] = { S_INIT("sent"), S_INIT("retry"),
+		S_INIT("failed"), S_INIT("dropped"), S_INIT("refused") };
+	struct metric_family *family = metric_register(&results_def);
 
-	results = metric_register(&results_def);
 	waiting = metric_register_one(&waiting_def);
-	return results && waiting ? 0 : -(int)err_last()->code;
+	if (!family || !waiting)
+		return -(int)err_last()->code;
+	for (int i = 0; i < MAIL_RESULTS; i++)
+		results[i] = metric_series(family, &names[i]);
+	return 0;
 }
 
-void mail_count(const char *result)
+void mail_count(enum mail_result result)
 {
-	if (results)
-		metric_count(metric_series(results, &(struct str){ result, strlen(result) }), 1);
+	metric_count(results[result], 1);
 }
 
 void mail_count_waiting(int64_t count)
@@ -142,7 +146,7 @@ static int give_up(const struct db *db, const struct mail_taken *taken)
 {
 	log_warn("a mail was given up", LOG_STR("kind", str_from_c(mail_kind_names[taken->kind])),
 		LOG_STR("mail", taken->id), LOG_INT("attempts", taken->attempts), LOG_ERR);
-	mail_count("failed");
+	mail_count(MAIL_RESULT_FAILED);
 	return mail_end(db, taken, MAIL_FAILED);
 }
 
@@ -155,7 +159,7 @@ static int try_later(const struct db *db, const struct mail_taken *taken)
 	log_warn("a mail could not be sent",
 		LOG_STR("kind", str_from_c(mail_kind_names[taken->kind])),
 		LOG_STR("mail", taken->id), LOG_INT("attempts", taken->attempts), LOG_ERR);
-	mail_count("retry");
+	mail_count(MAIL_RESULT_RETRY);
 	return mail_again(db, taken, next);
 }
 
@@ -166,7 +170,7 @@ static int settle(const struct db *db, const struct mail_taken *taken, int resul
 	int r = 0;
 
 	if (result == 0) {
-		mail_count("sent");
+		mail_count(MAIL_RESULT_SENT);
 		r = mail_end(db, taken, MAIL_SENT);
 	} else if (result == -ERR_INVALID) {
 		r = give_up(db, taken);
@@ -187,7 +191,7 @@ static int work(struct job *job, const struct db *db, const struct mail_taken *t
 		return (void)fail(ERR_TIMEOUT, "it is of no use any more"), give_up(db, taken);
 	r = mail_neighbours(&system, taken, &neighbours);
 	if (r == 0 && neighbours >= MAILS_AN_HOUR) {
-		mail_count("dropped");
+		mail_count(MAIL_RESULT_DROPPED);
 		return mail_end(db, taken, MAIL_DROPPED);
 	}
 	if (r == 0)

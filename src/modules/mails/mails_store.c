@@ -34,7 +34,7 @@ struct mail_near {
 	int64_t limit;
 };
 
-struct mail_result {
+struct mail_ending {
 	struct str id;
 	int64_t attempts;
 	enum mail_status status;
@@ -84,11 +84,11 @@ static const struct schema mail_near_schema = SCHEMA(mail_near, "Mails to one ad
 	FIELD(mail_near, alert, "Of that kind."),
 	FIELD(mail_near, limit, "How many are counted."));
 
-static const struct schema mail_result_schema = SCHEMA(mail_result, "What became of a mail.",
-	FIELD(mail_result, id, "Which.", .format = FORMAT_UUID),
-	FIELD(mail_result, attempts, "Which try.", RANGE(0, INT64_MAX)),
-	FIELD(mail_result, status, "What.", CHOICES("waiting", "sent", "failed", "dropped")),
-	FIELD(mail_result, next_at, "When again.", .format = FORMAT_DATE_TIME));
+static const struct schema mail_ending_schema = SCHEMA(mail_ending, "What became of a mail.",
+	FIELD(mail_ending, id, "Which.", .format = FORMAT_UUID),
+	FIELD(mail_ending, attempts, "Which try.", RANGE(0, INT64_MAX)),
+	FIELD(mail_ending, status, "What.", CHOICES("waiting", "sent", "failed", "dropped")),
+	FIELD(mail_ending, next_at, "When again.", .format = FORMAT_DATE_TIME));
 
 static const struct schema mail_age_schema = SCHEMA(mail_age, "Old rows.",
 	FIELD(mail_age, before, "Made before.", .format = FORMAT_DATE_TIME));
@@ -125,12 +125,12 @@ static const struct statement mail_near = STATEMENT("mail_near",
 static const struct statement mail_done = STATEMENT("mail_done",
 	.sql = "UPDATE main.mail SET status = :status, box = NULL, next_at = NULL "
 	       "WHERE tenant_id = :tenant AND id = :id AND attempts = :attempts",
-	.in = &mail_result_schema);
+	.in = &mail_ending_schema);
 
 static const struct statement mail_later = STATEMENT("mail_later",
 	.sql = "UPDATE main.mail SET next_at = :next_at WHERE tenant_id = :tenant AND id = :id "
 	       "AND attempts = :attempts AND box IS NOT NULL",
-	.in = &mail_result_schema);
+	.in = &mail_ending_schema);
 
 static const struct statement mail_sweep = STATEMENT("mail_sweep",
 	.sql = "DELETE FROM main.mail AS m WHERE (m.tenant_id, m.id) IN (SELECT x.tenant_id, x.id "
@@ -210,7 +210,7 @@ int mail_post_in_tx(struct tx *tx, const struct mail_post *post)
 	if (r < 0)
 		return r;
 	if (!mails_can_leave()) {
-		mail_count("refused");
+		mail_count(MAIL_RESULT_REFUSED);
 		return 0;
 	}
 	uuid_v7(&id, tx_now_us(tx));
@@ -277,7 +277,7 @@ int mail_neighbours(const struct db *system, const struct mail_taken *taken, int
 
 struct settlement {
 	const struct statement *statement;
-	struct mail_result result;
+	struct mail_ending result;
 };
 
 /* That somebody was not told is worth an entry; to whom, the row does not say any more. */

@@ -12,10 +12,14 @@
 #include "observe/clock.h"
 #include "rest/idempotency.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* --- rules and wordings ------------------------------------------------------------------ */
@@ -354,11 +358,12 @@ MAIL_TEST(mails_leave_with_the_commit)
 MAIL_TEST(mails_that_are_refused)
 {
 	EXPECT_INT(order(world, "ada", (struct order){ "nobody@example.org" }), 0);
+	EXPECT_INT(order(world, "ada", (struct order){ "spam@example.org" }), 0);
 	EXPECT_INT(order(world, "bob", (struct order){ "later@example.org" }), 0);
 	EXPECT_INT(order(world, "bob", (struct order){ "jo@example.org" }), 0);
-	EXPECT_INT(send_all(world), 3);
+	EXPECT_INT(send_all(world), 4);
 	EXPECT_INT(arrived(), 1);
-	EXPECT_STR(states(world, "ada"), S("failed 1 0 1, "));
+	EXPECT_STR(states(world, "ada"), S("failed 2 0 1, "));
 	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 1, "));
 
 	minutes_ahead = 2; /* a minute and up to a tenth */
@@ -492,6 +497,84 @@ MAIL_TEST(mails_outlive_who_sends_them)
 	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
 	EXPECT_INT(send_all(world), 0);
 }
+
+/* --- killed while a server has the mail
+ * ------------------------------------------------------------ */
+
+static int silent_server(uint16_t *ret_port)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(any);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&any, len) == 0 && listen(fd, 5) == 0 &&
+		getsockname(fd, (struct sockaddr *)&any, &len) == 0);
+	*ret_port = ntohs(any.sin_port);
+	return fd;
+}
+
+static void post_and_hang(struct world *world)
+{
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .kind = MAIL_RESET }), 0);
+	(void)send_all(world);
+}
+
+static void send_after_death(struct world *world)
+{
+	EXPECT_STR(states(world, "ada"), S("waiting 1 1 1, "));
+	EXPECT_INT(send_all(world), 0);
+	minutes_ahead = 2;
+	EXPECT_INT(send_all(world), 1);
+	EXPECT_INT(arrived(), 1);
+	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
+}
+
+static void kill_in_the_middle(enum engine_kind engine)
+{
+	struct store_options options = { 0 };
+	char path[256];
+	uint16_t port;
+	int fd = silent_server(&port), connection, status;
+	pid_t child;
+
+	options.folder = world_folder(path, sizeof(path));
+	if (engine == ENGINE_POSTGRES)
+		options.url = store_test_postgres(false);
+	configure(port, NULL);
+	child = fork();
+	REQUIRE(child >= 0);
+	if (child == 0) {
+		world_run_on(&options, all_modules, post_and_hang);
+		test_end();
+	}
+	connection = accept(fd, NULL, NULL);
+	EXPECT(connection >= 0);
+	EXPECT_INT(kill(child, SIGKILL), 0);
+	EXPECT_INT(waitpid(child, &status, 0), child);
+	(void)close(connection);
+	(void)close(fd);
+
+	smtp_server_start(&smtp, NULL);
+	configure(smtp.port, NULL);
+	clock_replace(&ahead);
+	world_run_on(&options, all_modules, send_after_death);
+	clock_replace(NULL);
+	smtp_server_stop(&smtp);
+	world_remove_folder(path);
+}
+
+TEST_SLOW(mails_survive_kill_sqlite, 60)
+{
+	kill_in_the_middle(ENGINE_SQLITE);
+}
+
+TEST_SLOW(mails_survive_kill_postgres, 60)
+{
+	kill_in_the_middle(ENGINE_POSTGRES);
+}
+
+/* --- old rows
+ * --------------------------------------------------------------------------------------- */
 
 static int sweep(const struct db *db, void *arg)
 {

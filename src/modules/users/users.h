@@ -56,7 +56,7 @@ struct user_new {
 
 /* -ERR_CONFLICT, field "email", when the tenant has one with that address; -ERR_INVALID for what is
  * no address or no name. Emits user.created. */
-int user_create_in_tx(struct tx *tx, const struct user_new *user, struct user *ret);
+int user_create_in_tx(struct tx *tx, const struct user_new *in, struct user *ret);
 
 /* -ERR_NOT_FOUND. */
 int user_get_in_tx(struct tx *tx, const struct uuid *id, struct user *ret);

@@ -1,7 +1,6 @@
-/* Rows of users: statements, and what other modules do with them in their transactions. */
+/* Rows of users: statements, making them, finding them. */
 #include "modules/users/users_internal.h"
 
-#include "base/check.h"
 #include "base/err.h"
 
 /* --- statements ------------------------------------------------------------------------ */
@@ -18,8 +17,8 @@ struct user_row {
 	int64_t version, created_at, updated_at;
 };
 
-struct user_by {
-	struct str id, email_key;
+struct user_email {
+	struct str email_key;
 };
 
 struct account_limit {
@@ -43,11 +42,18 @@ static const struct schema user_row_schema = SCHEMA(user_row, "A user with what 
 	FIELD(user_row, created_at, "When.", .format = FORMAT_DATE_TIME),
 	FIELD(user_row, updated_at, "When.", .format = FORMAT_DATE_TIME));
 
-static const struct schema user_id_schema = SCHEMA(user_by, "A user by the id.",
-	FIELD(user_by, id, "Which.", .format = FORMAT_UUID));
+const struct schema user_id_schema = SCHEMA(user_ref, "A user by the id.",
+	FIELD(user_ref, id, "Which.", .flags = REQUIRED, .format = FORMAT_UUID));
 
-static const struct schema user_email_schema = SCHEMA(user_by, "A user by the address.",
-	FIELD(user_by, email_key, "Which.", RANGE(0, USER_EMAIL_MAX)));
+static const struct schema user_email_schema = SCHEMA(user_email, "A user by the address.",
+	FIELD(user_email, email_key, "Which.", RANGE(0, USER_EMAIL_MAX)));
+
+static const struct schema user_search_schema = SCHEMA(user_search, "Which rows of the list.",
+	FIELD(user_search, limit, "How many."),
+	FIELD(user_search, status, "Only those.", STATUSES),
+	FIELD(user_search, email_key, "Only that one.", RANGE(0, USER_EMAIL_MAX)),
+	FIELD(user_search, search, "What the name or the address begins with."),
+	FIELD(user_search, after_id, "Where the page begins.", .format = FORMAT_UUID));
 
 static const struct schema account_schema = SCHEMA(account, "A user and the tenant.",
 	FIELD(account, tenant_id, "Where.", .format = FORMAT_UUID),
@@ -86,6 +92,22 @@ const struct statement user_by_email = STATEMENT("user_by_email",
 	.sql = "SELECT " COLUMNS " FROM users WHERE tenant_id = :tenant AND email_key = :email_key",
 	.in = &user_email_schema, .out = &user_schema);
 
+#define USER_LIST(email)                                                                           \
+	"SELECT " COLUMNS " FROM users WHERE tenant_id = :tenant AND id < :after_id " email        \
+	"AND (status = :status OR :status IS NULL) "                                               \
+	"AND (substr(email_key, 1, length(:search)) = :search "                                    \
+	"OR substr(name_key, 1, length(:search)) = :search OR :search IS NULL) "                   \
+	"ORDER BY id DESC LIMIT :limit + 1"
+
+/* Goes along the users of the tenant, the newest first, until the page is full. */
+const struct statement user_list = STATEMENT(
+	"user_list", .sql = USER_LIST(""), .in = &user_search_schema, .out = &user_schema);
+
+/* At most one, found by the index. */
+const struct statement user_list_email =
+	STATEMENT("user_list_email", .sql = USER_LIST("AND email_key = :email_key "),
+		.in = &user_search_schema, .out = &user_schema);
+
 /* With the tenants in one statement, so that its time does not tell how many accounts there are. */
 const struct statement user_accounts = STATEMENT("user_accounts",
 	.sql = "SELECT u.tenant_id, u.id AS user_id, t.slug, t.name AS tenant_name "
@@ -94,9 +116,9 @@ const struct statement user_accounts = STATEMENT("user_accounts",
 	       "ORDER BY u.tenant_id LIMIT :limit",
 	.in = &account_limit_schema, .out = &account_schema, .flags = STATEMENT_SYSTEM);
 
-/* --- parts ---------------------------------------------------------------------------------- */
+/* --- making ---------------------------------------------------------------------------------- */
 
-static int id_text(struct tx *tx, const struct uuid *id, struct str *ret)
+int user_id_text(struct tx *tx, const struct uuid *id, struct str *ret)
 {
 	char *text = arena_alloc(tx_arena(tx), UUID_TEXT_LEN);
 
@@ -107,13 +129,7 @@ static int id_text(struct tx *tx, const struct uuid *id, struct str *ret)
 	return 0;
 }
 
-static int emit(struct tx *tx, struct str type, const struct user *user)
-{
-	return tx_emit(tx, &(struct event){ type, user->id, &user_schema, user });
-}
-
-/* Inserts or updates. */
-static int write(struct tx *tx, const struct statement *how, const struct user *user)
+int user_write(struct tx *tx, const struct statement *how, const struct user *user)
 {
 	struct user_row row = {
 		.id = user->id,
@@ -133,7 +149,27 @@ static int write(struct tx *tx, const struct statement *how, const struct user *
 	return tx_exec(tx, how, &row);
 }
 
-/* --- making ---------------------------------------------------------------------------------- */
+static int insert(struct tx *tx, const struct uuid *id, const struct user *user,
+	const struct audit_actor *actor)
+{
+	static const struct audit_actor program = { .kind = AUDIT_PROGRAM };
+	struct audit_entry entry = {
+		.action = S("user.created"),
+		.type = S("user"),
+		.id = user->id,
+		.schema = &user_schema,
+		.after = user,
+	};
+	int r = user_write(tx, &user_insert, user);
+
+	if (r == 0)
+		r = rbac_add_in_tx(tx, id);
+	if (r == 0)
+		r = tx_audit(tx, actor ? actor : &program, &entry);
+	return r < 0 ? r
+		     : tx_emit(tx,
+			       &(struct event){ S("user.created"), user->id, &user_schema, user });
+}
 
 int user_create_in_tx(struct tx *tx, const struct user_new *in, struct user *ret)
 {
@@ -152,11 +188,9 @@ int user_create_in_tx(struct tx *tx, const struct user_new *in, struct user *ret
 	if (r == 0)
 		r = user_clean_name(in->name, &user.name);
 	if (r == 0)
-		r = id_text(tx, &id, &user.id);
+		r = user_id_text(tx, &id, &user.id);
 	if (r == 0)
-		r = write(tx, &user_insert, &user);
-	if (r == 0)
-		r = emit(tx, S("user.created"), &user);
+		r = insert(tx, &id, &user, in->actor);
 	if (r == 0)
 		*ret = user;
 	return r;
@@ -170,13 +204,13 @@ int user_get_in_tx(struct tx *tx, const struct uuid *id, struct user *ret)
 	char text[UUID_TEXT_LEN];
 
 	uuid_write(text, id);
-	return tx_one(tx, &user_by_id, &(struct user_by){ .id = str_of(text, sizeof(text)) }, ret);
+	return tx_one(tx, &user_by_id, &(struct user_ref){ str_of(text, sizeof(text)) }, ret);
 }
 
 int user_by_email_in_tx(struct tx *tx, struct str email, struct user *ret)
 {
-	struct user_by by = { .email_key = user_key_of(
-				      tx_arena(tx), str_first(email, USER_EMAIL_MAX + 1)) };
+	struct user_email by = { .email_key = user_key_of(
+					 tx_arena(tx), str_first(email, USER_EMAIL_MAX + 1)) };
 
 	if (!by.email_key.at)
 		return -(int)err_last()->code;
@@ -193,85 +227,4 @@ int accounts_of_email(const struct db *system, struct str email, struct accounts
 	if (!of.email_key.at)
 		return -(int)err_last()->code;
 	return db_all(system, &user_accounts, &of, &ret->at, &ret->count);
-}
-
-/* --- changing ----------------------------------------------------------------------------------
- */
-
-static int change(struct tx *tx, struct user *user)
-{
-	int r;
-
-	user->version++;
-	user->updated_at = tx_now_us(tx);
-	r = write(tx, &user_update, user);
-	return r < 0 ? r : emit(tx, S("user.updated"), user);
-}
-
-int user_set_email_in_tx(struct tx *tx, const struct uuid *id, struct str email,
-	const struct audit_actor *actor, struct user *ret)
-{
-	struct user user;
-	int r = user_check_email(email);
-
-	(void)actor;
-	if (r == 0)
-		r = user_get_in_tx(tx, id, &user);
-	if (r < 0)
-		return r;
-	user.email = email;
-	user.email_verified_at = (struct opt_i64){ .set = true, .value = tx_now_us(tx) };
-	r = change(tx, &user);
-	if (r == 0)
-		*ret = user;
-	return r;
-}
-
-int user_verified_in_tx(struct tx *tx, const struct uuid *id, const struct audit_actor *actor)
-{
-	struct user user;
-	int r = user_get_in_tx(tx, id, &user);
-
-	(void)actor;
-	if (r < 0 || user.email_verified_at.set)
-		return r;
-	user.email_verified_at = (struct opt_i64){ .set = true, .value = tx_now_us(tx) };
-	return change(tx, &user);
-}
-
-/* --- deleting ----------------------------------------------------------------------------------
- */
-
-static struct user_watcher *watchers;
-
-void users_watch(struct user_watcher *watcher)
-{
-	watcher->next = watchers;
-	watchers = watcher;
-}
-
-static int tell(struct tx *tx, const struct uuid *id, bool deleted)
-{
-	int r = 0;
-
-	for (struct user_watcher *at = watchers; at && r == 0; at = at->next) {
-		if (at->suspended)
-			r = at->suspended(tx, id);
-		if (r == 0 && deleted && at->deleted)
-			r = at->deleted(tx, id);
-	}
-	return r;
-}
-
-int user_delete_in_tx(struct tx *tx, const struct uuid *id, const struct audit_actor *actor)
-{
-	struct user user;
-	int r = user_get_in_tx(tx, id, &user);
-
-	(void)actor;
-	if (r == 0)
-		r = tell(tx, id, true);
-	if (r == 0)
-		r = tx_exec(tx, &user_remove, &(struct user_by){ .id = user.id });
-	return r < 0 ? r : emit(tx, S("user.deleted"), &user);
 }
