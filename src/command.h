@@ -16,13 +16,16 @@ enum command_option {
 	COMMAND_JSON = 1,
 	COMMAND_DRY_RUN = 2,
 	COMMAND_REPLACE = 4,
+	COMMAND_PASSWORD = 8,
+	COMMAND_NAME = 16, /* with a value, the word behind it */
 };
 
 /* A command as it was called. */
 struct command_line {
 	unsigned options;
 	const char *const *operands;
-	size_t count; /* of operands; within the command's bounds */
+	size_t count;     /* of operands; within the command's bounds */
+	const char *name; /* COMMAND_NAME's; NULL: not given */
 };
 
 struct command {

@@ -4,6 +4,7 @@
 #include "app.h"
 #include "base/version.h"
 #include "command.h"
+#include "commands_admin.h"
 #include "commands_backup.h"
 #include "commands_migrate.h"
 #include "commands_rbac.h"
@@ -225,6 +226,7 @@ static const struct command other_commands[] = {
 static const struct command_family *const families[] = {
 	&(const struct command_family){ server_commands, LEN(server_commands) },
 	&migrate_commands,
+	&admin_commands,
 	&rbac_commands,
 	&(const struct command_family){ other_commands, LEN(other_commands) },
 };
@@ -237,6 +239,8 @@ static const struct {
 	{ "--json", COMMAND_JSON, "print JSON" },
 	{ "--dry-run", COMMAND_DRY_RUN, "only tell what would be done" },
 	{ "--replace", COMMAND_REPLACE, "take over from a server that runs" },
+	{ "--name", COMMAND_NAME, "the next word is the name for people" },
+	{ "--password-stdin", COMMAND_PASSWORD, "read the password from standard input" },
 };
 
 /* --- help ------------------------------------------------------------------------------------ */
@@ -331,7 +335,7 @@ static unsigned option_of(const char *text)
 
 /* Moves the words to the front of argv and a NULL behind them; the number of words, or -1 for an
  * option that there is not. Behind "--" everything is a word. */
-static int sort_words(int argc, char **argv, unsigned *ret_options, bool *ret_help)
+static int sort_words(int argc, char **argv, struct command_line *line, bool *ret_help)
 {
 	bool ended = false;
 	int count = 0;
@@ -343,8 +347,13 @@ static int sort_words(int argc, char **argv, unsigned *ret_options, bool *ret_he
 			ended = true;
 		else if (!ended && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0))
 			*ret_help = true;
+		else if (option == COMMAND_NAME && i + 1 == argc)
+			return (void)fprintf(stderr, "bulkhead: --name wants a word behind it\n"),
+			       -1;
+		else if (option == COMMAND_NAME)
+			line->options |= option, line->name = argv[++i];
 		else if (option)
-			*ret_options |= option;
+			line->options |= option;
 		else if (!ended && argv[i][0] == '-' && argv[i][1])
 			return (void)fprintf(stderr, "bulkhead: there is no option %s\n", argv[i]),
 			       -1;
@@ -367,7 +376,7 @@ int commands_run(int argc, char **argv)
 	struct command_line line = { 0 };
 	bool wants_help = false;
 	size_t own = 0;
-	int count = argc > 0 ? sort_words(argc, argv, &line.options, &wants_help) : 0;
+	int count = argc > 0 ? sort_words(argc, argv, &line, &wants_help) : 0;
 	const char *const *words = (const char *const *)argv;
 
 	if (count < 0)

@@ -8,7 +8,9 @@
 #include "base/num.h"
 #include "base/time_text.h"
 #include "base/utf8.h"
+#include "control_wire.h"
 #include "module_list.h"
+#include "observe/clock.h"
 #include "store/migration_text.h"
 #include "store_config.h"
 #include "json/writer.h"
@@ -75,17 +77,47 @@ static int close_work(struct work *work, int exit_code)
 	return exit_code;
 }
 
+static bool server_runs(const struct config *config)
+{
+	const struct control_request request = { .command = S("ping") };
+	struct buf out;
+	int exit_code, r;
+
+	buf_init(&out, COMMAND_OUTPUT_MAX);
+	r = control_call(
+		config->data_dir, &request, clock_now_ns() + FOLDER_WAIT, &out, &exit_code);
+	buf_done(&out);
+	return r == 0;
+}
+
+/* Tells the failure, and what to do about it when a server has the file. It cannot migrate in our
+ * place: it knows the migrations of its own program only, and those are applied. */
+static int fail_migration(const struct work *work, int r, bool up)
+{
+	struct err err = *err_last();
+	bool served =
+		r == -ERR_UNAVAILABLE && !work->options.store.url.len && server_runs(work->config);
+
+	(void)err_restore(&err);
+	if (served && up && work->config->migrate_on_start)
+		(void)err_wrap("start this program in the place of the server (`bulkhead serve "
+			       "--replace`), which migrates on the way, or stop it first "
+			       "(`bulkhead stop`)");
+	else if (served)
+		(void)err_wrap("stop the server first (`bulkhead stop`)");
+	return command_fail("");
+}
+
 static int run_up(const struct command_line *line)
 {
 	struct work work;
-	int exit_code = COMMAND_FAILED;
+	int exit_code = COMMAND_FAILED, r;
 
 	if (open_work(&work, line) == 0) {
 		if (line->count)
 			work.options.only = str_from_c(line->operands[0]);
-		exit_code = migrate_up(&work.options, work.sources, work.count) < 0
-				    ? command_fail("")
-				    : COMMAND_DONE;
+		r = migrate_up(&work.options, work.sources, work.count);
+		exit_code = r < 0 ? fail_migration(&work, r, true) : COMMAND_DONE;
 	}
 	return close_work(&work, exit_code);
 }
@@ -94,7 +126,7 @@ static int run_down(const struct command_line *line)
 {
 	struct work work;
 	uint64_t steps = 1;
-	int exit_code = COMMAND_FAILED;
+	int exit_code = COMMAND_FAILED, r;
 
 	if (line->count > 1 && (!num_parse_u64(str_from_c(line->operands[1]), &steps) ||
 				       steps == 0 || steps > MIGRATIONS_MAX)) {
@@ -103,9 +135,8 @@ static int run_down(const struct command_line *line)
 	}
 	if (open_work(&work, line) == 0) {
 		work.options.only = str_from_c(line->operands[0]);
-		exit_code = migrate_down(&work.options, work.sources, work.count, steps) < 0
-				    ? command_fail("")
-				    : COMMAND_DONE;
+		r = migrate_down(&work.options, work.sources, work.count, steps);
+		exit_code = r < 0 ? fail_migration(&work, r, false) : COMMAND_DONE;
 	}
 	return close_work(&work, exit_code);
 }

@@ -217,9 +217,9 @@ TEST(commands_print_the_matrix_of_rights)
 {
 	EXPECT_INT(RUN("rbac", "matrix"), 0);
 	SAID("RIGHT ");
-	SAID("\nplatform:tenants  system  system  -       -\n");
-	SAID("\ntenant:transfer   yes     -       -       -\n");
-	SAID("\naccount:self      yes     yes     yes     yes\n");
+	SAID("\nplatform:tenants      system  system  -       -\n");
+	SAID("\ntenant:transfer       yes     -       -       -\n");
+	SAID("\naccount:self          yes     yes     yes     yes\n");
 	EXPECT_INT(RUN("rbac", "matrix", "--json"), 0);
 	SAID("{\"right\":\"tenant:write\",\"roles\":[\"owner\",\"admin\"],\"systemOnly\":false}");
 	EXPECT_INT(RUN("rbac", "matrix", "more"), 2);

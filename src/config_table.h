@@ -245,7 +245,7 @@
 		DURATION(10 * MINUTE, 365 * 24 * HOUR),                                    \
 		ALWAYS("7d"), 0, "Identity",                                               \
 		"A session ends when it was not refreshed for so long.")                   \
-	X(session_expiry, SESSION_EXPIRY, DURATION(10 * MINUTE, 3650 * 24 * HOUR),         \
+	X(session_expiry, SESSION_EXPIRY, DURATION(10 * MINUTE, 400 * 24 * HOUR),         \
 		ALWAYS("30d"), 0, "Identity",                                              \
 		"A session ends at this age in any case.")                                 \
 	X(jwt_algorithm, JWT_ALGORITHM, ENUM(config_jwt_algorithm),                        \

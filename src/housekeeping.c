@@ -2,6 +2,7 @@
 #include "housekeeping.h"
 
 #include "base/mem.h"
+#include "commands_admin.h"
 #include "commands_backup.h"
 #include "config.h"
 #include "http/server.h"
@@ -44,6 +45,8 @@ static const struct control_command commands[] = {
 	{ "stop", run_stop },
 	{ "backup create", backup_command_create },
 	{ "backup check", backup_command_check },
+	{ "admin create", admin_command_create, .on_fiber = true },
+	{ "admin reset", admin_command_reset, .on_fiber = true },
 };
 
 /* --- metrics ---------------------------------------------------------------------------- */
@@ -294,6 +297,8 @@ int housekeeping_start(
 {
 	int r = control_wire_init();
 
+	if (r == 0)
+		r = admin_commands_init();
 	if (r == 0)
 		r = offload_open(&housekeeping->pool, "house", POOL_THREADS, POOL_QUEUE);
 	if (r < 0)

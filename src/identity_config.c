@@ -5,6 +5,13 @@
 #include "client/smtp.h"
 #include "crypto/master_key.h"
 #include "crypto/password.h"
+#include "modules/auth/auth.h"
+#include "modules/mails/mails.h"
+#include "modules/operators/operators.h"
+#include "modules/users/users.h"
+
+/* Texts made of settings on their way to a module, which copies them. */
+enum { TEXTS_MAX = 16 * 1024 };
 
 /* --- settings in the modules' terms ------------------------------------------------------- */
 
@@ -43,7 +50,31 @@ static bool is_sender(const struct mail_address *from)
 	return mail_check(&mail) == 0;
 }
 
-struct str identity_public_url(
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c - 'a' + 10;
+}
+
+/* Undoes the percent-encoding of a part of a URL, which the loader has checked. */
+static struct str decoded(struct arena *arena, struct str text)
+{
+	char *at = arena_alloc(arena, text.len + 1);
+	size_t len = 0;
+
+	if (!at)
+		return str_of(NULL, 0);
+	for (size_t i = 0; i < text.len; i++, len++) {
+		at[len] = text.at[i];
+		if (text.at[i] == '%' && i + 2 < text.len) {
+			at[len] =
+				(char)(hex_digit(text.at[i + 1]) << 4 | hex_digit(text.at[i + 2]));
+			i += 2;
+		}
+	}
+	return str_of(at, len);
+}
+
+static struct str public_url_of(
 	const struct config *config, const struct identity_site *site, struct arena *arena)
 {
 	if (config->public_url.text.len)
@@ -52,10 +83,108 @@ struct str identity_public_url(
 		arena, "%s://localhost:%u", site->tls ? "https" : "http", (unsigned)site->port);
 }
 
+/* --- modules -------------------------------------------------------------------------------- */
+
+static int configure_mails(const struct config *config, struct arena *arena)
+{
+	const struct config_url *url = &config->smtp_url;
+	struct mails_options options = {
+		.from = mail_from_of(config),
+		.product = config->product_name,
+		.smtp = {
+			.host = url->host,
+			.port = url->port,
+			.tls = str_eq(url->scheme, S("smtps")),
+			.user = decoded(arena, url->user),
+			.password = decoded(arena, url->password),
+		},
+	};
+
+	if (!options.from.address.len)
+		options.from.address = S("bulkhead@localhost.localdomain");
+	if (config->app_env == APP_DEVELOPMENT)
+		options.folder = arena_printf(arena, "%.*s/mails", STR_ARG(config->data_dir)).at;
+	return mails_configure(&options);
+}
+
+static enum sign_kind algorithm_of(const struct config *config)
+{
+	static const enum sign_kind kinds[] = { [CONFIG_JWT_RS256] = SIGN_RS256,
+		[CONFIG_JWT_ES256] = SIGN_ES256,
+		[CONFIG_JWT_EDDSA] = SIGN_EDDSA };
+
+	return kinds[config->jwt_algorithm];
+}
+
+static enum auth_sign_up sign_up_of(const struct config *config)
+{
+	static const enum auth_sign_up values[] = { [CONFIG_SIGN_UP_OPEN] = SIGN_UP_OPEN,
+		[CONFIG_SIGN_UP_INVITATION] = SIGN_UP_INVITATION,
+		[CONFIG_SIGN_UP_CLOSED] = SIGN_UP_CLOSED };
+
+	return values[config->sign_up];
+}
+
+/* Before the fourth wrong password in a row is answered; then twice as long, up to 2 s. */
+#define LOGIN_DELAY (250 * MILLISECOND)
+
+static int configure_auth(const struct config *config, struct str public_url, struct str app_url)
+{
+	struct auth_options options = {
+		.public_url = public_url,
+		.app_url = app_url,
+		.algorithm = algorithm_of(config),
+		.rsa_bits = SIGN_RSA_BITS_MIN,
+		.key_every_ns = config->jwt_key_rotation,
+		.access_ns = config->jwt_access_expiry,
+		.refresh_ns = config->jwt_refresh_expiry,
+		.session_ns = config->session_expiry,
+		.cost = password_cost_of(config),
+		.password_memory = config->password_pool_memory,
+		.breached_file = config->password_breached_file.len
+					 ? config->password_breached_file.at
+					 : NULL,
+		.password_min = config->password_min_length,
+		.sign_up = sign_up_of(config),
+		.new_tenants = config->sign_up_tenants,
+		.login_tries = config->login_tries,
+		.login_lock_ns = config->login_lock,
+		.login_delay_ns = LOGIN_DELAY,
+		.verify_first = config->auth_verify_first,
+		/* Without TLS a browser would not send them back. */
+		.secure_cookies =
+			config->app_env != APP_DEVELOPMENT || str_starts(public_url, S("https:")),
+	};
+
+	return auth_configure(&options);
+}
+
+static int configure_all(const struct config *config, struct str public_url, struct arena *arena)
+{
+	struct str app_url = config->app_url.text.len ? config->app_url.text : public_url;
+	int r = configure_mails(config, arena);
+
+	if (r == 0)
+		r = users_configure(&(struct users_options){ app_url });
+	if (r == 0)
+		r = configure_auth(config, public_url, app_url);
+	if (r == 0)
+		r = operators_configure(
+			&(struct operators_options){ public_url, config->product_name });
+	return r;
+}
+
 int identity_configure(const struct config *config, const struct identity_site *site)
 {
-	(void)config, (void)site;
-	return 0;
+	struct str public_url;
+	struct arena arena;
+	int r;
+
+	arena_init(&arena, 4 * KILOBYTE, TEXTS_MAX);
+	public_url = public_url_of(config, site, &arena);
+	r = public_url.at ? configure_all(config, public_url, &arena) : -(int)err_last()->code;
+	arena_done(&arena);
+	return r;
 }
 
 /* --- rules ------------------------------------------------------------------------------- */

@@ -15,10 +15,6 @@ struct identity_site {
  * people, -ERR_NO_MEMORY. */
 int identity_configure(const struct config *config, const struct identity_site *site);
 
-/* PUBLIC_URL, or what stands for it in development. NULL when the arena is full. */
-struct str identity_public_url(
-	const struct config *config, const struct identity_site *site, struct arena *arena);
-
 /* The rules, for the check function of the table. */
 void identity_config_check(const struct config *config, struct config_report *report);
 

@@ -5,8 +5,10 @@
 #include "http/server.h"
 #include "modules/api_keys/api_keys.h"
 #include "modules/audit/audit.h"
+#include "modules/auth/auth.h"
 #include "modules/hello/hello.h"
 #include "modules/mails/mails.h"
+#include "modules/operators/operators.h"
 #include "modules/ops/ops.h"
 #include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants.h"
@@ -33,7 +35,9 @@ static const struct {
 	{ &rbac_module, NULL },
 	{ &mails_module, NULL },
 	{ &users_module, NULL },
+	{ &auth_module, NULL },
 	{ &api_keys_module, NULL },
+	{ &operators_module, NULL },
 };
 
 /* --- loading ---------------------------------------------------------------------- */

@@ -319,10 +319,8 @@ static int dispatch(struct req *req, struct conn *conn)
 		return r;
 
 	/* It went through what everybody goes through; only now is it told what is not there. */
-	if (found < 0) {
-		fiber_current()->err = err;
-		return found;
-	}
+	if (found < 0)
+		return err_restore(&err);
 	return answer_unmatched(req);
 }
 

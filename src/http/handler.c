@@ -493,7 +493,7 @@ static int close_scope(struct req *req, int r)
 	child = scope_close(&req->scope);
 	if (r == -ERR_CANCELLED && child < 0)
 		return child;
-	fiber_current()->err = own;
+	(void)err_restore(&own);
 	return r;
 }
 

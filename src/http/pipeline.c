@@ -98,13 +98,15 @@ static int limit_address(struct req *req)
 static int limit_caller(struct req *req)
 {
 	const struct caller *caller = &req->caller;
+	enum route_limit limit = req->entry->route->limit;
 	enum server_limiter which = caller->kind == CALLER_SECRET ? LIMITER_SERVER : LIMITER_API;
 	int r;
 
-	if (req->entry->route->limit == ROUTE_LIMIT_AUTH)
+	if (limit == ROUTE_LIMIT_AUTH)
 		return take_by_address(req, LIMITER_AUTH);
 	if (caller->kind == CALLER_NOBODY)
-		return take_by_address(req, LIMITER_GLOBAL);
+		return take_by_address(
+			req, limit == ROUTE_LIMIT_API ? LIMITER_API : LIMITER_GLOBAL);
 
 	r = take_of(req, which, caller->limits.own, caller->id);
 	if (r == 0 && caller->tenant.len)
@@ -265,7 +267,7 @@ static void end_repeat(struct req *req, int result)
 
 	req->repeating = false;
 	server_of(req)->hooks.repeat_finish(req, MIN(result, 0));
-	fiber_current()->err = err;
+	(void)err_restore(&err);
 }
 
 /* --- the handler -------------------------------------------------------- */

@@ -29,6 +29,7 @@ enum route_limit {
 	ROUTE_LIMIT_CALLER, /* by who it is: api, server, or global for nobody in particular */
 	ROUTE_LIMIT_AUTH,   /* sign-in and the like: few tries, then a block */
 	ROUTE_LIMIT_NONE,   /* probes: no limiter at all */
+	ROUTE_LIMIT_API,    /* as _CALLER, but nobody in particular counts against api, too */
 };
 
 struct route {

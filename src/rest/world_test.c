@@ -227,10 +227,16 @@ void world_run_on(const struct store_options *options, const struct module *cons
 	void (*body)(struct world *))
 {
 	struct world world = { .modules = modules, .body = body, .options = *options };
-	struct loopback_options how = {
-		.way = LOOPBACK_TCP, .module = &world.all, .set_up = set_up, .show_causes = true
-	};
+	struct server_limits limits = loopback_limits;
+	struct loopback_options how = { .way = LOOPBACK_TCP,
+		.limits = &limits,
+		.module = &world.all,
+		.set_up = set_up,
+		.show_causes = true };
 
+	limits.head.field = limits.head.line = 8 * KILOBYTE; /* tokens and cookies are long */
+	limits.head.head = 16 * KILOBYTE;
+	limits.connections = limits.connections_per_address = 200;
 	join_routes(&world);
 	migrate(&world);
 	(void)loopback_run(&how, scenario, &world);

@@ -44,7 +44,7 @@ static int system_write_in_tx(struct tx *tx, void *arg)
 
 /* Whether another instance did the same meanwhile, so that this one could not. If not, the error
  * stands. */
-static int yield_to_faster(struct req *req, struct repeat *repeat, int r)
+static int yield_to_faster(struct req *req, struct repeat *repeat)
 {
 	struct err err = *err_last();
 	int found = kept_replay(req, repeat);
@@ -55,8 +55,7 @@ static int yield_to_faster(struct req *req, struct repeat *repeat, int r)
 	}
 	if (found == -ERR_IDEMPOTENCY || found == -ERR_CONFLICT)
 		return found;
-	fiber_current()->err = err;
-	return r;
+	return err_restore(&err);
 }
 
 static int write_and_keep(struct req *req, const struct db *db,
@@ -65,7 +64,7 @@ static int write_and_keep(struct req *req, const struct db *db,
 	int r = db_write(db, in_tx, call);
 
 	if (r < 0)
-		return err_info(r)->status < 500 ? yield_to_faster(req, call->repeat, r) : r;
+		return err_info(r)->status < 500 ? yield_to_faster(req, call->repeat) : r;
 	call->repeat->kept = true;
 	req->data = call->data;
 	return 0;

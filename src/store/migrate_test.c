@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "observe/clock.h"
+#include "store/folder_lock.h"
 #include "store/migration_text.h"
 
 #include <fcntl.h>
@@ -572,31 +573,43 @@ TEST_SLOW(migrate_sqlite_survives_every_failure, 120)
 		}
 }
 
+/* A process of its own that has the folder until it is killed, or for a minute. */
+static pid_t hold_folder(struct str folder)
+{
+	struct folder_lock lock;
+	int pipes[2];
+	pid_t pid;
+	char byte;
+
+	REQUIRE(pipe(pipes) == 0);
+	pid = fork();
+	REQUIRE(pid >= 0);
+	if (pid == 0) {
+		(void)alarm(60);
+		if (folder_lock_take(folder, &lock) == 0 && write(pipes[1], "x", 1) == 1)
+			(void)pause();
+		_exit(1);
+	}
+	(void)close(pipes[1]);
+	REQUIRE(read(pipes[0], &byte, 1) == 1);
+	(void)close(pipes[0]);
+	return pid;
+}
+
 TEST(migrate_sqlite_waits_for_the_folder)
 {
 	struct migrate_test test_, *test = &test_;
 	struct migration_rows rows;
 	struct arena arena;
+	char holder[60];
 	pid_t pid;
-	int pipes[2];
-	char byte;
 
 	migrate_test_open(test, ENGINE_SQLITE);
 	MUST(migrate_test_up(test, TABLE));
-	REQUIRE(pipe(pipes) == 0);
-	pid = fork();
-	if (pid == 0) {
-		char command[500];
-
-		(void)snprintf(command, sizeof(command),
-			"exec 9>>'%s/bulkhead.lock'; flock 9; echo x >&%d; sleep 60", test->folder,
-			pipes[1]);
-		(void)execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-		_exit(1);
-	}
-	REQUIRE(read(pipes[0], &byte, 1) == 1);
+	pid = hold_folder(test->options.store.folder);
+	(void)snprintf(holder, sizeof(holder), "(pid %d) has the data folder", (int)pid);
 	test->options.wait_ns = 200 * MILLISECOND;
-	FAILS(migrate_test_up(test, TABLE COLUMN), -ERR_UNAVAILABLE, "has the data folder");
+	FAILS(migrate_test_up(test, TABLE COLUMN), -ERR_UNAVAILABLE, holder);
 	EXPECT(has_said(test, "; waiting"));
 
 	/* Who only reads need not wait. */
@@ -607,5 +620,6 @@ TEST(migrate_sqlite_waits_for_the_folder)
 	arena_done(&arena);
 	(void)kill(pid, SIGKILL);
 	(void)wait_for(pid);
+	MUST(migrate_test_up(test, TABLE COLUMN));
 	migrate_test_close(test);
 }

@@ -51,6 +51,20 @@ test('a second server on the same data folder', async (t) => {
 	assert.equal((await ask(server, get())).status, 200);
 });
 
+test('migrations beside a server', async (t) => {
+	const server = await startServer(t);
+	const run = (...words) => runProgram(t, ['migrate', ...words], { cwd: server.dataDir });
+	const because = `: another process \\(pid ${server.pid}\\) has the data folder .*\n$`;
+	const [up, down, dry, status] = await Promise.all([run('up'), run('down', 'tenants'), run('up', '--dry-run'), run('status')]);
+	assert.equal(up.code, 1);
+	assert.match(up.stderr, new RegExp('^bulkhead: start this program in the place of the server \\(`bulkhead serve --replace`\\), which migrates on the way, or stop it first \\(`bulkhead stop`\\)' + because));
+	assert.equal(down.code, 1);
+	assert.match(down.stderr, new RegExp('^bulkhead: stop the server first \\(`bulkhead stop`\\)' + because));
+	assert.deepEqual([dry.code, dry.stdout], [0, 'nothing to do\n']);
+	assert.equal(status.code, 0);
+	assert.equal((await ask(server, get())).status, 200);
+});
+
 test('the socket of a dead server is replaced', async (t) => {
 	const server = await startServer(t);
 	await server.kill();

@@ -9,6 +9,7 @@
 #include "crypto/sign.h"
 #include "crypto/uuid.h"
 #include "http/module.h"
+#include "modules/users/users.h"
 #include "store/db.h"
 
 enum auth_sign_up {
@@ -23,7 +24,9 @@ struct auth_options {
 	struct str app_url;       /* of the product's pages: links in mails lead there */
 	enum sign_kind algorithm; /* of new signing keys */
 	unsigned rsa_bits;
-	uint64_t key_every_ns; /* a new signing key so often; 0: by command only */
+	uint64_t key_every_ns;   /* a new signing key so often; 0: by command only */
+	uint64_t key_overlap_ns; /* it is published so long before it signs; 0: 11 min, since JWK
+				    Sets are kept for 10 */
 	uint64_t access_ns, refresh_ns,
 		session_ns; /* lifetimes: of the tokens, and of a session at most */
 	struct password_cost cost;
@@ -34,7 +37,10 @@ struct auth_options {
 	bool new_tenants;          /* registration may make tenants */
 	uint64_t login_tries;      /* failed logins of an account before it is locked */
 	uint64_t login_lock_ns;
-	bool secure_cookies; /* __Host- and Secure; off only without TLS in development */
+	uint64_t login_delay_ns; /* before the fourth try in a row; doubles. 0: no delays */
+	bool verify_first;       /* nobody signs in before the address is verified, and who joins
+				    a tenant is not told whether the address was there */
+	bool secure_cookies;     /* __Host- and Secure; off only without TLS in development */
 };
 
 /* Before the module is opened. -ERR_INVALID with a sentence for people. Without it, options for
@@ -46,6 +52,50 @@ int auth_configure(const struct auth_options *options);
 
 /* Ends all sessions of a user but one (NULL: all). Known everywhere within a second. */
 int sessions_revoke_in_tx(struct tx *tx, const struct uuid *user, const struct uuid *except);
+
+/* --- for operators (auth_operators.c) ----------------------------------------------------------
+ */
+
+/*
+ * The hash of a new password for an account with these texts, in the arena. -ERR_INVALID, field
+ * "password", when it may not be one (the rule says why); -ERR_FULL when too many are computed just
+ * now. On a fiber, outside of transactions.
+ */
+int auth_password_hash(struct str given, struct str email, struct str name, struct arena *arena,
+	struct str *ret_hash);
+
+/* The user of the transaction's tenant has this password from now on. Their sessions and links end,
+ * locks are opened. */
+int auth_set_password_in_tx(
+	struct tx *tx, const struct uuid *user, struct str hash, const struct audit_actor *actor);
+
+/* The same without a password: nobody can sign in as the user before there is a new one. */
+int auth_shut_out_in_tx(struct tx *tx, const struct uuid *user, const struct audit_actor *actor);
+
+/* An operator who acts as a user. Texts are copied; the user agent is cut. */
+struct auth_visitor {
+	const struct uuid *user;
+	struct str operator_id; /* who it is really */
+	struct str user_agent, address;
+	uint64_t lifetime_ns;
+};
+
+/* A session of the user that names the operator. */
+struct auth_visit {
+	struct uuid tenant, session, user, operator;
+	int64_t expires_us;
+};
+
+/* In a transaction of the user's tenant; the user is active. */
+int auth_visit_begin_in_tx(
+	struct tx *tx, const struct auth_visitor *visitor, struct auth_visit *ret);
+int auth_visit_end_in_tx(struct tx *tx, const struct uuid *session);
+
+/* An access token of it, good for the usual time or until its end, whichever is sooner; after the
+ * commit, on the request's fiber. There is no refresh token. Errors of the store, -ERR_UNAVAILABLE
+ * without a signing key. */
+int auth_visit_token(
+	struct req *req, const struct auth_visit *visit, struct str *ret, int64_t *ret_seconds);
 
 extern const struct module auth_module;
 

@@ -69,7 +69,6 @@ int session_answer(struct req *req, const struct session_made *made, const struc
 	const struct tenant *tenant, struct signed_in *ret);
 
 /* An access token alone, without cookies: for who brings it elsewhere. As session_answer. */
-int session_sign(
-	struct req *req, const struct session_made *made, const struct user *user, struct str *ret);
+int session_sign(struct req *req, const struct session_made *made, struct str *ret);
 
 #endif

@@ -28,13 +28,15 @@ enum shape {
 	SHAPE_TIME,
 	SHAPE_AUDIENCE,
 	SHAPE_ROLES,
+	SHAPE_ACTOR,
 };
 
 struct claim {
 	struct str name;
 	enum shape shape;
 	bool required;
-	size_t offset; /* in struct token_claims: struct str (text, audience), int64_t (time) */
+	size_t offset; /* in struct token_claims: struct str (text, audience, actor), int64_t (time)
+			*/
 };
 
 #define CLAIM(name, shape, required, member)                                                       \
@@ -50,13 +52,14 @@ static const struct claim table[] = {
 	CLAIM("sid", SHAPE_TEXT, false, session),
 	CLAIM("roles", SHAPE_ROLES, false, roles),
 	CLAIM("jti", SHAPE_TEXT, false, id),
+	CLAIM("act", SHAPE_ACTOR, false, actor),
 	CLAIM("iat", SHAPE_TIME, false, issued_us),
 	CLAIM("nbf", SHAPE_TIME, false, not_before_us),
 	CLAIM("exp", SHAPE_TIME, true, expires_us),
 };
 #undef CLAIM
 
-/* The member of a text or an audience. */
+/* The member of a text, an audience or an actor. */
 static struct str *text_of(struct token_claims *claims, const struct claim *claim)
 {
 	return (struct str *)((char *)claims + claim->offset);
@@ -69,7 +72,8 @@ static int64_t *time_of(struct token_claims *claims, const struct claim *claim)
 
 static bool is_text(const struct claim *claim)
 {
-	return claim->shape == SHAPE_TEXT || claim->shape == SHAPE_AUDIENCE;
+	return claim->shape == SHAPE_TEXT || claim->shape == SHAPE_AUDIENCE ||
+	       claim->shape == SHAPE_ACTOR;
 }
 
 static bool text_fits(struct str text)
@@ -208,6 +212,31 @@ static int read_roles(struct payload *payload, const struct claim *claim)
 	return 0;
 }
 
+/* An actor that has no "sub" would be nobody. */
+static int read_actor(struct payload *payload, const struct claim *claim)
+{
+	struct str *actor = text_of(payload->claims, claim);
+	int event = json_next(&payload->reader), r = 0;
+
+	if (event != JSON_OBJECT)
+		return wrong(claim, event, "an object");
+	while (r == 0 && (event = json_next(&payload->reader)) == JSON_KEY) {
+		if (!str_eq(payload->reader.text, S("sub"))) {
+			r = json_skip(&payload->reader);
+			r = r < 0 ? token_jws_bad_json("the payload", r) : 0;
+			continue;
+		}
+		event = json_next(&payload->reader);
+		r = event == JSON_STRING ? take_text(payload, claim, actor)
+					 : wrong(claim, event, "an object with a string \"sub\"");
+	}
+	if (r < 0)
+		return r;
+	return event == JSON_OBJECT_END && actor->len
+		       ? 0
+		       : wrong(claim, MIN(event, 0), "an object with a string \"sub\"");
+}
+
 /* The member whose name the reader has just given. */
 static int read_claim(struct payload *payload)
 {
@@ -216,6 +245,7 @@ static int read_claim(struct payload *payload)
 		[SHAPE_TIME] = read_time,
 		[SHAPE_AUDIENCE] = read_audience,
 		[SHAPE_ROLES] = read_roles,
+		[SHAPE_ACTOR] = read_actor,
 	};
 	int r;
 
@@ -411,12 +441,23 @@ static void write_header(
 	json_write_string(writer, type_texts[claims->type]);
 }
 
+static void write_actor(struct json_writer *writer, struct str subject)
+{
+	json_write_object(writer);
+	json_write_key(writer, S("sub"));
+	json_write_string(writer, subject);
+	json_write_object_end(writer);
+}
+
 static void write_claim(
 	struct json_writer *writer, const struct claim *claim, struct token_claims *claims)
 {
 	if (is_text(claim) && text_of(claims, claim)->len) {
 		json_write_key(writer, claim->name);
-		json_write_string(writer, *text_of(claims, claim));
+		if (claim->shape == SHAPE_ACTOR)
+			write_actor(writer, *text_of(claims, claim));
+		else
+			json_write_string(writer, *text_of(claims, claim));
 	} else if (claim->shape == SHAPE_TIME && *time_of(claims, claim)) {
 		json_write_key(writer, claim->name);
 		json_write_i64(writer, *time_of(claims, claim) / SECOND_US);

@@ -11,6 +11,7 @@
  *     tenant                  the tenant the token is for, by its id
  *     sid                     the session (as in OpenID Connect), by its id
  *     roles                   array of strings (RFC 9068 section 2.2.3.1)
+ *     act                     object with "sub": who acts as the subject (RFC 8693 section 4.1)
  *
  * Other claims are ignored. Times are whole seconds. Texts are never empty. A claim of another type
  * than said here makes the token invalid, needed or not.
@@ -52,6 +53,7 @@ struct token_claims {
 	struct str tenant;   /* tenant */
 	struct str session;  /* sid */
 	struct str id;       /* jti */
+	struct str actor;    /* act.sub */
 	const struct str *roles;
 	size_t role_count;
 	int64_t expires_us;    /* exp */

@@ -31,6 +31,7 @@ const struct module mail_fixture_module = {
 };
 
 struct search {
+	struct uuid tenant;
 	enum mail_kind kind;
 	struct str to;
 	struct posted *ret;
@@ -42,14 +43,15 @@ static int search(const struct db *db, void *arg)
 	struct search *search = arg;
 	struct row *rows;
 	size_t count;
-	int r = db_all(db, &posted_rows, NULL, &rows, &count);
+	struct db of = db_of(db->store, &search->tenant, db->arena);
+	int r = db_all(&of, &posted_rows, NULL, &rows, &count);
 
 	for (size_t i = 0; i < count && r == 0; i++) {
 		struct letter letter;
 		struct uuid id;
 
 		REQUIRE(uuid_parse(rows[i].id, &id));
-		r = letter_open(db->arena, &db->tenant, &id, rows[i].box, &letter);
+		r = letter_open(db->arena, &search->tenant, &id, rows[i].box, &letter);
 		if (r < 0 || !str_eq(letter.to, search->to) ||
 			!str_eq(rows[i].kind, str_from_c(mail_kind_names[search->kind])))
 			continue;
@@ -70,25 +72,41 @@ static int search(const struct db *db, void *arg)
 	return r;
 }
 
-const struct posted *mail_posted(
-	struct world *world, const char *caller, enum mail_kind kind, const char *to)
+const struct posted *mail_posted_in(
+	struct world *world, const struct uuid *tenant, enum mail_kind kind, const char *to)
 {
 	static struct posted all[4];
 	static size_t next;
-	struct search of = { kind, str_from_c(to), &all[next++ % LEN(all)], 0 };
+	struct search of = { *tenant, kind, str_from_c(to), &all[next++ % LEN(all)], 0 };
 
 	*of.ret = (struct posted){ 0 };
-	world_do(world, caller, search, &of);
+	world_do(world, "o", search, &of);
 	return of.ret;
+}
+
+const struct posted *mail_posted(
+	struct world *world, const char *caller, enum mail_kind kind, const char *to)
+{
+	struct uuid tenant = world_tenant(caller);
+
+	return mail_posted_in(world, &tenant, kind, to);
+}
+
+size_t mail_posted_count_in(
+	struct world *world, const struct uuid *tenant, enum mail_kind kind, const char *to)
+{
+	struct search of = { *tenant, kind, str_from_c(to), NULL, 0 };
+
+	world_do(world, "o", search, &of);
+	return of.count;
 }
 
 size_t mail_posted_count(
 	struct world *world, const char *caller, enum mail_kind kind, const char *to)
 {
-	struct search of = { kind, str_from_c(to), NULL, 0 };
+	struct uuid tenant = world_tenant(caller);
 
-	world_do(world, caller, search, &of);
-	return of.count;
+	return mail_posted_count_in(world, &tenant, kind, to);
 }
 
 const char *posted_token(const struct posted *posted)

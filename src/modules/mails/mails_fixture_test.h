@@ -21,6 +21,12 @@ const struct posted *mail_posted(
 size_t mail_posted_count(
 	struct world *world, const char *caller, enum mail_kind kind, const char *to);
 
+/* The same of a tenant by its id. */
+const struct posted *mail_posted_in(
+	struct world *world, const struct uuid *tenant, enum mail_kind kind, const char *to);
+size_t mail_posted_count_in(
+	struct world *world, const struct uuid *tenant, enum mail_kind kind, const char *to);
+
 /* The part of the link behind "token=". */
 const char *posted_token(const struct posted *posted);
 

@@ -64,6 +64,14 @@ int tenant_find(
 	struct store *store, const struct uuid *id, struct arena *arena, struct tenant *ret);
 int tenant_find_slug(struct store *store, struct str slug, struct arena *arena, struct tenant *ret);
 
+/* The tenant of the transaction. Texts live in the transaction's arena. -ERR_NOT_FOUND; errors of
+ * tx_one. */
+int tenant_get_in_tx(struct tx *tx, struct tenant *ret);
+
+/* Makes a tenant with nothing but a slug and a name, on a system handle. -ERR_CONFLICT, field
+ * "slug", when that is taken; errors of tx_exec. Emits tenant.created. */
+int tenant_make_in_tx(struct tx *tx, struct str slug, struct str name, struct tenant *ret);
+
 /* Whether the tenant's callers are served. -ERR_FORBIDDEN when it is suspended, being deleted, or
  * does not exist. The server asks for every request of somebody (hooks.admit). */
 int tenant_admit(struct store *store, const struct uuid *id, struct arena *arena);

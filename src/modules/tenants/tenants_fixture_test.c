@@ -21,7 +21,8 @@
 
 enum { PATH_SIZE = 4096 };
 
-static const struct module *const modules[] = { &rest_module, &tenants_module, NULL };
+static const struct module *const modules[] = { &rest_module, &tenants_module, &audit_module,
+	NULL };
 
 /* tests/fixtures of the working copy that this program was built in: build/FLAVOUR/unit. */
 static void find_fixtures(char *path, size_t size)

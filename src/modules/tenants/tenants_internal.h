@@ -3,6 +3,7 @@
 #define TENANTS_INTERNAL_H
 
 #include "http/server.h"
+#include "modules/audit/audit.h"
 #include "modules/tenants/tenants.h"
 
 /* --- what goes in and out (tenants_contract.c) ------------------------------------ */
@@ -83,6 +84,7 @@ struct tenant_change {
 	const struct tenant_patch *patch; /* NULL: a move to */
 	enum tenant_status to;
 	struct tenant *ret;
+	struct audit_actor actor;
 };
 
 /* Transaction functions: on a system handle, but change_self as the tenant itself. */
@@ -93,6 +95,7 @@ int tenant_change_self_in_tx(struct tx *tx, void *arg);
 struct tenant_create {
 	const struct tenant_new *in;
 	struct tenant *ret;
+	const struct audit_actor *actor; /* the operator; NULL: it is made by signing up */
 };
 
 /* The last step of a deletion, on a system handle: the row itself and the event. `arg` is the id's

@@ -16,7 +16,8 @@ EMBED_TEXT(tenants_sql, "src/modules/tenants/tenants.sql");
 
 static int tenant_create(struct req *req, const struct tenant_new *in, struct tenant *out)
 {
-	struct tenant_create create = { in, out };
+	struct audit_actor actor = audit_actor_of(req);
+	struct tenant_create create = { in, out, &actor };
 
 	return req_system_write(req, tenant_create_in_tx, &create);
 }
@@ -56,7 +57,9 @@ HANDLER(tenant_get, tenant_ref, tenant, READ_FAILS)
 
 static int tenant_update(struct req *req, const struct tenant_patch *in, struct tenant *out)
 {
-	struct tenant_change change = { .req = req, .patch = in, .ret = out };
+	struct tenant_change change = {
+		.req = req, .patch = in, .ret = out, .actor = audit_actor_of(req)
+	};
 
 	CHECK(uuid_parse(in->id, &change.id));
 	return req_system_write(req, tenant_change_in_tx, &change);
@@ -66,7 +69,9 @@ HANDLER(tenant_update, tenant_patch, tenant, CHANGE_FAILS)
 static int move(
 	struct req *req, const struct tenant_ref *in, enum tenant_status to, struct tenant *out)
 {
-	struct tenant_change change = { .req = req, .to = to, .ret = out };
+	struct tenant_change change = {
+		.req = req, .to = to, .ret = out, .actor = audit_actor_of(req)
+	};
 
 	CHECK(uuid_parse(in->id, &change.id));
 	return req_system_write(req, tenant_change_in_tx, &change);
@@ -106,7 +111,9 @@ static int tenant_self_update(
 	struct req *req, const struct tenant_self_patch *in, struct tenant *out)
 {
 	struct tenant_patch patch = { .name = in->name, .settings = in->settings };
-	struct tenant_change change = { .req = req, .patch = &patch, .ret = out };
+	struct tenant_change change = {
+		.req = req, .patch = &patch, .ret = out, .actor = audit_actor_of(req)
+	};
 
 	return req_write(req, tenant_change_self_in_tx, &change);
 }

@@ -249,6 +249,29 @@ static int emit(struct tx *tx, struct str type, const struct tenant *tenant)
 	return tx_emit(tx, &(struct event){ type, tenant->tenant_id, &tenant_schema, tenant });
 }
 
+static int audit(struct tx *tx, const struct audit_actor *actor, struct str action,
+	const struct tenant *before, const struct tenant *after)
+{
+	return tx_audit(tx, actor,
+		&(struct audit_entry){ .action = action,
+			.type = S("tenant"),
+			.id = after->tenant_id,
+			.schema = &tenant_schema,
+			.before = before,
+			.after = after });
+}
+
+/* The same entry among those of the installation, whose operator it was; on the system handle. */
+static int audit_operator(struct tx *tx, const struct audit_actor *actor, struct str action,
+	const struct tenant *before, const struct tenant *after)
+{
+	int r = tx_enter(tx, &tenant_system);
+
+	if (r == 0)
+		r = audit(tx, actor, action, before, after);
+	return r < 0 ? r : tx_leave(tx);
+}
+
 /* Takes or frees the tenant's slug, on the system handle. */
 static int change_slug(struct tx *tx, const struct statement *how, const struct tenant *tenant)
 {
@@ -260,9 +283,13 @@ static int change_slug(struct tx *tx, const struct statement *how, const struct 
 }
 
 /* Nothing may be left of an absence that was kept. */
-static int insert(struct tx *tx, const struct tenant *tenant)
+static int insert(struct tx *tx, const struct audit_actor *actor, const struct tenant *tenant)
 {
+	static const struct audit_actor program = { .kind = AUDIT_PROGRAM };
 	int r = tx_exec(tx, &tenant_insert, tenant);
+
+	if (r == 0)
+		r = audit(tx, actor ? actor : &program, S("tenant.created"), NULL, tenant);
 
 	if (r == 0)
 		r = emit(tx, S("tenant.created"), tenant);
@@ -294,12 +321,26 @@ int tenant_create_in_tx(struct tx *tx, void *arg)
 	if (r == 0)
 		r = tx_enter(tx, &id);
 	if (r == 0)
-		r = insert(tx, &tenant);
+		r = insert(tx, create->actor, &tenant);
 	if (r == 0)
 		r = tx_leave(tx);
+	if (r == 0 && create->actor)
+		r = audit_operator(tx, create->actor, S("tenant.created"), NULL, &tenant);
 	if (r == 0)
 		*create->ret = tenant;
 	return r;
+}
+
+int tenant_make_in_tx(struct tx *tx, struct str slug, struct str name, struct tenant *ret)
+{
+	const struct tenant_new in = { .slug = slug, .name = name, .tier = TENANT_FREE };
+
+	return tenant_create_in_tx(tx, &(struct tenant_create){ &in, ret });
+}
+
+int tenant_get_in_tx(struct tx *tx, struct tenant *ret)
+{
+	return tx_one(tx, &tenant_self, NULL, ret);
 }
 
 /* Applies the change to `tenant`; the type of its event goes to `*ret`, empty when nothing changes.
@@ -325,8 +366,9 @@ static int apply(
 	return MIN(r, 0);
 }
 
+/* The type of the event goes to `*ret_type`, empty when nothing changed. */
 static int change_self(struct tx *tx, const struct tenant_change *change, struct tenant *before,
-	struct tenant *ret)
+	struct tenant *ret, struct str *ret_type)
 {
 	struct tenant after;
 	struct str type;
@@ -346,31 +388,39 @@ static int change_self(struct tx *tx, const struct tenant_change *change, struct
 		if (r == 0)
 			r = emit(tx, type, &after);
 		if (r == 0)
+			r = audit(tx, &change->actor, type, before, &after);
+		if (r == 0)
 			r = cache_forget(tx, tenants, self_key);
 	}
-	if (r == 0)
-		*ret = after;
-	return r;
+	if (r < 0)
+		return r;
+	*ret = after;
+	*ret_type = type;
+	return 0;
 }
 
 int tenant_change_self_in_tx(struct tx *tx, void *arg)
 {
 	const struct tenant_change *change = arg;
 	struct tenant before;
+	struct str type;
 
-	return change_self(tx, change, &before, change->ret);
+	return change_self(tx, change, &before, change->ret, &type);
 }
 
 int tenant_change_in_tx(struct tx *tx, void *arg)
 {
 	const struct tenant_change *change = arg;
 	struct tenant before = { 0 }, after = { 0 };
+	struct str type = { 0 };
 	int r = tx_enter(tx, &change->id);
 
 	if (r == 0)
-		r = change_self(tx, change, &before, &after);
+		r = change_self(tx, change, &before, &after, &type);
 	if (r == 0)
 		r = tx_leave(tx);
+	if (r == 0 && type.len)
+		r = audit_operator(tx, &change->actor, type, &before, &after);
 	if (r == 0 && !str_eq(before.slug, after.slug)) {
 		r = change_slug(tx, &slug_free, &before);
 		if (r == 0)
@@ -401,5 +451,8 @@ int tenant_forget_in_tx(struct tx *tx, void *arg)
 		r = tx_leave(tx);
 	if (r == 0)
 		r = emit(tx, S("tenant.deleted"), &tenant);
+	if (r == 0)
+		r = audit_operator(tx, &(struct audit_actor){ .kind = AUDIT_PROGRAM },
+			S("tenant.deleted"), &tenant, &tenant);
 	return r < 0 ? r : change_slug(tx, &slug_free, &tenant);
 }

@@ -205,7 +205,8 @@ static const struct module pets_module = {
 	.statement_count = LEN(statements),
 };
 
-static const struct module *const modules[] = { &rest_module, &pets_module, &tenants_module, NULL };
+static const struct module *const modules[] = { &rest_module, &pets_module, &tenants_module,
+	&audit_module, NULL };
 
 /* --- helpers ---------------------------------------------------------------------------------- */
 
