@@ -42,6 +42,7 @@ struct shard {
 
 static struct {
 	struct shard shards[SHARDS];
+	_Atomic size_t full;     /* shards with full_until_us */
 	_Atomic size_t count;    /* of all shards: mostly 0 */
 	_Atomic uint64_t missed; /* grows when something may have been missed */
 	_Atomic uint64_t read;   /* `missed` before the rows were read */
@@ -120,6 +121,8 @@ static void add(const struct uuid *session, int64_t until_us, int64_t now_us)
 		return;
 	(void)pthread_mutex_lock(&shard->lock);
 	if (!has_place(shard, now_us)) {
+		if (shard->full_until_us == 0)
+			atomic_fetch_add(&sessions.full, 1);
 		shard->full_until_us = MAX(shard->full_until_us, until_us);
 	} else {
 		place = place_of(shard->at, shard->room, session);
@@ -245,7 +248,8 @@ int session_check(struct req *req, const struct uuid *tenant, const struct uuid 
 
 	if (UNLIKELY(!is_whole(store) || !notices_fresh(store)))
 		return ask_row(req, tenant, session);
-	if (LIKELY(atomic_load_explicit(&sessions.count, memory_order_acquire) == 0))
+	if (LIKELY(atomic_load_explicit(&sessions.count, memory_order_acquire) == 0 &&
+		    atomic_load_explicit(&sessions.full, memory_order_acquire) == 0))
 		return 0;
 	switch (look(session, clock_wall_us())) {
 	case KNOWN_GOOD: return 0;
@@ -291,6 +295,7 @@ void sessions_close(struct server *server)
 		*shard = (struct shard){ 0 };
 	}
 	atomic_store(&sessions.count, 0);
+	atomic_store(&sessions.full, 0);
 	schema_release(&session_ended_schema);
 	crypto_wipe(&sessions.keys, sizeof(sessions.keys));
 }
@@ -301,8 +306,10 @@ static void forget_old(struct shard *shard, int64_t now_us)
 	(void)pthread_mutex_lock(&shard->lock);
 	if (shard->count > 0)
 		(void)rebuild(shard, shard->room, now_us);
-	if (shard->full_until_us && shard->full_until_us <= now_us)
+	if (shard->full_until_us && shard->full_until_us <= now_us) {
 		shard->full_until_us = 0;
+		atomic_fetch_sub(&sessions.full, 1);
+	}
 	(void)pthread_mutex_unlock(&shard->lock);
 }
 
