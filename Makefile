@@ -93,6 +93,7 @@ LIMITS  := $(patsubst benchmarks/limit/%.c,$(OUT)/limit-%,$(wildcard benchmarks/
 
 BENCH_LIBS_json := $(shell pkg-config --libs jansson json-c 2>/dev/null)
 BENCH_LIBS_schema_native := $(shell pkg-config --libs jansson 2>/dev/null)
+LIMIT_LIBS_argon2 := $(shell pkg-config --libs libargon2 2>/dev/null)
 
 # --- products ----------------------------------------------------------------
 

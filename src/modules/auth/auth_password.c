@@ -15,7 +15,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+enum { POOL_NICE = 10 }; /* a tenth of what a worker gets when both want to run */
 
 /* Bytes of what is computed at a time, given out in the order of asking. */
 struct budget {
@@ -163,10 +166,22 @@ static int compute(struct password_task *task)
 	return r;
 }
 
+/* Hashes take whole processors for as long as they are asked for; who answers requests comes first.
+ * On Linux a thread has a priority of its own; that it cannot be set changes nothing but speed. */
+static void step_back(void)
+{
+	static _Thread_local bool done;
+
+	if (!done)
+		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), POOL_NICE);
+	done = true;
+}
+
 static void run_compute(void *arg)
 {
 	struct password_task *task = arg;
 
+	step_back();
 	task->result = compute(task);
 	if (task->result < 0)
 		task->err = *err_last();
