@@ -1,14 +1,14 @@
 // People and their passwords, from outside: mails through a real server, links that are clicked, and
 // a thousand guesses at once against two processes on one PostgreSQL.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { call, done, register } from './people.mjs';
-import { atEnd, startServer, temporaryFolder } from './server.mjs';
+import { atEnd, postgres, startServer, temporaryFolder } from './server.mjs';
 import { freePort, poll } from './wire.mjs';
 
 const TESTS = fileURLToPath(new URL('..', import.meta.url));
@@ -110,19 +110,6 @@ test('who joins learns nothing about who is there, where addresses are verified 
 });
 
 // --- two processes -------------------------------------------------------------------
-
-// A PostgreSQL of the test's own: the environment of servers on it.
-async function postgres(t) {
-	const folder = await temporaryFolder(t);
-	const { status, stderr } = spawnSync(resolve(TESTS, 'postgres'), ['start', join(folder, 'pg'), '--tcp', '--for', String(process.pid)], { encoding: 'utf8' });
-	if (status === 77)
-		return t.skip('PostgreSQL is not installed');
-	assert.equal(status, 0, stderr);
-	atEnd(t, () => spawnSync(resolve(TESTS, 'postgres'), ['stop', join(folder, 'pg')]));
-	const port = (await readFile(join(folder, 'pg', 'port'), 'utf8')).trim();
-	const url = (role) => `postgresql://${role}:secret@127.0.0.1:${port}/pattern`;
-	return { DATABASE_URL: url('app'), DATABASE_OWNER_URL: url('owner') };
-}
 
 test('a thousand guesses at two processes are no more than at one', async (t) => {
 	const env = await postgres(t);

@@ -9,8 +9,8 @@
 // data folder of its own, which is also its working directory (so that no .env is read), and of our
 // environment only what is listed here.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -229,4 +229,17 @@ async function within(promise, limitMs, child, what) {
 	} finally {
 		clearTimeout(timer);
 	}
+}
+
+// A PostgreSQL of the test's own: the environment of servers on it.
+export async function postgres(t) {
+	const folder = await temporaryFolder(t);
+	const { status, stderr } = spawnSync(resolve(ROOT, 'tests/postgres'), ['start', join(folder, 'pg'), '--tcp', '--for', String(process.pid)], { encoding: 'utf8' });
+	if (status === 77)
+		return t.skip('PostgreSQL is not installed');
+	assert.equal(status, 0, stderr);
+	atEnd(t, () => spawnSync(resolve(ROOT, 'tests/postgres'), ['stop', join(folder, 'pg')]));
+	const port = (await readFile(join(folder, 'pg', 'port'), 'utf8')).trim();
+	const url = (role) => `postgresql://${role}:secret@127.0.0.1:${port}/pattern`;
+	return { DATABASE_URL: url('app'), DATABASE_OWNER_URL: url('owner') };
 }

@@ -29,7 +29,7 @@
 	FIELD(api_key, revoked_at, "When it was revoked.", .flags = NULLABLE, .format = FORMAT_DATE_TIME), \
 	FIELD(api_key, previous_until, "Until when its former secret holds, too.", .flags = NULLABLE, .format = FORMAT_DATE_TIME), \
 	FIELD(api_key, last_used_at, "When it was used last, to a minute or two.", .flags = NULLABLE, .format = FORMAT_DATE_TIME), \
-	FIELD(api_key, last_used_address, "From where.", .flags = NULLABLE, RANGE(0, ADDRESS_TEXT_MAX)), \
+	FIELD(api_key, last_used_address, "From where.", .flags = NULLABLE | PERSONAL, RANGE(0, ADDRESS_TEXT_MAX)), \
 	FIELD(api_key, version, "Grows by one on each change.", .flags = REQUIRED, .example = "1"), \
 	FIELD(api_key, created_at, "When it was made.", .flags = REQUIRED, .format = FORMAT_DATE_TIME), \
 	FIELD(api_key, updated_at, "When it was changed last.", .flags = REQUIRED, .format = FORMAT_DATE_TIME)

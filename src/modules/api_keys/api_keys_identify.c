@@ -170,7 +170,7 @@ static int identify_key(struct req *req, const struct key_text *text, struct cal
 	struct store *store = req_server(req)->store;
 	int64_t now_us = clock_wall_us();
 	const struct known_key *known;
-	struct caller caller;
+	struct caller caller = { 0 };
 	int r = known_find(store, &text->tenant, &text->id, &req->arena, &known);
 
 	if (r == -ERR_NOT_FOUND)
@@ -194,8 +194,8 @@ static int identify_key(struct req *req, const struct key_text *text, struct cal
 /* A mistyped one is refused before anybody is asked. */
 static int identify(struct req *req, struct caller *ret)
 {
+	struct str text = { 0 };
 	struct key_text key;
-	struct str text;
 	int r = find_text(req, &text);
 
 	if (r < 0)

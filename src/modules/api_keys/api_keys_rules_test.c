@@ -79,7 +79,7 @@ TEST(api_key_publishable_scopes)
 
 	for (size_t i = 0; i < LEN(cases); i++)
 		if (!EXPECT(scope_is_publishable(str_from_c(cases[i].scope)) == cases[i].may))
-			fprintf(stderr, "  %s\n", cases[i].scope);
+			(void)fprintf(stderr, "  %s\n", cases[i].scope);
 }
 
 /* --- addresses ------------------------------------------------------------------------------- */
@@ -110,7 +110,7 @@ TEST(api_key_addresses)
 		REQUIRE(network_parse(str_from_c(cases[i].network), &network) == 0);
 		REQUIRE(address_parse(str_from_c(cases[i].address), 0, &address) == 0);
 		if (!EXPECT(networks_have(&network, 1, &address) == cases[i].in))
-			fprintf(stderr, "  %s %s\n", cases[i].network, cases[i].address);
+			(void)fprintf(stderr, "  %s %s\n", cases[i].network, cases[i].address);
 		EXPECT(networks_have(NULL, 0, &address));
 	}
 }

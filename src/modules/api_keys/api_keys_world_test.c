@@ -189,7 +189,7 @@ struct test_key keys_make(
 	return read_key(&answer);
 }
 
-struct test_key test_key_rotate(
+struct test_key keys_replace(
 	struct world *world, const char *caller, const char *id, const char *overlap)
 {
 	const char *path = keys_path("POST", id, "/rotate");

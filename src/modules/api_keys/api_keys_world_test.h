@@ -29,7 +29,7 @@ struct test_key {
 
 struct test_key keys_make(
 	struct world *world, const char *caller, const char *scopes, const char *more);
-struct test_key test_key_rotate(
+struct test_key keys_replace(
 	struct world *world, const char *caller, const char *id, const char *overlap);
 
 /* The status of "GET path" with a key as X-API-Key. */
