@@ -5,6 +5,7 @@
 #include "base/version.h"
 #include "command.h"
 #include "commands_admin.h"
+#include "commands_audit.h"
 #include "commands_backup.h"
 #include "commands_keys.h"
 #include "commands_migrate.h"
@@ -230,6 +231,7 @@ static const struct command_family *const families[] = {
 	&admin_commands,
 	&keys_commands,
 	&rbac_commands,
+	&audit_commands,
 	&(const struct command_family){ other_commands, LEN(other_commands) },
 };
 

@@ -29,7 +29,8 @@ enum { BACKLOG = 16, READ_SIZE = 16 * 1024, SOCKET_MODE = 0600 };
 
 const struct schema control_request_schema = SCHEMA(control_request, "A command.",
 	FIELD(control_request, command, "Which.", .flags = REQUIRED, RANGE(1, 64)),
-	FIELD(control_request, argument, "What it is about.", RANGE(0, 200)),
+	FIELD(control_request, argument, "What it is about.", RANGE(0, CONTROL_ARGUMENT_MAX),
+		.flags = MULTILINE),
 	FIELD(control_request, json, "Whether its output is JSON."));
 
 const struct schema control_answer_schema = SCHEMA(control_answer, "A part of an answer.",

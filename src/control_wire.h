@@ -23,6 +23,7 @@
 
 enum {
 	CONTROL_REQUEST_MAX = 4096,           /* bytes of a request or step with its line break */
+	CONTROL_ARGUMENT_MAX = 2000,          /* characters of what a command is told */
 	CONTROL_ANSWER_MAX = 1024 * 1024,     /* of one message from the server */
 	CONTROL_OUTPUT_MAX = 4 * 1024 * 1024, /* of all lines of an answer */
 	CONTROL_FDS_MAX = 8,                  /* descriptors that come with a message */

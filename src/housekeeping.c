@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "commands_admin.h"
+#include "commands_audit.h"
 #include "commands_backup.h"
 #include "commands_keys.h"
 #include "config.h"
@@ -49,6 +50,7 @@ static const struct control_command commands[] = {
 	{ "admin create", admin_command_create, .on_fiber = true },
 	{ "admin reset", admin_command_reset, .on_fiber = true },
 	{ "keys rotate", keys_command_rotate, .on_fiber = true },
+	{ "audit verify", audit_command_verify, .on_fiber = true },
 };
 
 /* --- metrics ---------------------------------------------------------------------------- */

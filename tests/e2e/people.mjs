@@ -16,7 +16,7 @@ export async function call(server, request, { token, body, headers = {} } = {}) 
 		body: body === undefined ? undefined : JSON.stringify(body),
 	});
 	const text = await response.text();
-	const json = /^application\/json(;|$)/.test(response.headers.get('content-type')) && text !== '';
+	const json = /^application\/json(;|$)/.test(response.headers.get('content-type') ?? '') && text !== '';
 	const parsed = json ? JSON.parse(text) : undefined;
 	return { status: response.status, headers: response.headers, text, body: parsed, data: parsed?.data };
 }

@@ -1,0 +1,84 @@
+// The audit log from outside: what people did is told and exported, and bulkhead audit verify knows
+// whether it still is what was written.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'node:test';
+import { call, done, register } from './people.mjs';
+import { runProgram, startServer } from './server.mjs';
+import { poll } from './wire.mjs';
+
+const verify = async (t, folder, ...args) => {
+	const result = await runProgram(t, ['audit', 'verify', '--json', ...args], { cwd: folder });
+	assert.ok([0, 3].includes(result.code), `${result.code} ${result.stderr}`);
+	const report = JSON.parse(result.stdout);
+	assert.equal(report.whole, result.code === 0);
+	return report;
+};
+const chained = (t, folder) => poll('all is chained', async () => (await verify(t, folder)).unchained === 0);
+const headOf = (text) => text.match(/audit-head:1:[0-9a-f-]{36}:\d+:\d+:[\w-]{43}:[\w-]{43}/)[0];
+
+test('what is done is told, exported, and verified beside a server and without one', async (t) => {
+	const server = await startServer(t, { env: { LOG_LEVEL: 'info' } });
+	const { accessToken: token, user } = await register(server, 'acme');
+	await register(server, 'other');
+
+	const { items } = await done(server, 'GET /api/v1/audit?limit=100', { token });
+	assert.ok(items.some(({ action }) => action === 'user.created'), JSON.stringify(items));
+	assert.ok(!JSON.stringify(items).includes('other.example'));
+	assert.ok(!/passphrase|battery|password.?hash/i.test(JSON.stringify(items)));
+	await chained(t, server.dataDir);
+
+	const lines = await call(server, 'GET /api/v1/audit/export', { token });
+	assert.equal(lines.headers.get('content-type'), 'application/jsonl');
+	const entries = lines.text.trimEnd().split('\n').map((line) => JSON.parse(line));
+	assert.equal(entries.at(-1).entries, entries.length - 1);
+	assert.equal(entries.at(-1).head, headOf(lines.text));
+	assert.ok(entries.some(({ userId }) => userId === user.id));
+	const csv = await call(server, 'GET /api/v1/audit/export?format=csv', { token });
+	assert.match(csv.text, /^id,sequence,createdAt,[^\r\n]*\r\n/);
+	assert.match(csv.text, /\r\n"# audit-head:1:[^\r\n]*"\r\n$/);
+
+	const file = join(server.dataDir, 'export.jsonl');
+	await writeFile(file, lines.text);
+	const log = JSON.stringify(await server.logged((line) => line.head?.startsWith('audit-head:')));
+	assert.deepEqual((await verify(t, server.dataDir, file, headOf(log))).findings, []);
+	await chained(t, server.dataDir);
+	await server.stop();
+	assert.equal((await verify(t, server.dataDir, file)).heads, 1);
+});
+
+test('what was changed is found', async (t) => {
+	const server = await startServer(t);
+	const { accessToken: token, tenant } = await register(server, 'acme');
+	await chained(t, server.dataDir);
+	const head = headOf((await call(server, 'GET /api/v1/audit/export', { token })).text);
+	await chained(t, server.dataDir);
+	await server.stop();
+
+	const change = (sql) => {
+		const { status, stdout, stderr } = spawnSync('sqlite3', ['-batch', join(server.dataDir, 'bulkhead.db')], { input: `${sql};\n`, encoding: 'utf8' });
+		assert.equal(status, 0, stderr);
+		return stdout;
+	};
+	const kinds = async (...args) => (await verify(t, server.dataDir, ...args)).findings.map(({ kind }) => kind);
+	const own = `tenant_id = X'${tenant.id.replaceAll('-', '')}'`;
+	const last = Number(change(`SELECT max(sequence) FROM audit WHERE ${own}`));
+	assert.ok(last >= 2);
+
+	change(`UPDATE audit SET action = 'user.seen' WHERE ${own} AND sequence = 1`);
+	assert.deepEqual(await kinds(head), ['edited']);
+	change(`DELETE FROM audit WHERE ${own} AND sequence = ${last}`);
+	assert.deepEqual(await kinds(), ['edited', 'end']);
+	change(`DELETE FROM audit WHERE ${own}`);
+	change(`DELETE FROM audit_mark WHERE ${own}`);
+	assert.deepEqual(await kinds(), [], 'of what is not there nobody knows');
+	assert.deepEqual(await kinds(head), ['head'], 'but a head does');
+
+	const text = await runProgram(t, ['audit', 'verify', head], { cwd: server.dataDir });
+	assert.equal(text.code, 3);
+	assert.match(text.stdout, /^BROKEN \(head\): .*\n.*: BROKEN\n$/);
+	assert.equal((await runProgram(t, ['audit', 'verify', 'no-such-file'], { cwd: server.dataDir })).code, 1);
+	assert.equal((await runProgram(t, ['audit', 'verify', '--dry-run'], { cwd: server.dataDir })).code, 2);
+});
