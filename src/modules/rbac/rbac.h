@@ -63,7 +63,7 @@ const struct rights *req_rights(const struct req *req);
 
 #pragma GCC visibility pop
 
-/* --- in transactions of the user's tenant ------------------------------------------------ */
+/* --- in transactions of the user's tenant -------------------------------------------- */
 
 /* There is such a user from now on, active, without a role. Whoever makes a user calls this or
  * rbac_grant_in_tx: who was never told of has no rights, not even account:self. Again: nothing. */
@@ -88,7 +88,7 @@ int rbac_set_active_in_tx(struct tx *tx, const struct uuid *user, bool active);
 /* The user goes. -ERR_CONFLICT for the last owner. */
 int rbac_forget_in_tx(struct tx *tx, const struct uuid *user);
 
-/* --- the catalogue ------------------------------------------------------------------------ */
+/* --- the catalogue ------------------------------------------------------------------- */
 
 /* The rights that there are, in the order of their texts. */
 size_t rights_count(void);

@@ -20,7 +20,7 @@ static struct {
 
 _Static_assert((SLOTS & (SLOTS - 1)) == 0, "masks");
 
-/* --- texts ---------------------------------------------------------------------------- */
+/* --- texts --------------------------------------------------------------------------- */
 
 /* One half of a right: "jobs". */
 static bool is_word(struct str word)
@@ -58,7 +58,7 @@ bool right_is_platform(struct str right)
 	return str_starts(right, S("platform:"));
 }
 
-/* --- the catalogue ---------------------------------------------------------------------- */
+/* --- the catalogue ------------------------------------------------------------------- */
 
 /* The slot of a right, or the empty one where it would be. */
 static size_t slot_of(struct str right)
@@ -154,7 +154,7 @@ int rights_begin(void)
 	return r;
 }
 
-/* --- sets ---------------------------------------------------------------------------------- */
+/* --- sets ---------------------------------------------------------------------------- */
 
 bool rights_has_number(const struct rights *rights, size_t number)
 {

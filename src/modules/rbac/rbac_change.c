@@ -10,7 +10,7 @@
 #include "http/request.h"
 #include "schema/problem.h"
 
-/* --- who asks -------------------------------------------------------------------------- */
+/* --- who asks ------------------------------------------------------------------------ */
 
 struct asker asker_of(struct req *req)
 {
@@ -52,7 +52,7 @@ int refusal_in_tx(struct tx *tx, void *arg)
 	return tx_audit(tx, &refusal->actor, &entry);
 }
 
-/* --- roles --------------------------------------------------------------------------------- */
+/* --- roles --------------------------------------------------------------------------- */
 
 /* The audit entry and the event of a role. */
 static int note_role(struct tx *tx, const struct asker *asker, struct str action,
@@ -209,7 +209,7 @@ int role_change_in_tx(struct tx *tx, void *arg)
 			     : delete_role(tx, change, &before);
 }
 
-/* --- roles of a user ------------------------------------------------------------------------ */
+/* --- roles of a user ----------------------------------------------------------------- */
 
 /* clang-format off */
 const struct schema user_state_schema = SCHEMA(user_roles, "The roles of a user.",

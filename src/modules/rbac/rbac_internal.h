@@ -13,7 +13,7 @@ enum {
 	ROLES_MAX = 100, /* that a tenant makes */
 };
 
-/* --- the catalogue, and sets (rbac_catalogue.c) ------------------------------------- */
+/* --- the catalogue, and sets (rbac_catalogue.c) -------------------------------------- */
 
 /* The number of a right, or -1. */
 ptrdiff_t right_number(struct str right);
@@ -24,7 +24,7 @@ bool rights_has_number(const struct rights *rights, size_t number);
 void rights_unite(struct rights *rights, const struct rights *with);
 void rights_remove(struct rights *rights, const struct rights *without);
 
-/* --- roles, without rows (rbac_rules.c) ------------------------------------------------ */
+/* --- roles, without rows (rbac_rules.c) ---------------------------------------------- */
 
 enum built_in { ROLE_OWNER, ROLE_ADMIN, ROLE_MEMBER, ROLE_VIEWER, BUILT_IN_ROLES };
 
@@ -58,7 +58,7 @@ int patterns_check(const struct uuid *tenant, const struct str *patterns, size_t
 void texts_sort(struct texts *texts);
 bool texts_have(const struct texts *texts, struct str text);
 
-/* --- what goes in and out (rbac_contract.c) ----------------------------------------------- */
+/* --- what goes in and out (rbac_contract.c) ------------------------------------------ */
 
 struct role {
 	struct str name;
@@ -138,7 +138,7 @@ extern const struct schema role_schema, role_new_schema, role_patch_schema, role
 	role_page_schema, member_query_schema, member_page_schema, member_ref_schema,
 	user_roles_schema, user_roles_new_schema, right_page_schema;
 
-/* --- rows (rbac_store.c) ------------------------------------------------------------------ */
+/* --- rows (rbac_store.c) ------------------------------------------------------------- */
 
 extern const struct schema member_row_schema;
 extern const struct statement role_get, role_list, role_count, role_insert, role_update,
@@ -173,7 +173,7 @@ int member_remove_in_tx(
 /* The next version, and a notice. */
 int user_changed_in_tx(struct tx *tx, const struct uuid *user);
 
-/* --- changes that somebody asks for (rbac_change.c) ------------------------------------------ */
+/* --- changes that somebody asks for (rbac_change.c) ---------------------------------- */
 
 extern const struct schema user_state_schema;
 

@@ -137,7 +137,7 @@ void memory_forget_all(void)
 	(void)atomic_fetch_add(&memory.all, 1);
 }
 
-/* --- reading ----------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------- */
 
 static uint64_t word(const struct entry *entry, size_t at)
 {
@@ -192,7 +192,7 @@ bool memory_find(
 	return false;
 }
 
-/* --- writing ------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------- */
 
 /* The entry to be written: the one that is of this user already, or was never used, or the next in
  * turn. */

@@ -14,7 +14,7 @@ static size_t rounds(void)
 	return test_long() ? ROUNDS_LONG : ROUNDS;
 }
 
-/* --- over HTTP ---------------------------------------------------------------------------- */
+/* --- over HTTP ----------------------------------------------------------------------- */
 
 /* Both requests at once; their statuses. */
 static void both(struct world *world, const char *callers[2], const char *requests[2],
@@ -89,7 +89,7 @@ WORLD_TEST(rbac_no_role_goes_while_it_is_given, rbac_world)
 	}
 }
 
-/* --- another instance ------------------------------------------------------------------------ */
+/* --- another instance ---------------------------------------------------------------- */
 
 struct elsewhere {
 	struct store *store;
@@ -148,7 +148,7 @@ TEST(rbac_changes_elsewhere_are_heard)
 	world_run(ENGINE_POSTGRES, rbac_world, change_elsewhere);
 }
 
-/* --- in one process, with fibers ------------------------------------------------------------- */
+/* --- in one process, with fibers ----------------------------------------------------- */
 
 static const struct store_test_module *tables(void)
 {
@@ -304,4 +304,56 @@ STORE_TEST_WITH(rbac_rights_are_read_again, tables(), NULL)
 	REQUIRE(rights_begin() == 0);
 	EXPECT_INT(rights_add(&create.asker.rights, S("*")), 0);
 	EXPECT_INT(db_write(&db, make_role_in_tx, &create), -ERR_FORBIDDEN);
+}
+
+/* --- many at once -------------------------------------------------------------------- */
+
+enum { CROWD = 24 };
+
+struct newcomer {
+	struct db db;
+	struct arena arena;
+	struct uuid user;
+	int result;
+};
+
+static int come_in_tx(struct tx *tx, void *arg)
+{
+	const struct newcomer *newcomer = arg;
+
+	return rbac_grant_in_tx(tx, &newcomer->user, S("owner"));
+}
+
+static int come(void *arg)
+{
+	struct newcomer *newcomer = arg;
+
+	newcomer->result = db_write(&newcomer->db, come_in_tx, newcomer);
+	return 0;
+}
+
+/* Owners of other tenants are no reason to try again until one gives up. */
+STORE_TEST_WITH(rbac_many_sign_up_at_once, tables(), NULL)
+{
+	struct newcomer crowd[CROWD];
+	struct scope scope;
+
+	REQUIRE(rights_begin() == 0);
+	for (int round = 0; round < 4; round++) {
+		scope_open(&scope, TIME_NEVER);
+		for (unsigned i = 0; i < CROWD; i++) {
+			struct newcomer *newcomer = &crowd[i];
+
+			arena_init(&newcomer->arena, 4096, MEGABYTE);
+			newcomer->db = store_test_tenant(test, 1 + i);
+			newcomer->db.arena = &newcomer->arena;
+			uuid_v7(&newcomer->user, 1000000);
+			REQUIRE(scope_spawn(&scope, come, newcomer) == 0);
+		}
+		REQUIRE(scope_close(&scope) == 0);
+		for (unsigned i = 0; i < CROWD; i++) {
+			EXPECT_INT(crowd[i].result, 0);
+			arena_done(&crowd[i].arena);
+		}
+	}
 }

@@ -15,7 +15,7 @@ EMBED_TEXT(rbac_sql, "src/modules/rbac/rbac.sql");
 #define FAILS_GIVE   ROUTE_FAILS(FORBIDDEN) | ROUTE_FAILS(CONFLICT) | ROUTE_FAILS(INVALID)
 #define FAILS_CHANGE FAILS_READ | FAILS_GIVE
 
-/* --- what users may do, from memory ----------------------------------------------------- */
+/* --- what users may do, from memory -------------------------------------------------- */
 
 /* Into the form in which it is kept. */
 static void remember(const struct holding *holding, struct remembered *ret)
@@ -160,7 +160,7 @@ static void heard(struct notice_listener *listener, const struct uuid *tenant, s
 		memory_forget_tenant(tenant);
 }
 
-/* --- roles --------------------------------------------------------------------------------- */
+/* --- roles --------------------------------------------------------------------------- */
 
 /* A change that was refused because it goes too far is told to the tenant. */
 static int refused(struct req *req, int r, struct str type, struct str id)
@@ -347,7 +347,7 @@ static int rights_list(struct req *req, const struct nothing *in, struct right_p
 }
 HANDLER(rights_list, nothing, right_page, 0)
 
-/* --- the contract --------------------------------------------------------------------------- */
+/* --- the contract -------------------------------------------------------------------- */
 
 #define READS(text, handler_)                                                                      \
 	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = "roles:read"

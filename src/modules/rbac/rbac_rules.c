@@ -124,7 +124,7 @@ void right_write(struct str right, struct json_writer *writer)
 	}
 }
 
-/* --- names ------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------------------- */
 
 static void swap(struct str *a, struct str *b)
 {

@@ -20,7 +20,7 @@ static void fill(void)
 	}
 }
 
-/* --- the catalogue ------------------------------------------------------------------------ */
+/* --- the catalogue ------------------------------------------------------------------- */
 
 TEST(rights_are_gathered)
 {
@@ -98,7 +98,7 @@ TEST(rights_are_bounded)
 	EXPECT(rights_has(built_in_rights(ROLE_VIEWER, &tenant_system), str_from_c(text)));
 }
 
-/* --- sets ---------------------------------------------------------------------------------- */
+/* --- sets ---------------------------------------------------------------------------- */
 
 /* The members of a set, each with a blank behind. */
 static const char *members(const struct rights *rights)
@@ -206,7 +206,7 @@ TEST(rights_laws)
 	}
 }
 
-/* --- roles ---------------------------------------------------------------------------------- */
+/* --- roles --------------------------------------------------------------------------- */
 
 TEST(rbac_built_in_roles)
 {

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-/* --- statements ------------------------------------------------------------------------ */
+/* --- statements ---------------------------------------------------------------------- */
 
 #define ROLE_COLUMNS "name, id, description, rights, version, created_at, updated_at"
 
@@ -136,7 +136,7 @@ const struct statement *const rbac_statements[RBAC_STATEMENTS] = { &role_get, &r
 	&user_add, &user_change, &user_set_active, &user_forget, &member_add, &member_remove,
 	&members_forget, &member_other, &role_member_list };
 
-/* --- what a user has ---------------------------------------------------------------------- */
+/* --- what a user has ----------------------------------------------------------------- */
 
 /* The key of a user's rows; the text lives in `text`. */
 static struct member member_of(const struct uuid *user, char text[UUID_TEXT_LEN])
@@ -222,7 +222,7 @@ int role_rights_in_tx(struct tx *tx, struct str name, struct rights *ret)
 	return r;
 }
 
-/* --- changes of a user ------------------------------------------------------------------ */
+/* --- changes of a user --------------------------------------------------------------- */
 
 static int tell_user(struct tx *tx, struct str user)
 {
@@ -285,26 +285,40 @@ int rbac_add_in_tx(struct tx *tx, const struct uuid *user)
 	return r < 0 ? r : tell_user(tx, member.user_id);
 }
 
-int rbac_grant_in_tx(struct tx *tx, const struct uuid *user, struct str role)
+/* One who was here before. */
+static int grant_more(struct tx *tx, const struct uuid *user, struct str role)
 {
 	struct holding holding = { 0 };
+	int r = holding_get_in_tx(tx, user, &holding);
+
+	if (r < 0 || texts_have(&holding.roles, role))
+		return r;
+	if (holding.roles.count == ROLES_OF_USER_MAX)
+		return fail(ERR_FULL, "a user has at most %d roles", ROLES_OF_USER_MAX);
+	r = member_add_in_tx(tx, user, role);
+	return r < 0 ? r : user_changed_in_tx(tx, user);
+}
+
+/*
+ * Of a new user nothing is read: what PostgreSQL remembers of reads are whole pages, so in small
+ * tables people who sign up at the same time would run into each other.
+ */
+int rbac_grant_in_tx(struct tx *tx, const struct uuid *user, struct str role)
+{
+	char text[UUID_TEXT_LEN];
+	struct member member = member_of(user, text);
 	struct rights rights;
+	size_t added;
 	int r = role_rights_in_tx(tx, role, &rights);
 
 	if (r == 0)
-		r = holding_get_in_tx(tx, user, &holding);
+		r = tx_change(tx, &user_add, &member, &added);
 	if (r < 0)
 		return r;
-	if (texts_have(&holding.roles, role))
-		return 0;
-	if (holding.roles.count == ROLES_OF_USER_MAX)
-		return fail(ERR_FULL, "a user has at most %d roles", ROLES_OF_USER_MAX);
-
-	if (!holding.known)
-		r = rbac_add_in_tx(tx, user);
-	if (r == 0)
-		r = member_add_in_tx(tx, user, role);
-	return r < 0 ? r : user_changed_in_tx(tx, user);
+	if (added == 0)
+		return grant_more(tx, user, role);
+	r = member_add_in_tx(tx, user, role);
+	return r < 0 ? r : tell_user(tx, member.user_id);
 }
 
 int rbac_may_grant_in_tx(struct tx *tx, const struct rights *giver, struct str role)
