@@ -88,7 +88,7 @@ WORLD_TEST(api_key_requests_are_checked, keys_world())
 		answer = world_call(world, "anna", "POST " KEYS, "", body);
 		if (!EXPECT(answer.status == cases[i].status &&
 			    str_find(answer.body, str_from_c(cases[i].says)) >= 0))
-			fprintf(stderr, "  %s: %d %.*s\n", body, answer.status,
+			(void)fprintf(stderr, "  %s: %d %.*s\n", body, answer.status,
 				STR_ARG(answer.body));
 	}
 }
@@ -137,7 +137,8 @@ WORLD_TEST(api_key_forgeries_are_refused, keys_world())
 		EXPECT(str_find(answer.body, S("Sign in to do this")) >= 0 ||
 			str_find(answer.body, S("this API key is not valid")) >= 0);
 	}
-	EXPECT_INT(keys_loads(), loads + 2); /* those that may be there */
+	loads = keys_loads() - loads; /* two may be there, the others as well if read through */
+	EXPECT(loads >= 2 && loads <= 4);
 
 	(void)snprintf(headers, sizeof(headers), "X-API-Key: %s\r\nAuthorization: Bearer %s\r\n",
 		key.key, other.key);
@@ -165,7 +166,7 @@ WORLD_TEST(api_keys_stay_with_their_tenant, keys_world())
 	EXPECT_INT(world_call(world, "bert", keys_path("PATCH", key.id, ""), "", "{}").status, 404);
 	EXPECT_INT(
 		world_call(world, "bert", keys_path("DELETE", key.id, ""), "", NULL).status, 404);
-	EXPECT_INT(test_key_rotate(world, "bert", key.id, "0").status, 404);
+	EXPECT_INT(keys_replace(world, "bert", key.id, "0").status, 404);
 	answer = world_get(world, "bert", KEYS);
 	EXPECT_INT(answer_count(&answer, "\"prefix\""), 0);
 
@@ -213,7 +214,7 @@ WORLD_TEST(api_key_is_changed_and_revoked, keys_world())
 	EXPECT_INT(world_audits(world, "anna", "api_key.revoked"), 1);
 	EXPECT_INT(world_events(world, "anna", "api_key.revoked"), 1);
 	EXPECT_INT(world_call(world, "anna", keys_path("PATCH", key.id, ""), "", "{}").status, 409);
-	EXPECT_INT(test_key_rotate(world, "anna", key.id, "0").status, 409);
+	EXPECT_INT(keys_replace(world, "anna", key.id, "0").status, 409);
 }
 
 /* The former secret holds for the overlap, not longer, and never two of them. */
@@ -223,13 +224,13 @@ WORLD_TEST(api_key_is_rotated, keys_world())
 
 	keys_begin(world);
 	first = keys_make(world, "anna", "[\"jobs:*\"]", "");
-	second = test_key_rotate(world, "anna", first.id, "1h");
+	second = keys_replace(world, "anna", first.id, "1h");
 	EXPECT_INT(second.status, 200);
 	EXPECT(strcmp(first.id, second.id) == 0 && strcmp(first.key, second.key) != 0);
 	EXPECT_INT(keys_get(world, first.key, "/look"), 204);
 	EXPECT_INT(keys_get(world, second.key, "/look"), 204);
 
-	third = test_key_rotate(world, "anna", first.id, "1h");
+	third = keys_replace(world, "anna", first.id, "1h");
 	EXPECT_INT(keys_get(world, first.key, "/look"), 401);
 	EXPECT_INT(keys_get(world, second.key, "/look"), 204);
 	keys_later(3590);
@@ -239,11 +240,45 @@ WORLD_TEST(api_key_is_rotated, keys_world())
 	EXPECT_INT(keys_get(world, third.key, "/look"), 204);
 	keys_later(0);
 
-	fourth = test_key_rotate(world, "anna", first.id, "0");
+	fourth = keys_replace(world, "anna", first.id, "0");
 	EXPECT_INT(keys_get(world, third.key, "/look"), 401);
 	EXPECT_INT(keys_get(world, fourth.key, "/look"), 204);
-	EXPECT_INT(test_key_rotate(world, "anna", first.id, "8d").status, 400);
+	EXPECT_INT(keys_replace(world, "anna", first.id, "8d").status, 400);
 	EXPECT_INT(world_audits(world, "anna", "api_key.rotated"), 3);
+}
+
+/* Of several who rotate the same version one succeeds, and only that secret holds. */
+WORLD_TEST(api_key_is_rotated_once, keys_world())
+{
+	enum { CLIENTS = 4, ROUNDS = 5 };
+	struct client *clients[CLIENTS];
+	struct test_key key;
+
+	keys_begin(world);
+	key = keys_make(world, "anna", "[\"jobs:*\"]", "");
+	for (size_t i = 0; i < CLIENTS; i++)
+		clients[i] = client_open(world->net);
+	for (int round = 0; round < ROUNDS; round++) {
+		const char *path = keys_path("POST", key.id, "/rotate");
+		char match[40], secret[KEY_TEXT_LEN + 1] = "";
+		size_t succeeded = 0;
+
+		(void)snprintf(match, sizeof(match), "If-Match: \"%d\"\r\n", round + 1);
+		for (size_t i = 0; i < CLIENTS; i++)
+			world_send(clients[i], "anna", path, match, "{}");
+		for (size_t i = 0; i < CLIENTS; i++) {
+			struct answer answer = world_answer(clients[i]);
+
+			EXPECT(answer.status == 200 || answer.status == 412);
+			if (answer.status == 200 && ++succeeded)
+				(void)snprintf(
+					secret, sizeof(secret), "%s", answer_text(&answer, "key"));
+		}
+		EXPECT_INT(succeeded, 1);
+		EXPECT_INT(keys_get(world, secret, "/look"), 204);
+		EXPECT_INT(keys_get(world, key.key, "/look"), 401);
+	}
+	EXPECT_INT(world_audits(world, "anna", "api_key.rotated"), ROUNDS);
 }
 
 WORLD_TEST(api_key_expires, keys_world())
@@ -255,7 +290,7 @@ WORLD_TEST(api_key_expires, keys_world())
 	EXPECT_INT(keys_get(world, key.key, "/look"), 204);
 	keys_later(INT64_C(80) * 365 * 86400);
 	EXPECT_INT(keys_get(world, key.key, "/look"), 401);
-	EXPECT_INT(test_key_rotate(world, "anna", key.id, "0").status, 409);
+	EXPECT_INT(keys_replace(world, "anna", key.id, "0").status, 409);
 	keys_later(0);
 }
 
@@ -314,7 +349,7 @@ WORLD_TEST(api_key_of_somebody_mightier, keys_world())
 	keys_begin(world);
 	EXPECT_INT(world_give(world, "adam", "admin"), 0);
 	key = keys_make(world, "anna", "[\"*\"]", "");
-	EXPECT_INT(test_key_rotate(world, "adam", key.id, "0").status, 403);
+	EXPECT_INT(keys_replace(world, "adam", key.id, "0").status, 403);
 	EXPECT_INT(
 		world_call(world, "adam", keys_path("PATCH", key.id, ""), "", "{\"name\":\"mine\"}")
 			.status,
@@ -358,7 +393,7 @@ WORLD_TEST(api_key_makes_keys, keys_world())
 			   "{\"expiresAt\":null}")
 			   .status,
 		403);
-	EXPECT_INT(test_key_rotate(world, parent.key, child.id, "0").status, 200);
+	EXPECT_INT(keys_replace(world, parent.key, child.id, "0").status, 200);
 }
 
 /* Whatever is done to roles and keys: no door is open to a key that is not open to its owner. */
@@ -584,6 +619,27 @@ static int make_many(const struct db *db, void *arg)
 	return db_write(db, make_many_in_tx, arg);
 }
 
+/* Several who make keys where there is room for one: one does. */
+static size_t make_at_once(struct world *world)
+{
+	struct client *clients[4];
+	size_t made = 0;
+
+	for (size_t i = 0; i < LEN(clients); i++) {
+		clients[i] = client_open(world->net);
+		world_send(clients[i], "anna", "POST " KEYS, "",
+			"{\"name\":\"k\",\"scopes\":[\"jobs:read\"]}");
+	}
+	for (size_t i = 0; i < LEN(clients); i++) {
+		int status = world_answer(clients[i]).status;
+
+		EXPECT(status == 201 || status == 409 || status == 503);
+		made += status == 201;
+		client_close(clients[i]);
+	}
+	return made;
+}
+
 WORLD_TEST(api_keys_of_a_tenant_are_bounded, keys_world())
 {
 	int many = 100;
@@ -593,8 +649,9 @@ WORLD_TEST(api_keys_of_a_tenant_are_bounded, keys_world())
 	last = keys_make(world, "anna", "[\"jobs:*\"]", "");
 	for (int i = 0; i < API_KEYS_MAX / many - 1; i++)
 		world_do(world, "anna", make_many, &many);
-	many--;
+	many -= 2;
 	world_do(world, "anna", make_many, &many);
+	EXPECT_INT(make_at_once(world), 1);
 	EXPECT_INT(keys_make(world, "anna", "[\"jobs:read\"]", "").status, 409);
 	EXPECT_INT(keys_make(world, "bert", "[\"jobs:read\"]", "").status, 201);
 	EXPECT_INT(
@@ -665,7 +722,7 @@ static void count_requests(struct world *world)
 			EXPECT_INT(set_tenant(world, cases[i].tenant), 200);
 		key = limited_key(world, cases[i].maker, cases[i].key);
 		if (!EXPECT_INT(answered(world, key.key), cases[i].answered))
-			fprintf(stderr, "  case %zu\n", i);
+			(void)fprintf(stderr, "  case %zu\n", i);
 	}
 }
 
