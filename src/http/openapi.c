@@ -173,14 +173,15 @@ static void write_success(const struct route *route, struct json_writer *json)
 /* What the pipeline itself answers for such a route, beside what the route declares. */
 static uint64_t failures_of(const struct route *route)
 {
-	uint64_t fails = route->may_fail | ROUTE_FAILS(INVALID) | ROUTE_FAILS(SLOW_REQUEST) |
+	/* 401 and 403 also where nobody is left out: of credentials that are no good, and of a
+	 * tenant that is not served. */
+	uint64_t fails = route->may_fail | ROUTE_FAILS(INVALID) | ROUTE_FAILS(UNAUTHORIZED) |
+			 ROUTE_FAILS(FORBIDDEN) | ROUTE_FAILS(SLOW_REQUEST) |
 			 ROUTE_FAILS(TARGET_TOO_LONG) | ROUTE_FAILS(HEAD_TOO_LARGE) |
 			 ROUTE_FAILS(INTERNAL) | ROUTE_FAILS(UNAVAILABLE) | ROUTE_FAILS(TIMEOUT);
 
 	if (route->in && schema_has(route->in, FROM_BODY))
 		fails |= ROUTE_FAILS(TOO_LARGE) | ROUTE_FAILS(MEDIA_TYPE);
-	if (strcmp(route->need, RIGHT_PUBLIC) != 0)
-		fails |= ROUTE_FAILS(UNAUTHORIZED) | ROUTE_FAILS(FORBIDDEN);
 	if (route->limit != ROUTE_LIMIT_NONE)
 		fails |= ROUTE_FAILS(TOO_MANY);
 	if (route->idempotent)

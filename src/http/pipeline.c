@@ -100,7 +100,6 @@ static int limit_caller(struct req *req)
 	const struct caller *caller = &req->caller;
 	enum route_limit limit = req->entry->route->limit;
 	enum server_limiter which = caller->kind == CALLER_SECRET ? LIMITER_SERVER : LIMITER_API;
-	enum route_limit limit = req->entry->route->limit;
 	int r;
 
 	if (limit == ROUTE_LIMIT_AUTH)

@@ -250,9 +250,11 @@ static void write_member(const struct exporter *exporter, const struct member *m
 
 static bool takes_part(const struct exporter *exporter, const struct member *member)
 {
-	if (exporter->mode == SCHEMA_INPUT)
-		return !(member->node.flags & READ_ONLY) && member->from == FROM_BODY;
-	return !(exporter->mode == SCHEMA_OUTPUT && member->node.flags & WRITE_ONLY);
+	if (exporter->mode == SCHEMA_OUTPUT)
+		return !(member->node.flags & WRITE_ONLY);
+	/* What comes otherwise is no part of a body, which would be refused with it. */
+	return member->from == FROM_BODY &&
+	       !(exporter->mode == SCHEMA_INPUT && member->node.flags & READ_ONLY);
 }
 
 /* True when encoding always writes it. */
