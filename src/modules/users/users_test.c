@@ -857,15 +857,17 @@ WORLD_TEST(accounts_of_an_address, modules)
 /* --- without memory
  * ----------------------------------------------------------------------------------- */
 
-/* Each allocation fails in turn: the answer is 503 and nothing has happened, until it goes well. */
+/* Each allocation fails in turn: the answer is 503 until it goes well. When it was the answer that
+ * failed, the next try finds what is done: by its key, or because it is no other state. */
 static void torture(struct world *world, const char *request, const char *body, int good)
 {
 	struct answer answer;
-	char header[40];
+	char header[100];
 	int nth = 0;
 
 	do {
-		(void)snprintf(header, sizeof(header), "X-Fault: %d\r\n", ++nth);
+		(void)snprintf(header, sizeof(header), "X-Fault: %d\r\n%s", ++nth,
+			good == 201 ? "Idempotency-Key: torture\r\n" : "");
 		answer = world_call(world, "anna", request, header, body);
 		test_note(answer.status == good || answer.status == 503, __FILE__, __LINE__,
 			"%s, allocation %d: %d %.*s", request, nth, answer.status,
