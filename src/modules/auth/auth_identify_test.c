@@ -215,7 +215,8 @@ static int flood_in_tx(struct tx *tx, void *arg)
 		uint32_t number = flood->next++;
 		int r;
 
-		memcpy(id.bytes + 10, &number, sizeof(number));
+		memcpy(id.bytes, &number, sizeof(number));
+		id.bytes[13] = (uint8_t)number;
 		r = tx_notice(tx, S(SESSION_TOPIC), id_text(text, &id));
 		if (r < 0)
 			return r;

@@ -37,7 +37,6 @@ struct shard {
 	pthread_mutex_t lock; /* guards what follows */
 	struct revoked *at;   /* open addressing */
 	size_t room, count;
-	int64_t first_us;      /* before it, none of them is over */
 	int64_t full_until_us; /* something found no place; until then the rows are asked */
 };
 
@@ -73,11 +72,9 @@ static struct shard *shard_of(const struct uuid *session)
 /* Where the session is, or would be. The shard has a free slot. */
 static struct revoked *place_of(const struct revoked *at, size_t room, const struct uuid *session)
 {
-	uint32_t random; /* in these places of a UUIDv7 */
-	size_t i;
+	size_t i = (size_t)session->bytes[14] << 8 | session->bytes[13];
 
-	memcpy(&random, session->bytes + 10, sizeof(random));
-	for (i = random & (room - 1); at[i].until_us != 0; i = (i + 1) & (room - 1))
+	for (i &= room - 1; at[i].until_us != 0; i = (i + 1) & (room - 1))
 		if (uuid_cmp(&at[i].session, session) == 0)
 			break;
 	return (struct revoked *)&at[i];
@@ -87,7 +84,6 @@ static struct revoked *place_of(const struct revoked *at, size_t room, const str
 static bool rebuild(struct shard *shard, size_t room, int64_t now_us)
 {
 	struct revoked *at = mem_zalloc(room * sizeof(*at));
-	int64_t first_us = INT64_MAX;
 	size_t count = 0;
 
 	if (!at)
@@ -95,7 +91,6 @@ static bool rebuild(struct shard *shard, size_t room, int64_t now_us)
 	for (size_t i = 0; i < shard->room; i++)
 		if (shard->at[i].until_us > now_us) {
 			*place_of(at, room, &shard->at[i].session) = shard->at[i];
-			first_us = MIN(first_us, shard->at[i].until_us);
 			count++;
 		}
 	mem_free(shard->at, shard->room * sizeof(*at));
@@ -103,7 +98,6 @@ static bool rebuild(struct shard *shard, size_t room, int64_t now_us)
 	shard->at = at;
 	shard->room = room;
 	shard->count = count;
-	shard->first_us = first_us;
 	return true;
 }
 
@@ -112,8 +106,7 @@ static bool has_place(struct shard *shard, int64_t now_us)
 {
 	if (shard->count < shard->room / 4 * 3)
 		return true;
-	if (shard->room && shard->first_us <= now_us && rebuild(shard, shard->room, now_us) &&
-		shard->count < shard->room / 2)
+	if (shard->room && rebuild(shard, shard->room, now_us) && shard->count < shard->room / 2)
 		return true;
 	return shard->room < SHARD_MAX &&
 	       rebuild(shard, shard->room ? 2 * shard->room : SHARD_ROOM, now_us);
@@ -135,7 +128,6 @@ static void add(const struct uuid *session, int64_t until_us, int64_t now_us)
 		place = place_of(shard->at, shard->room, session);
 		if (place->until_us == 0) {
 			place->session = *session;
-			shard->first_us = MIN(shard->first_us, until_us);
 			shard->count++;
 			atomic_fetch_add(&sessions.count, 1);
 		}
