@@ -18,6 +18,7 @@ enum command_option {
 	COMMAND_REPLACE = 4,
 	COMMAND_PASSWORD = 8,
 	COMMAND_NAME = 16, /* with a value, the word behind it */
+	COMMAND_NOW = 32,
 };
 
 /* A command as it was called. */

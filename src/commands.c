@@ -6,6 +6,7 @@
 #include "command.h"
 #include "commands_admin.h"
 #include "commands_backup.h"
+#include "commands_keys.h"
 #include "commands_migrate.h"
 #include "commands_rbac.h"
 
@@ -227,6 +228,7 @@ static const struct command_family *const families[] = {
 	&(const struct command_family){ server_commands, LEN(server_commands) },
 	&migrate_commands,
 	&admin_commands,
+	&keys_commands,
 	&rbac_commands,
 	&(const struct command_family){ other_commands, LEN(other_commands) },
 };
@@ -239,6 +241,7 @@ static const struct {
 	{ "--json", COMMAND_JSON, "print JSON" },
 	{ "--dry-run", COMMAND_DRY_RUN, "only tell what would be done" },
 	{ "--replace", COMMAND_REPLACE, "take over from a server that runs" },
+	{ "--now", COMMAND_NOW, "at once" },
 	{ "--name", COMMAND_NAME, "the next word is the name for people" },
 	{ "--password-stdin", COMMAND_PASSWORD, "read the password from standard input" },
 };

@@ -252,6 +252,10 @@
 		ALWAYS("90d"), CONFIG_OR_ZERO, "Identity",                                 \
 		"How often a new signing key takes over; the old one is "                  \
 		"published until its tokens have ended. 0 is by command only.")            \
+	X(jwt_key_overlap, JWT_KEY_OVERLAP, DURATION(SECOND, 24 * HOUR),                   \
+		ALWAYS("11m"), 0, "Identity",                                              \
+		"A new signing key is published so long before it signs. Clients "         \
+		"keep the published keys for up to 10 minutes.")                           \
 	X(password_memory, PASSWORD_MEMORY, SIZE(7 * MEGABYTE, 256 * MEGABYTE),            \
 		ALWAYS("19mb"), 0, "Identity",                                             \
 		"Memory of one Argon2id hash. With two passes 19 MB is what "              \

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "commands_admin.h"
 #include "commands_backup.h"
+#include "commands_keys.h"
 #include "config.h"
 #include "http/server.h"
 #include "observe/clock.h"
@@ -47,6 +48,7 @@ static const struct control_command commands[] = {
 	{ "backup check", backup_command_check },
 	{ "admin create", admin_command_create, .on_fiber = true },
 	{ "admin reset", admin_command_reset, .on_fiber = true },
+	{ "keys rotate", keys_command_rotate, .on_fiber = true },
 };
 
 /* --- metrics ---------------------------------------------------------------------------- */

@@ -136,6 +136,7 @@ static int configure_auth(const struct config *config, struct str public_url, st
 		.algorithm = algorithm_of(config),
 		.rsa_bits = SIGN_RSA_BITS_MIN,
 		.key_every_ns = config->jwt_key_rotation,
+		.key_overlap_ns = config->jwt_key_overlap,
 		.access_ns = config->jwt_access_expiry,
 		.refresh_ns = config->jwt_refresh_expiry,
 		.session_ns = config->session_expiry,

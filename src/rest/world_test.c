@@ -32,7 +32,7 @@ struct uuid world_tenant(const char *caller)
 
 /* "X-Fault: 3" makes the third allocation of the request from here on fail; the next request
  * without it on this thread ends that. */
-static void arm(const struct req *req)
+void world_arm(const struct req *req)
 {
 #ifdef BULKHEAD_FAULTS
 	uint64_t nth = 0;
@@ -74,7 +74,7 @@ static int identify(struct req *req, struct caller *ret)
 	char *text;
 	struct uuid id;
 
-	arm(req);
+	world_arm(req);
 	if (name.len == 0)
 		return 0;
 	text = users[next % LEN(users)];

@@ -73,8 +73,10 @@ struct answer {
  * nobody. Whose name has a capital letter lacks all rights, others have all of them (platform: only
  * operators).
  *
- * "X-Fault: 3" makes the third allocation from identifying the caller on fail.
+ * "X-Fault: 3" makes the third allocation from identifying the caller on fail. Who puts another
+ * identify in place calls world_arm for that.
  */
+void world_arm(const struct req *req);
 
 /* Sends "GET /path" with header lines ("If-Match: \"1\"\r\n") and a body of JSON (NULL: none). */
 void world_send(struct client *client, const char *caller, const char *request, const char *headers,

@@ -30,11 +30,28 @@ static const struct statement slug_add = STATEMENT("auth_fixture_slug",
 
 static const struct statement *const statements[] = { &tenant_add, &slug_add };
 
+/* The hook of auth, and X-Fault. */
+static int (*former)(struct req *, struct caller *);
+
+static int identify(struct req *req, struct caller *ret)
+{
+	world_arm(req);
+	return former(req, ret);
+}
+
+static int open_fixture(struct server *server)
+{
+	former = server->hooks.identify;
+	server->hooks.identify = identify;
+	return 0;
+}
+
 static const struct module fixture_module = {
 	MODULE_HEAD,
 	.name = "auth-fixture",
 	.statements = statements,
 	.statement_count = LEN(statements),
+	.open = open_fixture,
 };
 
 const struct module *const auth_modules[] = { &rest_module, &tenants_module, &audit_module,

@@ -42,7 +42,8 @@ static struct keys {
 	atomic_bool reading;       /* a fiber reads the rows */
 	_Atomic uint64_t heard;    /* grows with each notice */
 	_Atomic uint64_t read;     /* `heard` before the rows were read */
-	_Atomic uint64_t retry_ns; /* not again before, unless there is no key */
+	_Atomic uint64_t again_ns; /* when to read again what cannot be heard of, */
+	_Atomic uint64_t retry_ns; /* or what could not be read */
 
 	pthread_mutex_t lock;                /* guards what follows; nothing is computed under it */
 	struct known_key at[TOKEN_KEYS_MAX]; /* in the order they sign */
@@ -210,7 +211,7 @@ static int64_t lifetime_us(void)
 static int add(const struct db *db, struct key_add *adding)
 {
 	struct errand errand = { .run = make_one, .arena = db->arena, .made = &adding->row };
-	bool at_once = adding->reason == KEY_FIRST || adding->reason == KEY_NOW;
+	bool at_once = adding->newest.len == 0 || adding->reason == KEY_NOW;
 	int r = send_errand(&errand);
 
 	if (r < 0)
@@ -316,7 +317,7 @@ static int read_alone(struct store *store)
 	db = db_of(store, &tenant_system, &arena);
 	r = read_rows(&db);
 	arena_done(&arena);
-	atomic_store(&keys.retry_ns, clock_now_ns() + READ_AGAIN);
+	atomic_store(r < 0 ? &keys.retry_ns : &keys.again_ns, clock_now_ns() + READ_AGAIN);
 	return r;
 }
 
@@ -327,13 +328,13 @@ static bool has_keys(void)
 
 static bool is_current(const struct store *store)
 {
-	if (!has_keys())
-		return false;
-	if (atomic_load_explicit(&keys.read, memory_order_relaxed) ==
-			atomic_load_explicit(&keys.heard, memory_order_relaxed) &&
-		LIKELY(notices_fresh(store)))
+	bool heard_all = atomic_load_explicit(&keys.read, memory_order_relaxed) ==
+			 atomic_load_explicit(&keys.heard, memory_order_relaxed);
+
+	if (LIKELY(has_keys() && heard_all && notices_fresh(store)))
 		return true;
-	return clock_now_ns() < atomic_load(&keys.retry_ns);
+	return has_keys() &&
+	       clock_now_ns() < atomic_load(heard_all ? &keys.again_ns : &keys.retry_ns);
 }
 
 /* Those that are there are better than none. */

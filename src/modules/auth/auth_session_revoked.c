@@ -42,6 +42,7 @@ struct shard {
 
 static struct {
 	struct shard shards[SHARDS];
+	_Atomic size_t full;     /* shards with full_until_us */
 	_Atomic size_t count;    /* of all shards: mostly 0 */
 	_Atomic uint64_t missed; /* grows when something may have been missed */
 	_Atomic uint64_t read;   /* `missed` before the rows were read */
@@ -100,11 +101,14 @@ static bool rebuild(struct shard *shard, size_t room, int64_t now_us)
 	return true;
 }
 
-/* Three quarters full is full. */
+/* Three quarters full is full. One that could not grow any more is left to the chore: looking for
+ * what is over each time would hold up whoever tells of a session. */
 static bool has_place(struct shard *shard, int64_t now_us)
 {
 	if (shard->count < shard->room / 4 * 3)
 		return true;
+	if (shard->full_until_us > now_us)
+		return false;
 	if (shard->room && rebuild(shard, shard->room, now_us) && shard->count < shard->room / 2)
 		return true;
 	return shard->room < SHARD_MAX &&
@@ -120,6 +124,8 @@ static void add(const struct uuid *session, int64_t until_us, int64_t now_us)
 		return;
 	(void)pthread_mutex_lock(&shard->lock);
 	if (!has_place(shard, now_us)) {
+		if (shard->full_until_us == 0)
+			atomic_fetch_add(&sessions.full, 1);
 		shard->full_until_us = MAX(shard->full_until_us, until_us);
 	} else {
 		place = place_of(shard->at, shard->room, session);
@@ -245,7 +251,8 @@ int session_check(struct req *req, const struct uuid *tenant, const struct uuid 
 
 	if (UNLIKELY(!is_whole(store) || !notices_fresh(store)))
 		return ask_row(req, tenant, session);
-	if (LIKELY(atomic_load_explicit(&sessions.count, memory_order_acquire) == 0))
+	if (LIKELY(atomic_load_explicit(&sessions.count, memory_order_acquire) == 0 &&
+		    atomic_load_explicit(&sessions.full, memory_order_acquire) == 0))
 		return 0;
 	switch (look(session, clock_wall_us())) {
 	case KNOWN_GOOD: return 0;
@@ -291,6 +298,7 @@ void sessions_close(struct server *server)
 		*shard = (struct shard){ 0 };
 	}
 	atomic_store(&sessions.count, 0);
+	atomic_store(&sessions.full, 0);
 	schema_release(&session_ended_schema);
 	crypto_wipe(&sessions.keys, sizeof(sessions.keys));
 }
@@ -301,8 +309,10 @@ static void forget_old(struct shard *shard, int64_t now_us)
 	(void)pthread_mutex_lock(&shard->lock);
 	if (shard->count > 0)
 		(void)rebuild(shard, shard->room, now_us);
-	if (shard->full_until_us && shard->full_until_us <= now_us)
+	if (shard->full_until_us && shard->full_until_us <= now_us) {
 		shard->full_until_us = 0;
+		atomic_fetch_sub(&sessions.full, 1);
+	}
 	(void)pthread_mutex_unlock(&shard->lock);
 }
 
