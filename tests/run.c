@@ -1,8 +1,8 @@
 /*
- * Runs the unit tests: `tests [--list] [--jobs N] [NAME...]`. A NAME selects tests whose name or
- * file contains it. Each test runs in a child of its own with its output kept aside and shown when
- * it fails; a child that outlives its seconds is killed, and all die with this process. The last
- * line counts.
+ * Runs the unit tests: `unit [--list] [--jobs N] [--times] [NAME...]`. A NAME selects tests whose
+ * name or file contains it; --times prints milliseconds of each: CPU, and on the clock. Each test
+ * runs in a child of its own with its output kept aside and shown when it fails; a child that
+ * outlives its seconds is killed, and all die with this process. The last line counts.
  */
 #include "base/test.h"
 
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,10 +42,12 @@ struct job {
 	pid_t pid;
 	int output; /* memfd */
 	time_t deadline;
+	struct timespec began;
 };
 
 static unsigned failures; /* in the child */
 static unsigned passed, failed, skipped;
+static bool print_times;
 
 bool test_note(bool ok, const char *file, int line, const char *format, ...)
 {
@@ -130,6 +133,7 @@ static void start(struct job *job, const struct test *test)
 	*job = (struct job){ .test = test, .output = memfd_create("output", 0) };
 	CHECK(job->output >= 0);
 	job->deadline = time(NULL) + (time_t)seconds * SLOWDOWN;
+	(void)clock_gettime(CLOCK_MONOTONIC, &job->began);
 	job->pid = fork();
 	CHECK(job->pid >= 0);
 	if (job->pid != 0)
@@ -158,6 +162,19 @@ static void show_output(int fd)
 		(void)!write(STDOUT_FILENO, chunk, (size_t)got);
 		at += got;
 	}
+}
+
+static void say_times(const struct job *job, const struct rusage *usage)
+{
+	const struct timeval *user = &usage->ru_utime, *system = &usage->ru_stime;
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	printf("%7ld %7ld %s\n",
+		(user->tv_sec + system->tv_sec) * 1000 + (user->tv_usec + system->tv_usec) / 1000,
+		(now.tv_sec - job->began.tv_sec) * 1000 +
+			(now.tv_nsec - job->began.tv_nsec) / 1000000,
+		job->test->name);
 }
 
 static void finish(struct job *job, int status, bool timed_out)
@@ -197,14 +214,17 @@ static bool collect(struct job *jobs, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		struct job *job = &jobs[i];
 		bool late = job->test && time(NULL) > job->deadline;
+		struct rusage usage;
 		int status = 0;
 
 		if (!job->test)
 			continue;
 		if (late)
 			(void)kill(job->pid, SIGKILL);
-		if (waitpid(job->pid, &status, late ? 0 : WNOHANG) != job->pid)
+		if (wait4(job->pid, &status, late ? 0 : WNOHANG, &usage) != job->pid)
 			continue;
+		if (print_times)
+			say_times(job, &usage);
 		finish(job, status, late);
 		ended = true;
 	}
@@ -265,6 +285,10 @@ int main(int argc, char **argv)
 		job_limit = MIN((size_t)strtoul(argv[1], NULL, 10), (size_t)MAX_JOBS);
 		job_limit = MAX(job_limit, (size_t)1);
 		argv += 2;
+	}
+	if (*argv && strcmp(*argv, "--times") == 0) {
+		print_times = true;
+		argv++;
 	}
 
 	run_all(argv, job_limit);

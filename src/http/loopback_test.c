@@ -524,7 +524,7 @@ bool client_fill(struct client *client)
 
 struct str client_unread(const struct client *client)
 {
-	return str_of(client->in.at + client->used, client->in.len - client->used);
+	return str_from(str_of(client->in.at, client->in.len), client->used);
 }
 
 void client_use(struct client *client, size_t count)

@@ -234,8 +234,7 @@ static char *escape(char *at, const char *end, struct str *text)
 				break;
 			*at++ = rest.at[few];
 		}
-		rest.at += few;
-		rest.len -= few;
+		rest = str_from(rest, few);
 
 		if (rest.len == 0 || end - at < ESCAPE_MAX)
 			break;

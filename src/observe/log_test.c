@@ -307,6 +307,7 @@ static bool appears(int fd, struct str what, unsigned within_ms)
 TEST(log_writer_wakes)
 {
 	int fd = new_file();
+	struct str text;
 
 	open_fd(fd, LOG_INFO);
 	REQUIRE(log_thread_attach(0) == 0);
@@ -320,7 +321,8 @@ TEST(log_writer_wakes)
 		EXPECT_INT(log_flush(in_s(5)), 0);
 		REQUIRE(str_find(read_all(fd), S("\"flushed\"")) >= 0);
 	}
-	EXPECT_INT(number_in(str_from(read_all(fd), read_all(fd).len - 10), S("\"i\":")), 199);
+	text = read_all(fd);
+	EXPECT_INT(number_in(str_from(text, text.len - 10), S("\"i\":")), 199);
 	log_thread_detach();
 	EXPECT_INT(log_close(in_s(5)), 0);
 	EXPECT_INT(log_flush(in_s(1)), -ERR_CLOSED);

@@ -240,7 +240,7 @@ void world_run_on(const struct store_options *options, const struct module *cons
 void world_run(
 	enum engine_kind engine, const struct module *const *modules, void (*body)(struct world *))
 {
-	struct store_options options = { 0 };
+	struct store_options options = { .pool_wait_ns = 20 * SECOND }; /* slow machines */
 	char path[256];
 
 	options.folder = world_folder(path, sizeof(path));

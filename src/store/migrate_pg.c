@@ -219,8 +219,8 @@ static int set_up(struct pg_migrator *pg)
 	return 0;
 }
 
-/* The lock ends with the connection. Asking again and again, not waiting in the server, where
- * CREATE INDEX CONCURRENTLY would in turn wait for us. */
+/* The lock ends with the connection at the latest. Asking again and again, not waiting in the
+ * server, where CREATE INDEX CONCURRENTLY would in turn wait for us. */
 static int take_lock(struct migrate_run *run, struct pg_migrator *pg)
 {
 	uint64_t end_ns = clock_now_ns() + run->wait_ns;
@@ -265,8 +265,13 @@ static int pg_open(struct migrate_run *run, bool change)
 
 static void pg_close(struct migrate_run *run)
 {
-	if (run->database)
-		PQfinish(pg_migrator_of(run)->connection);
+	PGconn *connection = run->database ? pg_migrator_of(run)->connection : NULL;
+
+	/* The server notices the end of a connection when it comes to it; who migrates next would
+	 * find the lock taken until then. */
+	if (PQstatus(connection) == CONNECTION_OK)
+		PQclear(PQexec(connection, "SELECT pg_advisory_unlock_all()"));
+	PQfinish(connection);
 	run->database = NULL;
 }
 

@@ -43,6 +43,8 @@ void store_test_folder(struct store_test *test, enum engine_kind engine)
 		base ? base : "/tmp");
 	REQUIRE(mkdtemp(test->folder) != NULL);
 	test->options.folder = str_from_c(test->folder);
+	if (!test->options.pool_wait_ns)
+		test->options.pool_wait_ns = 20 * SECOND; /* slow machines */
 	if (engine == ENGINE_POSTGRES)
 		test->options.url = store_test_postgres(false);
 }
