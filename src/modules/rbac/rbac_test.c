@@ -113,7 +113,7 @@ WORLD_TEST(rbac_api, rbac_world)
 			"\"items\":[{\"userId\":" },
 		{ "members of none", "amy", "GET " ROLES "/clerk/members", NULL, 404, "" },
 		{ "rights", "amy", "GET /api/v1/rights", NULL, 200,
-			"{\"items\":[{\"right\":\"jobs:read\",\"roles\":[\"owner\",\"admin\","
+			"{\"right\":\"jobs:read\",\"roles\":[\"owner\",\"admin\","
 			"\"member\",\"viewer\"]},{\"right\":\"jobs:write\"" },
 		{ "rights of operators", "otto", "GET /api/v1/rights", NULL, 200,
 			"{\"right\":\"platform:things\",\"roles\":[\"owner\",\"admin\"]}" },
