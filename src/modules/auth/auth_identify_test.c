@@ -217,6 +217,7 @@ static int flood_in_tx(struct tx *tx, void *arg)
 
 		memcpy(id.bytes, &number, sizeof(number));
 		id.bytes[13] = (uint8_t)number;
+		id.bytes[14] = (uint8_t)(number >> 8);
 		r = tx_notice(tx, S(SESSION_TOPIC), id_text(text, &id));
 		if (r < 0)
 			return r;

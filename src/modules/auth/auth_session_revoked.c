@@ -101,11 +101,14 @@ static bool rebuild(struct shard *shard, size_t room, int64_t now_us)
 	return true;
 }
 
-/* Three quarters full is full. */
+/* Three quarters full is full. One that could not grow any more is left to the chore: looking for
+ * what is over each time would hold up whoever tells of a session. */
 static bool has_place(struct shard *shard, int64_t now_us)
 {
 	if (shard->count < shard->room / 4 * 3)
 		return true;
+	if (shard->full_until_us > now_us)
+		return false;
 	if (shard->room && rebuild(shard, shard->room, now_us) && shard->count < shard->room / 2)
 		return true;
 	return shard->room < SHARD_MAX &&
