@@ -1,4 +1,4 @@
-// Identity: who asks and whether they may, per request; refreshing with RS256 and ES256
+// Identity: who asks and whether they may, per request; refreshing with RS256 and ES256; logins
 //
 //   ./bench auth [ROUNDS [SECONDS]]
 //
@@ -11,6 +11,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { measureLogins } from './lib/logins.mjs';
 import { budget, freePort, load, machine, median, startServer } from './lib/measure.mjs';
 
 const ROUNDS = Number(process.argv[2] ?? 3);
@@ -144,11 +145,16 @@ async function round() {
 	}
 }
 
+const logins = [];
 console.log(`${machine()}, wrk -t1 -c${CONNECTIONS} -d${SECONDS}, ${ROUNDS} rounds, SQLite, synchronous=FULL\n`);
 try {
 	for (let i = 1; i <= ROUNDS; i++) {
 		console.log(`round ${i}`);
 		await round();
+		const login = await measureLogins({ folder, seconds: SECONDS, round: i });
+		logins.push(login);
+		console.log(`  ${login.logins.toFixed(1)} logins/s, ${login.bare.toFixed(1)} hashes/s in a bare loop; p99 of other requests ` +
+			`${login.quiet.p99.toFixed(2)} ms, during logins ${login.busy.p99.toFixed(2)} ms`);
 	}
 } finally {
 	rmSync(folder, { recursive: true, force: true });
@@ -164,7 +170,13 @@ for (const algorithm of Object.keys(kinds)) {
 	row(`refresh with ${algorithm}`, median(figures[algorithm]));
 	row('  beyond the signature: HTTP, rows, commit, log', median(figures[`${algorithm} beyond`]));
 }
+row('logins', median(logins.map((login) => login.logins)), '/s');
+row('hashes of the same cost in a bare loop, as many threads', median(logins.map(({ bare }) => bare)), '/s');
+row('p99 of other requests', median(logins.map(({ quiet }) => quiet.p99)), 'ms');
+row('  while logins fill their pool', median(logins.map(({ busy }) => busy.p99)), 'ms');
 console.log();
+budget('a bare Argon2 loop / logins', median(logins.map(({ bare, logins: done }) => bare / done)), 1.25, 'x');
+budget('p99 of other requests, during logins / without', median(logins.map(({ quiet, busy }) => busy.p99 / quiet.p99)), 3, 'x');
 // The commit is inside: what is left without it is less.
 for (const algorithm of Object.keys(kinds))
 	budget(`refresh with ${algorithm} beyond the signature`, median(figures[`${algorithm} beyond`]), 100, ' us');

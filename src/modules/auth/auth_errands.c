@@ -270,7 +270,7 @@ static int drop_in_tx(struct tx *tx, void *arg)
 	return remove_row(tx, arg);
 }
 
-/* What will never go well is dropped; the rest is tried again next time. */
+/* What may go well later is tried again then; anything else is dropped. */
 static void do_one(const struct db *system, const struct errand_row *row)
 {
 	struct doing doing = { .row = row,
@@ -280,12 +280,12 @@ static void do_one(const struct db *system, const struct errand_row *row)
 
 	if (r == 0)
 		r = db_write(system, do_in_tx, &doing);
-	if (r == -ERR_NOT_FOUND) /* another instance was faster */
+	if (r == 0)
 		return;
-	if (r < 0)
+	if (r != -ERR_NOT_FOUND) /* another instance was faster, or the tenant is gone */
 		log_warn("an errand of sign-in failed", LOG_ERR);
-	if (r == -ERR_INVALID || r == -ERR_CONFLICT || r == -ERR_TOO_LARGE)
-		r = db_write(system, drop_in_tx, (void *)row);
+	if (!err_info(r)->retryable)
+		(void)db_write(system, drop_in_tx, (void *)row);
 }
 
 int errands_run(struct store *store, size_t *ret)

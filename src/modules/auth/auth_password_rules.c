@@ -28,10 +28,10 @@ static int too_long(void)
 /* Copies the text with plain spaces; what cannot be in a password is refused. */
 static int map_spaces(struct str given, char *at, size_t *ret_len)
 {
-	size_t out = 0, len;
+	size_t out = 0, from = 0, len;
 	uint32_t point;
 
-	for (; (len = utf8_read(given, &point)); given = str_from(given, len)) {
+	for (; (len = utf8_read(str_from(given, from), &point)); from += len) {
 		utf8proc_category_t category = utf8proc_category((int32_t)point);
 
 		if (category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CN)
@@ -39,11 +39,11 @@ static int map_spaces(struct str given, char *at, size_t *ret_len)
 		if (category == UTF8PROC_CATEGORY_ZS) {
 			at[out++] = ' ';
 		} else {
-			memcpy(at + out, given.at, len);
+			memcpy(at + out, given.at + from, len);
 			out += len;
 		}
 	}
-	if (given.len)
+	if (from < given.len)
 		return refuse("invalid_character", "is not UTF-8");
 	*ret_len = out;
 	return 0;
