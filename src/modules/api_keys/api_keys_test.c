@@ -341,6 +341,19 @@ WORLD_TEST(api_key_follows_its_owner, keys_world())
 	EXPECT_STR(str_from_c(keys_doors(world, key.key)), S("p"));
 }
 
+/* What operators may is not in "*". */
+WORLD_TEST(api_key_of_an_operator, keys_world())
+{
+	struct test_key all, some;
+
+	keys_begin(world);
+	EXPECT_INT(world_give(world, "otto", "owner"), 0);
+	all = keys_make(world, "otto", "[\"*\"]", "");
+	some = keys_make(world, "otto", "[\"platform:things\"]", "");
+	EXPECT_STR(str_from_c(keys_doors(world, all.key)), S("lwuktp"));
+	EXPECT_STR(str_from_c(keys_doors(world, some.key)), S("op"));
+}
+
 /* Who may write keys cannot get at more than they have by those of others. */
 WORLD_TEST(api_key_of_somebody_mightier, keys_world())
 {
