@@ -35,7 +35,9 @@ CREATE TABLE main.audit (
 ) --sqlite: WITHOUT ROWID
 ;
 CREATE UNIQUE INDEX audit_by_sequence ON main.audit (tenant_id, sequence) WHERE sequence IS NOT NULL;
-CREATE INDEX audit_unchained ON main.audit (tenant_id, id) WHERE sequence IS NULL;
+-- These two have all columns that are asked for: else SQLite prefers the primary key, which has all entries.
+CREATE INDEX audit_unchained ON main.audit (tenant_id, sequence, id, seal) WHERE sequence IS NULL;
+CREATE INDEX audit_erased ON main.audit (tenant_id, target_id, action, id) WHERE action = 'audit.erased';
 CREATE INDEX audit_by_action ON main.audit (tenant_id, action, id);
 CREATE INDEX audit_by_user ON main.audit (tenant_id, user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX audit_by_key ON main.audit (tenant_id, key_id, id) WHERE key_id IS NOT NULL;

@@ -73,10 +73,10 @@ static int chain_in_tx(struct tx *tx, void *arg)
 	struct audit_ask ask = { .limit = AUDIT_CHAIN_BATCH }, *links = NULL;
 	struct batch *batch = arg;
 	struct audit_mark head = { 0 };
-	struct audit_row *rows;
+	struct audit_row *rows = NULL;
 	int64_t former;
-	size_t count;
-	bool first;
+	size_t count = 0;
+	bool first = false;
 	int r;
 
 	batch->count = 0;
@@ -107,11 +107,6 @@ int audit_chain_one(const struct db *db, size_t *ret)
 
 /* --- all tenants ---------------------------------------------------------------------------- */
 
-static bool is_over(int r)
-{
-	return r == -ERR_CANCELLED || r == -ERR_TIMEOUT || r == -ERR_UNAVAILABLE;
-}
-
 /* That one chain cannot go on is no reason for the others to wait; told once a minute. */
 static void complain(struct str tenant)
 {
@@ -132,7 +127,7 @@ static int chain_round(const struct db *system, bool *ret_more)
 	bool more = false;
 	int r = 0;
 
-	while (!is_over(r)) {
+	while (!audit_is_over(r)) {
 		struct arena_mark mark = arena_mark(system->arena);
 		struct audit_found found;
 		struct uuid tenant;
@@ -147,7 +142,8 @@ static int chain_round(const struct db *system, bool *ret_more)
 		ask.tenant_id = str_of(after, UUID_TEXT_LEN);
 		db = db_of(system->store, &tenant, system->arena);
 		r = audit_chain_one(&db, &count);
-		if (r < 0 && r != -ERR_NOT_FOUND && !is_over(r)) /* not found: another was faster */
+		if (r < 0 && r != -ERR_NOT_FOUND &&
+			!audit_is_over(r)) /* not found: another was faster */
 			complain(ask.tenant_id);
 		more = more || count == AUDIT_CHAIN_BATCH;
 		arena_back(system->arena, mark);

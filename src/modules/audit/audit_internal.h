@@ -118,7 +118,7 @@ void audit_seal(
 /* The chain before the first entry, and behind one. */
 void audit_chain_begin(const struct uuid *tenant, char ret[AUDIT_DIGEST_TEXT]);
 void audit_chain_next(
-	struct str former, int64_t sequence, struct str seal, char ret[AUDIT_DIGEST_TEXT]);
+	struct str former, int64_t sequence, struct str entry_seal, char ret[AUDIT_DIGEST_TEXT]);
 
 /* The seal of a mark: kind, sequence, chain, broken_at and time. */
 void audit_mark_seal(
@@ -240,6 +240,12 @@ int audit_mark_read(struct tx *tx, enum audit_mark_kind kind, struct audit_mark 
 /* Seals a mark and puts it where there was `former` (sequence of the mark that was read; -1: none).
  * The transaction fails with -ERR_NOT_FOUND or -ERR_CONFLICT when somebody else was faster. */
 int audit_mark_put(struct tx *tx, struct audit_mark *mark, int64_t former);
+
+/* Whether there is no use in going on with other tenants. */
+static inline bool audit_is_over(int r)
+{
+	return r == -ERR_CANCELLED || r == -ERR_TIMEOUT || r == -ERR_UNAVAILABLE;
+}
 
 /* --- the chain (audit_chain.c)
  * ------------------------------------------------------------------------- */

@@ -109,11 +109,6 @@ static int cut_tenant(const struct db *db, struct str tenant, int64_t before)
 	return r == -ERR_NOT_FOUND ? 0 : r; /* another instance does it */
 }
 
-static bool is_over(int r)
-{
-	return r == -ERR_CANCELLED || r == -ERR_TIMEOUT || r == -ERR_UNAVAILABLE;
-}
-
 int audit_retain(struct store *store, uint64_t age_ns)
 {
 	int64_t before = clock_wall_us() - (int64_t)(age_ns / MICROSECOND);
@@ -126,7 +121,7 @@ int audit_retain(struct store *store, uint64_t age_ns)
 
 	arena_init(&arena, 64 * KILOBYTE, 64 * MEGABYTE);
 	system = db_of_system(store, &arena);
-	while (!is_over(r)) {
+	while (!audit_is_over(r)) {
 		struct audit_found found;
 		struct uuid tenant;
 		struct db db;
@@ -139,7 +134,7 @@ int audit_retain(struct store *store, uint64_t age_ns)
 		ask.tenant_id = str_of(after, UUID_TEXT_LEN);
 		db = db_of(store, &tenant, &arena);
 		r = cut_tenant(&db, ask.tenant_id, before);
-		if (r < 0 && !is_over(r))
+		if (r < 0 && !audit_is_over(r))
 			log_error("old audit entries could not be deleted",
 				LOG_STR("tenant", ask.tenant_id), LOG_ERR);
 		arena_reset(&arena);
@@ -259,31 +254,36 @@ static int erase_user(const struct db *db, const struct audit_erasure *order)
 	return r == -ERR_NOT_FOUND ? 0 : r; /* another instance was faster */
 }
 
+static int erase_one(const struct db *system, const struct audit_erasure *order)
+{
+	struct uuid tenant;
+	struct db db;
+	int r;
+
+	CHECK(uuid_parse(order->tenant_id, &tenant));
+	db = db_of(system->store, &tenant, system->arena);
+	r = erase_user(&db, order);
+	if (r == 0 || audit_is_over(r))
+		return r;
+	log_error(
+		"personal data could not be erased", LOG_STR("tenant", order->tenant_id), LOG_ERR);
+	return 0;
+}
+
 int audit_erase(struct store *store)
 {
 	struct audit_ask ask = { .before = clock_wall_us(), .limit = ERASURES };
-	struct audit_erasure *orders;
+	struct audit_erasure *orders = NULL;
 	struct arena arena;
 	struct db system;
-	size_t count;
+	size_t count = 0;
 	int r;
 
 	arena_init(&arena, 64 * KILOBYTE, 4 * MEGABYTE);
 	system = db_of_system(store, &arena);
 	r = db_all(&system, &audit_erasure_due, &ask, &orders, &count);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		struct uuid tenant;
-		struct db db;
-
-		CHECK(uuid_parse(orders[i].tenant_id, &tenant));
-		db = db_of(store, &tenant, &arena);
-		r = erase_user(&db, &orders[i]);
-		if (r < 0 && !is_over(r)) {
-			log_error("personal data could not be erased",
-				LOG_STR("tenant", orders[i].tenant_id), LOG_ERR);
-			r = 0;
-		}
-	}
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = erase_one(&system, &orders[i]);
 	arena_done(&arena);
 	return r;
 }

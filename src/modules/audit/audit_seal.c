@@ -129,7 +129,7 @@ void audit_chain_begin(const struct uuid *tenant, char ret[AUDIT_DIGEST_TEXT])
 }
 
 void audit_chain_next(
-	struct str former, int64_t sequence, struct str entry, char ret[AUDIT_DIGEST_TEXT])
+	struct str former, int64_t sequence, struct str entry_seal, char ret[AUDIT_DIGEST_TEXT])
 {
 	struct parts parts = { .count = 0 };
 	uint8_t number[8];
@@ -138,7 +138,7 @@ void audit_chain_next(
 	add(&parts, S("entry"));
 	add(&parts, former);
 	add(&parts, str_of((const char *)number, sizeof(number)));
-	add(&parts, entry);
+	add(&parts, entry_seal);
 	seal(&parts, keys.chain, ret);
 }
 

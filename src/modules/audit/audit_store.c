@@ -77,8 +77,9 @@ const struct statement audit_by_sequence = STATEMENT("audit_by_sequence",
 	.in = &ask_schema, .out = &audit_row_schema);
 
 const struct statement audit_loose = STATEMENT("audit_loose",
-	.sql = "SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant AND sequence IS NULL "
-	       "AND id > :after_id ORDER BY id LIMIT :limit",
+	.sql = "SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant AND id IN "
+	       "(SELECT id FROM audit WHERE tenant_id = :tenant AND sequence IS NULL "
+	       "AND id > :after_id ORDER BY id LIMIT :limit) ORDER BY id",
 	.in = &ask_schema, .out = &audit_row_schema);
 
 const struct statement audit_next_sequence = STATEMENT("audit_next_sequence",
@@ -293,9 +294,9 @@ const struct statement audit_erasures_of = STATEMENT("audit_erasures_of",
 	.in = &ask_schema, .out = &erasure_schema);
 
 const struct statement audit_erased_entry = STATEMENT("audit_erased_entry",
-	.sql = "SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant AND action = "
-	       "'" AUDIT_ERASED "' AND (target_id = :target OR target_id = :other) "
-	       "ORDER BY id DESC LIMIT 1",
+	.sql = "SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant AND id IN (SELECT id "
+	       "FROM audit WHERE tenant_id = :tenant AND action = '" AUDIT_ERASED "' "
+	       "AND target_id IN (:target, :other)) ORDER BY id DESC LIMIT 1",
 	.in = &ask_schema, .out = &audit_row_schema);
 
 const struct statement *const audit_statements[AUDIT_STATEMENTS] = { &audit_insert,
