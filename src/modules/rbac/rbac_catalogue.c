@@ -127,19 +127,25 @@ int right_declare(struct str right)
 	return MIN(r, 0);
 }
 
+int right_of_route(const struct route *route)
+{
+	struct str need = str_from_c(route->need);
+
+	if (str_eq(need, S(RIGHT_PUBLIC)) || str_eq(need, S(RIGHT_SELF)))
+		return 0;
+	return add(need) < 0 ? err_wrap("route %.*s %s", STR_ARG(http_method_text(route->method)),
+				       route->path)
+			     : 0;
+}
+
 int rights_of_routes(const struct route *routes, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct str need = str_from_c(routes[i].need);
+	int r = 0;
 
-		if (str_eq(need, S(RIGHT_PUBLIC)) || str_eq(need, S(RIGHT_SELF)))
-			continue;
-		if (add(need) < 0)
-			return err_wrap("route %.*s %s",
-				STR_ARG(http_method_text(routes[i].method)), routes[i].path);
-	}
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = right_of_route(&routes[i]);
 	built_in_refresh();
-	return 0;
+	return r;
 }
 
 int rights_begin(void)

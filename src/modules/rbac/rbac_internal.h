@@ -20,6 +20,9 @@ ptrdiff_t right_number(struct str right);
 
 bool right_is_platform(struct str right);
 
+/* Adds what a route needs. built_in_refresh afterwards. Errors of rights_of_routes. */
+int right_of_route(const struct route *route);
+
 bool rights_has_number(const struct rights *rights, size_t number);
 void rights_unite(struct rights *rights, const struct rights *with);
 void rights_remove(struct rights *rights, const struct rights *without);
@@ -222,5 +225,11 @@ int refusal_in_tx(struct tx *tx, void *arg);
 /* The API's form of what a user holds. Texts live in the arena. */
 int user_roles_make(struct arena *arena, struct str user, const struct holding *holding,
 	struct user_roles *ret);
+
+/* --- what is asked (rbac_check.c) ---------------------------------------------------- */
+
+/* The hook, and the memory behind it. */
+int rbac_check_open(struct server *server);
+void rbac_check_close(struct server *server);
 
 #endif

@@ -284,8 +284,7 @@ STORE_TEST_WITH(rbac_owners_that_meet_unseen, tables(), NULL)
 		EXPECT(gone > 0);
 }
 
-/* --- rights that are taken away meanwhile -------------------------------------------------------
- */
+/* --- rights that are taken away meanwhile -------------------------------------------- */
 
 static int make_role_in_tx(struct tx *tx, void *arg)
 {

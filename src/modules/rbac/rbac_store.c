@@ -308,7 +308,7 @@ int rbac_grant_in_tx(struct tx *tx, const struct uuid *user, struct str role)
 	char text[UUID_TEXT_LEN];
 	struct member member = member_of(user, text);
 	struct rights rights;
-	size_t added;
+	size_t added = 0;
 	int r = role_rights_in_tx(tx, role, &rights);
 
 	if (r == 0)

@@ -491,8 +491,7 @@ WORLD_TEST(rbac_users_come_and_go, rbac_world)
 	EXPECT_STR(str_from_c(world_doors(world, "alex")), S("p"));
 }
 
-/* --- no memory -----------------------------------------------------------------------------------
- */
+/* --- no memory ----------------------------------------------------------------------- */
 
 /* Whatever allocation fails: a user has either the old roles or the new ones, and memory says what
  * the rows say. */

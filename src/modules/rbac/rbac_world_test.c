@@ -56,8 +56,7 @@ static const struct statement member_wipe = STATEMENT("test_member_wipe",
 
 static const struct statement *const statements[] = { &audit_tally, &event_tally, &member_wipe };
 
-/* --- keys --------------------------------------------------------------------------------------
- */
+/* --- keys ---------------------------------------------------------------------------- */
 
 static int (*identify_user)(struct req *, struct caller *ret);
 
@@ -120,8 +119,7 @@ const char *world_doors(struct world *world, const char *caller)
 	return text;
 }
 
-/* --- users -------------------------------------------------------------------------------------
- */
+/* --- users --------------------------------------------------------------------------- */
 
 struct grant {
 	struct uuid user;
