@@ -141,7 +141,8 @@ TEST(schema_export_keeps_parameters_out)
 {
 	static const struct str wanted = S_INIT(
 		"{\"description\":\"A change.\",\"type\":\"object\",\"properties\":{\"name\":{"
-		"\"type\":\"string\",\"description\":\"The new name.\"}},\"required\":[\"name\"],"
+		"\"type\":\"string\",\"maxLength\":1000,\"description\":\"The new "
+		"name.\"}},\"required\":[\"name\"],"
 		"\"additionalProperties\":false}");
 
 	start();
