@@ -175,7 +175,7 @@ for (const algorithm of Object.keys(kinds)) {
 	row(`refresh with ${algorithm}`, median(figures[algorithm]));
 	row('  beyond signature and commit', median(figures[`${algorithm} beyond`]));
 }
-<<<<<<< HEAD
+row('commit of one row', median(figures.commit));
 row('logins', median(logins.map((login) => login.logins)), '/s');
 row('hashes of the same cost in a bare loop, as many threads', median(logins.map(({ bare }) => bare)), '/s');
 row('p99 of other requests', median(logins.map(({ quiet }) => quiet.p99)), 'ms');
@@ -183,10 +183,5 @@ row('  while logins fill their pool', median(logins.map(({ busy }) => busy.p99))
 console.log();
 budget('a bare Argon2 loop / logins', median(logins.map(({ bare, logins: done }) => bare / done)), 1.25, 'x');
 budget('p99 of other requests, during logins / without', median(logins.map(({ quiet, busy }) => busy.p99 / quiet.p99)), 3, 'x');
-// The commit is inside: what is left without it is less.
-=======
-row('commit of one row', median(figures.commit));
-console.log();
->>>>>>> auth-tokens
 for (const algorithm of Object.keys(kinds))
 	budget(`refresh with ${algorithm} beyond signature and commit`, median(figures[`${algorithm} beyond`]), 100, ' us');
