@@ -64,7 +64,7 @@ enum {
 	EVENT_DATA_MAX = 256 * 1024, /* bytes of JSON */
 	NOTICE_TOPIC_MAX = 64,       /* bytes */
 	NOTICE_KEY_MAX = 256,        /* bytes */
-	TX_NOTICES_MAX = 1000,       /* of one transaction */
+	TX_NOTICES_MAX = 2500,       /* of one transaction */
 };
 
 /* The tenant of the installation itself: its operators, and what belongs to no other. */

@@ -167,7 +167,7 @@ static void refused(size_t number, void *arg)
 
 	(void)number, (void)arg;
 	memset(longest, 'l', sizeof(longest));
-	arena_init(&arena, 4096, MEGABYTE);
+	arena_init(&arena, 4096, 4 * MEGABYTE);
 	db = handle(1, &arena);
 	for (size_t i = 0; i < LEN(attempts); i++) {
 		EXPECT_INT(db_write(&db, say_it, &attempts[i]), attempts[i].wanted);

@@ -1007,17 +1007,15 @@ WORLD_TEST(signin_imports_many, modules)
 {
 	struct answer answer = found(world, "ada@example.com", "acme");
 	const char *owner = bearer(&answer);
-	char *users = calloc(1, 200 * 1001), *at = users;
+	char *users = calloc(1, 64 * KILOBYTE), *at = users;
 
 	REQUIRE(users);
-	for (int i = 0; i < IMPORT_MAX / 4; i++)
-		at += sprintf(at,
-			"%s{\"email\":\"u%d@example.com\",\"name\":\"U\",\"passwordHash\":"
-			"\"" BCRYPT_U "\"}",
-			i ? "," : "", i);
+	for (int i = 0; i < IMPORT_MAX; i++)
+		at += sprintf(at, "%s{\"email\":\"u%d@e.example\",\"name\":\"U\"%s}", i ? "," : "",
+			i, i % 100 == 17 ? ",\"passwordHash\":\"" BCRYPT_U "\"" : "");
 	EXPECT_INT(import(world, owner, users).status, 201);
-	EXPECT_INT(count_of(world, &user_count), 1 + IMPORT_MAX / 4);
-	EXPECT_INT(login_status(world, "u17@example.com", "U*U", "acme"), 200);
+	EXPECT_INT(count_of(world, &user_count), 1 + IMPORT_MAX);
+	EXPECT_INT(login_status(world, "u917@e.example", "U*U", "acme"), 200);
 	answer = import(world, owner, users); /* all of them are there */
 	EXPECT_INT(answer.status, 400);
 	free(users);
