@@ -1,7 +1,7 @@
 /* Seals, heads and CSV, without rows. */
 #include "modules/audit/audit_test.h"
 
-#include "crypto/random.h"
+#include "schema/encode.h"
 
 /* --- CSV -------------------------------------------------------------------------------- */
 
@@ -62,6 +62,84 @@ TEST(audit_csv_records)
 		S("\"1\",7,\"2023-11-14T22:13:20.123Z\",\"key\",,,,,,\"'=x\",,,\"true\",,,,\r\n"));
 	buf_done(&names);
 	buf_done(&row);
+}
+
+/* --- redaction ------------------------------------------------------------------------------ */
+
+struct pet {
+	struct str name, chip;
+};
+
+struct owner {
+	struct str name, password, token;
+	struct opt_str nickname, phone;
+	struct pet pet;
+	LIST_OF(struct pet) pets;
+};
+
+/* clang-format off */
+static const struct schema pet_schema = SCHEMA(pet, "A pet.",
+	FIELD(pet, name, "Called."), FIELD(pet, chip, "Tells whose.", .flags = PERSONAL));
+static const struct schema owner_schema = SCHEMA(owner, "An owner.",
+	FIELD(owner, name, "Called.", .flags = PERSONAL),
+	FIELD(owner, password, "Never told.", .flags = SECRET),
+	FIELD(owner, token, "Goes in only.", .flags = WRITE_ONLY),
+	FIELD(owner, nickname, "May be null.", .flags = PERSONAL | NULLABLE),
+	FIELD(owner, phone, "May be missing.", .flags = PERSONAL),
+	FIELD(owner, pet, "The first one.", .nested = &pet_schema, .flags = PERSONAL),
+	LIST(owner, pets, "All.", .item = RULES(.nested = &pet_schema)));
+/* clang-format on */
+
+struct taking {
+	struct schema_redactor redactor;
+	struct buf taken;
+};
+
+static void take(struct schema_redactor *redactor, struct str json, struct json_writer *writer)
+{
+	struct taking *taking = CONTAINER_OF(redactor, struct taking, redactor);
+
+	buf_append(&taking->taken, json);
+	buf_byte(&taking->taken, ';');
+	json_write_string(writer, S("*"));
+}
+
+TEST(audit_redaction)
+{
+	struct pet pets[] = { { S("rex"), S("c1") }, { S("mia"), S("c2") } };
+	struct owner owner = { .name = S("ada"),
+		.password = S("xyzzy"),
+		.token = S("plugh"),
+		.nickname = { .set = true, .null = true },
+		.pet = pets[0],
+		.pets = { pets, LEN(pets) } };
+	struct taking taking = { .redactor.personal = take };
+	struct json_writer writer;
+	struct buf out;
+
+	REQUIRE(schema_compile(&owner_schema) == 0);
+	buf_init(&out, 1000);
+	buf_init(&taking.taken, 1000);
+	buf_init(&taking.redactor.value, 1000);
+	json_writer_init(&writer, &out);
+	schema_redact(&owner_schema, &owner, &taking.redactor, &writer);
+	EXPECT_INT(json_writer_done(&writer), 0);
+	EXPECT_STR(buf_str(&out),
+		S("{\"name\":\"*\",\"nickname\":\"*\",\"pet\":\"*\",\"pets\":[{\"name\":\"rex\","
+		  "\"chip\":\"*\"},{\"name\":\"mia\",\"chip\":\"*\"}]}"));
+	EXPECT_STR(buf_str(&taking.taken),
+		S("\"ada\";null;{\"name\":\"rex\",\"chip\":\"c1\"};\"c1\";\"c2\";"));
+
+	taking.redactor.value.limit = 3; /* a value that does not fit fails all of it */
+	buf_done(&taking.redactor.value);
+	buf_reset(&out);
+	json_writer_init(&writer, &out);
+	schema_redact(&owner_schema, &owner, &taking.redactor, &writer);
+	EXPECT_INT(json_writer_done(&writer), -ERR_TOO_LARGE);
+	buf_done(&taking.redactor.value);
+	buf_done(&taking.taken);
+	buf_done(&out);
+	schema_release(&owner_schema);
 }
 
 /* --- heads ------------------------------------------------------------------------------- */
