@@ -20,7 +20,7 @@ void schema_each(const struct schema *schema, void (*visit)(const struct schema 
  * Writes one schema object as it stands under "components": nested structs are references
  * ("#/components/schemas/Name"), unions have a discriminator. `mode`: SCHEMA_INPUT leaves READ_ONLY
  * members and parameters out, SCHEMA_OUTPUT leaves WRITE_ONLY members out and requires what is
- * always there, SCHEMA_ALL has all members, marked readOnly and writeOnly.
+ * always there, SCHEMA_ALL has all members but parameters, marked readOnly and writeOnly.
  */
 void schema_write_component(
 	const struct schema *schema, enum schema_mode mode, struct json_writer *writer);

@@ -126,6 +126,33 @@ static void count_one(const struct schema *schema, void *arg)
 	*(size_t *)arg += schema != NULL;
 }
 
+struct renaming {
+	struct str id, name;
+};
+
+/* clang-format off */
+static const struct schema renaming_schema = SCHEMA(renaming, "A change.",
+	FIELD(renaming, id, "Of what.", .from = FROM_PATH),
+	FIELD(renaming, name, "The new name.", .flags = REQUIRED));
+/* clang-format on */
+
+/* A body with a member that comes by the path would be refused. */
+TEST(schema_export_keeps_parameters_out)
+{
+	static const struct str wanted = S_INIT(
+		"{\"description\":\"A change.\",\"type\":\"object\",\"properties\":{\"name\":{"
+		"\"type\":\"string\",\"maxLength\":1000,\"description\":\"The new "
+		"name.\"}},\"required\":[\"name\"],"
+		"\"additionalProperties\":false}");
+
+	start();
+	REQUIRE(schema_compile(&renaming_schema) == 0);
+	EXPECT_STR(write(schema_write_component, &renaming_schema, SCHEMA_ALL), wanted);
+	EXPECT_STR(write(schema_write_component, &renaming_schema, SCHEMA_INPUT), wanted);
+	schema_release(&renaming_schema);
+	stop();
+}
+
 TEST(schema_export_parameters)
 {
 	struct str text;

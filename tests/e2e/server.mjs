@@ -31,6 +31,8 @@ export const PRODUCTION = {
 	APP_ENV: 'production',
 	MASTER_KEY: '8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918',
 	PUBLIC_URL: 'https://api.example.com',
+	SMTP_URL: 'smtp://127.0.0.1:9',
+	MAIL_FROM: 'no-reply@example.com',
 };
 
 const DEFAULTS = {

@@ -30,7 +30,8 @@ const char *refresh_body(struct str refresh);
  * has room for 8192 bytes. */
 int refresh_by(struct world *world, struct str refresh, char *ret_access, char *ret_refresh);
 
-/* The access token of a new session; lives as long as the process. */
+/* The access token of a new session. At most 16 are good at a time. */
+enum { PERSON_TOKENS_MAX = 16 };
 const char *person_token(struct world *world, const struct person *person);
 
 #endif

@@ -126,7 +126,7 @@ int signing_key_open(const struct signing_key *row, struct sign_key **ret)
 {
 	char *box = mem_alloc(SEALED_MAX), *room = mem_alloc(SEALED_MAX);
 	struct sign_key *key = NULL;
-	struct str pem;
+	struct str pem = { 0 };
 	int r = box && room ? unseal(row, box, room, &pem) : -ERR_NO_MEMORY;
 
 	if (r == 0)

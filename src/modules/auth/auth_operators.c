@@ -69,7 +69,7 @@ static int end_all(struct tx *tx, const struct uuid *id, const struct user *user
 int auth_set_password_in_tx(
 	struct tx *tx, const struct uuid *user, struct str hash, const struct audit_actor *actor)
 {
-	struct user row;
+	struct user row = { 0 };
 	int r = user_get_in_tx(tx, user, &row);
 
 	if (r == 0)
@@ -81,7 +81,7 @@ int auth_set_password_in_tx(
 
 int auth_shut_out_in_tx(struct tx *tx, const struct uuid *user, const struct audit_actor *actor)
 {
-	struct user row;
+	struct user row = { 0 };
 	int r = user_get_in_tx(tx, user, &row);
 
 	if (r == 0)
@@ -104,7 +104,7 @@ int auth_visit_begin_in_tx(
 		.impersonator = visitor->operator_id,
 		.lifetime_ns = visitor->lifetime_ns,
 	};
-	struct session_made made;
+	struct session_made made = { 0 };
 	int r = session_begin_in_tx(tx, &new, &made);
 
 	if (r < 0)
@@ -119,7 +119,7 @@ int auth_visit_end_in_tx(struct tx *tx, const struct uuid *session)
 {
 	char id[UUID_TEXT_LEN];
 	struct session_ref ref = { str_of(id, sizeof(id)) };
-	struct session row;
+	struct session row = { 0 };
 	int r;
 
 	uuid_write(id, session);

@@ -82,7 +82,7 @@ static int refresh_in_tx(struct tx *tx, void *arg)
 	struct session_use *use = arg;
 	struct refresh_token next;
 	char hash[REFRESH_HASH_LEN];
-	struct session row;
+	struct session row = { 0 };
 	struct refresh_state state;
 	struct session_rotation from = { .id = uuid_text(tx_arena(tx), &use->token.session),
 		.generation = use->token.generation,
@@ -276,8 +276,8 @@ static int enter_sibling(struct tx *tx, struct session_use *use, const struct re
 static int switch_in_tx(struct tx *tx, void *arg)
 {
 	struct session_use *use = arg;
-	struct session from, sibling;
-	struct refresh_token newest;
+	struct session from = { 0 }, sibling = { 0 };
+	struct refresh_token newest = { 0 };
 	int r = prove_bundle(tx, &use->token, &from, &newest);
 
 	use->found = false;
@@ -334,7 +334,7 @@ static int end_own(struct tx *tx, const struct leaving *leaving, struct session 
 static int leave_in_tx(struct tx *tx, void *arg)
 {
 	const struct leaving *leaving = arg;
-	struct session own, *rows = NULL;
+	struct session own = { 0 }, *rows = NULL;
 	struct session_search search = { .limit = SESSIONS_OF_BUNDLE_MAX };
 	size_t count = 0;
 	int r = end_own(tx, leaving, &own);

@@ -43,7 +43,7 @@ static int session_refresh_route(
 	struct req *req, const struct refresh_input *in, struct signed_in *out)
 {
 	struct session_use use = { .actor = audit_actor_of(req) };
-	bool by_cookie;
+	bool by_cookie = false;
 	int r = take_token(req, in->refresh_token, &use.token, &by_cookie);
 
 	if (r == 0)
@@ -90,7 +90,7 @@ static int session_switch_route(
 	struct req *req, const struct switch_input *in, struct signed_in *out)
 {
 	struct session_use use = { .actor = audit_actor_of(req) };
-	bool by_cookie;
+	bool by_cookie = false;
 	int r = take_token(req, in->refresh_token, &use.token, &by_cookie);
 
 	if (r == 0)
@@ -251,7 +251,7 @@ static int read_siblings(struct tx *tx, struct accounts_ask *ask)
 {
 	const struct session_ref ref = { ask->session };
 	struct session_search search = { .limit = SESSIONS_OF_BUNDLE_MAX };
-	struct session own;
+	struct session own = { 0 };
 	int r = tx_enter(tx, &ask->tenant);
 
 	if (r == 0)
@@ -343,7 +343,7 @@ HANDLER(accounts_list, nothing, bundle_accounts, ROUTE_FAILS(NOT_FOUND) | ROUTE_
 static int csrf_get(struct req *req, const struct nothing *in, struct csrf_answer *out)
 {
 	struct refresh_token token;
-	bool by_cookie;
+	bool by_cookie = false;
 	int r = take_token(req, str_of(NULL, 0), &token, &by_cookie);
 	char text[CSRF_LEN];
 

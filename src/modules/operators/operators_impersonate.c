@@ -229,8 +229,8 @@ int impersonation_token(
 	struct req *req, const struct impersonation_ref *in, struct impersonation_access *out)
 {
 	struct db db = db_of(req_server(req)->store, &tenant_system, &req->arena);
-	struct impersonation impersonation;
-	struct auth_visit visit;
+	struct impersonation impersonation = { 0 };
+	struct auth_visit visit = { 0 };
 	int r = db_one(&db, &impersonation_get, in, &impersonation);
 
 	if (r == 0)
@@ -272,7 +272,7 @@ static int end_in_tenant(
 static int end_in_tx(struct tx *tx, void *arg)
 {
 	const struct end *end = arg;
-	struct impersonation impersonation;
+	struct impersonation impersonation = { 0 };
 	size_t stopped = 0;
 	int r = tx_enter(tx, &tenant_system);
 

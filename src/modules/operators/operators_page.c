@@ -297,7 +297,7 @@ int setup_do(struct req *req)
 {
 	struct form form = { 0 };
 	struct setup_ref ref;
-	struct user user;
+	struct user user = { 0 };
 	struct str body;
 	int r;
 

@@ -14,22 +14,23 @@ EMBED_TEXT(operators_sql, "src/modules/operators/operators.sql");
 enum { PUBLIC_URL_MAX = 2048, PRODUCT_MAX = 200 };
 
 static char url_text[PUBLIC_URL_MAX] = "http://localhost", product_text[PRODUCT_MAX] = "Bulkhead";
-static struct operators_options options = { S_INIT("http://localhost"), S_INIT("Bulkhead") };
+static struct operators_options in_force = { S_INIT("http://localhost"), S_INIT("Bulkhead") };
 
-int operators_configure(const struct operators_options *new)
+int operators_configure(const struct operators_options *options)
 {
-	if (new->public_url.len > sizeof(url_text) || new->product.len > sizeof(product_text))
+	if (options->public_url.len > sizeof(url_text) ||
+		options->product.len > sizeof(product_text))
 		return fail(ERR_INVALID, "the address or the product's name is too long");
-	memcpy(url_text, new->public_url.at, new->public_url.len);
-	memcpy(product_text, new->product.at, new->product.len);
-	options = (struct operators_options){ str_of(url_text, new->public_url.len),
-		str_of(product_text, new->product.len) };
+	memcpy(url_text, options->public_url.at, options->public_url.len);
+	memcpy(product_text, options->product.at, options->product.len);
+	in_force = (struct operators_options){ str_of(url_text, options->public_url.len),
+		str_of(product_text, options->product.len) };
 	return 0;
 }
 
 const struct operators_options *operators_options(void)
 {
-	return &options;
+	return &in_force;
 }
 
 /* --- commands -------------------------------------------------------------------------------- */

@@ -239,8 +239,8 @@ int setup_use_in_tx(struct tx *tx, void *arg)
 {
 	struct setup_use *use = arg;
 	struct operator_account account = { .email = use->email, .name = use->name };
-	struct setup_link link;
-	struct user user;
+	struct setup_link link = { 0 };
+	struct user user = { 0 };
 	int r = setup_get_in_tx(tx, use->ref, &link, &user);
 
 	if (r == 0)

@@ -171,8 +171,8 @@ static int age_in_tx(struct tx *tx, void *arg)
 
 static int get_in_tx(struct tx *tx, void *arg)
 {
-	struct setup_link link;
-	struct user user;
+	struct setup_link link = { 0 };
+	struct user user = { 0 };
 
 	return setup_get_in_tx(tx, arg, &link, &user);
 }
@@ -188,7 +188,7 @@ static int get(struct world *world, const struct setup_new *link)
 static int use(struct world *world, const struct setup_new *link, const char *email)
 {
 	struct setup_ref ref;
-	struct user user;
+	struct user user = { 0 };
 	struct setup_use use = { .ref = &ref,
 		.email = str_from_c(email),
 		.name = S("Olga"),
@@ -310,7 +310,7 @@ WORLD_TEST(setup_makes_one_operator, modules)
 static int make_user_in_tx(struct tx *tx, void *arg)
 {
 	struct user_new new = { .email = S("ada@example.com"), .name = S("Ada") };
-	struct user user;
+	struct user user = { 0 };
 	struct uuid id;
 	int r = tx_exec(tx, &tenant_add, NULL);
 
@@ -319,7 +319,7 @@ static int make_user_in_tx(struct tx *tx, void *arg)
 	if (r < 0)
 		return r;
 	REQUIRE(uuid_parse(user.id, &id));
-	memcpy(arg, user.id.at, UUID_TEXT_LEN);
+	uuid_write(arg, &id);
 	return rbac_grant_in_tx(tx, &id, S("member"));
 }
 
