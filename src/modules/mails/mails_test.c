@@ -41,7 +41,7 @@ static const struct letter hostile = {
 	.name = S_INIT("<b>evil.example</b>\r\nBcc: x@y"),
 	.tenant_name = S_INIT("A & \"B\" of pay.example"),
 	.link = S_INIT("https://app.example/x?token=bh_ml_abc&y='1'"),
-	.detail = S_INIT("one <i>\ntwo.three 10.0.0.1"),
+	.detail = S_INIT("one <i>\ntwo.three 10.0.0.1 http://10.0.0.1"),
 	.expires_us = INT64_C(1795162177000000),
 };
 
@@ -64,7 +64,10 @@ TEST(mails_escape_what_others_wrote)
 		{ true, "<a ", 1 },
 		{ true, "<a href=\"https://app.example/x?token=bh_ml_abc&amp;y=&#39;1&#39;\"", 1 },
 		{ true, "https://app.example/", 2 },
-		{ true, "one &lt;i&gt;<br>\ntwo.\xe2\x80\x8bthree 10.0.0.1", 1 },
+		{ true,
+			"one &lt;i&gt;<br>\ntwo.\xe2\x80\x8bthree 10.0.0.1 "
+			"http:\xe2\x80\x8b//10.0.0.1",
+			1 },
 		{ true, "until 20 Nov 2026, 08:09 UTC.", 1 },
 		{ true, "'", 0 },
 		{ false,
