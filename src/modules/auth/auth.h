@@ -92,8 +92,8 @@ int auth_visit_begin_in_tx(
 int auth_visit_end_in_tx(struct tx *tx, const struct uuid *session);
 
 /* An access token of it, good for the usual time or until its end, whichever is sooner; after the
- * commit, on the request's fiber. There is no refresh token. Errors of the store, -ERR_UNAVAILABLE
- * without a signing key. */
+ * commit, on the request's fiber. There is no refresh token. -ERR_CONFLICT when the session has
+ * ended, errors of the store, -ERR_UNAVAILABLE without a signing key. */
 int auth_visit_token(
 	struct req *req, const struct auth_visit *visit, struct str *ret, int64_t *ret_seconds);
 

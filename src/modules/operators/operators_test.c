@@ -403,6 +403,36 @@ WORLD_TEST(operators_act_as_users, modules)
 	EXPECT_INT(world_get(world, token, "/api/v1/tenant").status, 401);
 }
 
+static int end_session_in_tx(struct tx *tx, void *arg)
+{
+	struct uuid session;
+
+	REQUIRE(uuid_parse(str_of(arg, UUID_TEXT_LEN), &session));
+	return auth_visit_end_in_tx(tx, &session);
+}
+
+static int end_session(const struct db *db, void *arg)
+{
+	return db_write(db, end_session_in_tx, arg);
+}
+
+/* What the user has ended is not begun anew by another token. */
+WORLD_TEST(impersonation_ends_with_its_session, modules)
+{
+	char user[UUID_TEXT_LEN], session[UUID_TEXT_LEN + 1], request[200];
+	struct answer answer;
+
+	world_do(world, "ada", make_user, user);
+	answer = world_call(world, "oscar", "POST /api/v1/platform/impersonate", "", body_of(user));
+	REQUIRE(answer.status == 201);
+	(void)snprintf(session, sizeof(session), "%s", answer_text(&answer, "id"));
+	(void)snprintf(
+		request, sizeof(request), "POST /api/v1/platform/impersonate/%s/token", session);
+	EXPECT_INT(world_call(world, "oscar", request, "", NULL).status, 201);
+	world_do(world, "ada", end_session, session);
+	EXPECT_INT(world_call(world, "oscar", request, "", NULL).status, 409);
+}
+
 /* Each allocation fails in turn: either all of it is there or nothing. */
 WORLD_TEST(impersonation_is_whole_or_not, modules)
 {
