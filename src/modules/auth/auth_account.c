@@ -41,6 +41,8 @@ static int set_password(struct tx *tx, const struct audit_actor *actor, const st
 
 	if (r == 0)
 		r = links_drop_in_tx(tx, &id, LINK_RESET);
+	if (r == 0) /* they may have asked for another address */
+		r = links_drop_in_tx(tx, &id, LINK_CHANGE_EMAIL);
 	if (r == 0)
 		r = sessions_revoke_in_tx(tx, &id, keep);
 	if (r == 0)

@@ -63,6 +63,8 @@ static int end_all(struct tx *tx, const struct uuid *id, const struct user *user
 	if (r == 0)
 		r = links_drop_in_tx(tx, id, LINK_RESET);
 	if (r == 0)
+		r = links_drop_in_tx(tx, id, LINK_CHANGE_EMAIL);
+	if (r == 0)
 		r = links_drop_in_tx(tx, id, LINK_UNLOCK);
 	return r < 0 ? r : attempts_clear_in_tx(tx, user->email);
 }

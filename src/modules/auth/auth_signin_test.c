@@ -585,6 +585,24 @@ WORLD_TEST(signin_changes_an_address, modules)
 	EXPECT_INT(login_status(world, "new@example.com", PASSWORD_, NULL), 200);
 }
 
+/* Who knew the old password may have asked for another address with it. */
+WORLD_TEST(signin_new_password_voids_links, modules)
+{
+	struct answer answer = found(world, "ada@example.com", "acme");
+	struct uuid tenant = tenant_of(&answer);
+	const char *token = bearer(&answer), *link;
+
+	EXPECT_INT(MOVE(PASSWORD_, "eve@example.com").status, 202);
+	EXPECT_INT(
+		post(world, "auth/forgot-password", "{\"email\":\"ada@example.com\"}").status, 202);
+	EXPECT_INT(errands(world), 1);
+	link = mailed(world, &tenant, MAIL_RESET, "ada@example.com");
+	EXPECT_INT(RESET(link, "another whistle").status, 204);
+	link = mailed(world, &tenant, MAIL_CHANGE_EMAIL, "eve@example.com");
+	EXPECT_INT(post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link).status, 400);
+	EXPECT_INT(login_status(world, "ada@example.com", "another whistle", NULL), 200);
+}
+
 WORLD_TEST(signin_account_is_deleted, modules)
 {
 	struct answer answer = found(world, "ada@example.com", "acme");
