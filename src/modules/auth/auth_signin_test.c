@@ -3,6 +3,7 @@
 
 #include "base/fault.h"
 #include "base/num.h"
+#include "base/utf8.h"
 #include "http/server.h"
 #include "modules/auth/auth_fixture_test.h"
 #include "modules/mails/mails_fixture_test.h"
@@ -601,6 +602,19 @@ WORLD_TEST(signin_new_password_voids_links, modules)
 	link = mailed(world, &tenant, MAIL_CHANGE_EMAIL, "eve@example.com");
 	EXPECT_INT(post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link).status, 400);
 	EXPECT_INT(login_status(world, "ada@example.com", "another whistle", NULL), 200);
+}
+
+/* Header fields are bytes; rows and answers are text. */
+WORLD_TEST(signin_by_an_odd_agent, modules)
+{
+	struct answer answer = found(world, "ada@example.com", "acme");
+
+	answer = world_call(world, NULL, "POST /api/v1/auth/login", "User-Agent: a\xff\xc3(b\r\n",
+		"{\"email\":\"ada@example.com\",\"password\":\"" PASSWORD_ "\"}");
+	EXPECT_INT(answer.status, 200);
+	answer = world_call(world, bearer(&answer), "GET /api/v1/auth/sessions", "", NULL);
+	EXPECT_INT(answer.status, 200);
+	EXPECT(utf8_valid(answer.body));
 }
 
 WORLD_TEST(signin_account_is_deleted, modules)
