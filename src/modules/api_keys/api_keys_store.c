@@ -265,8 +265,7 @@ int key_create_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- change ------------------------------------------------------------------------------------
- */
+/* --- change --------------------------------------------------------------- */
 
 static int apply_patch(
 	struct tx *tx, const struct key_change *change, struct api_key *key, struct str *ret)
@@ -358,8 +357,7 @@ int key_change_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- what has ended
- * ------------------------------------------------------------------------------- */
+/* --- what has ended ------------------------------------------------------- */
 
 enum { SWEEP_BATCH = 500, SWEEP_ROUNDS = 1000 };
 

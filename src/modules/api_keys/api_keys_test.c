@@ -294,8 +294,7 @@ WORLD_TEST(api_key_expires, keys_world())
 	keys_later(0);
 }
 
-/* --- no more than the owner ---------------------------------------------------------------------
- */
+/* --- no more than the owner ----------------------------------------------- */
 
 static int set_active_in_tx(struct tx *tx, void *arg)
 {
@@ -448,8 +447,7 @@ WORLD_TEST(api_key_is_never_more_than_its_owner, keys_world())
 	}
 }
 
-/* --- from where ----------------------------------------------------------------------------------
- */
+/* --- from where ----------------------------------------------------------- */
 
 WORLD_TEST(api_key_knows_its_places, keys_world())
 {
@@ -474,8 +472,7 @@ WORLD_TEST(api_key_knows_its_places, keys_world())
 	EXPECT_INT(keys_get(world, key.key, "/look"), 204);
 }
 
-/* --- what is remembered
- * --------------------------------------------------------------------------- */
+/* --- what is remembered --------------------------------------------------- */
 
 static int write_uses(const struct db *db, void *arg)
 {
@@ -532,8 +529,7 @@ WORLD_TEST(api_keys_are_swept, keys_world())
 	keys_later(0);
 }
 
-/* --- the owner goes
- * --------------------------------------------------------------------------------- */
+/* --- the owner goes ------------------------------------------------------- */
 
 struct leaver {
 	struct uuid id;
@@ -607,8 +603,7 @@ WORLD_TEST(api_key_goes_with_its_owner, keys_world())
 	EXPECT_INT(answer_count(&answer, "\"prefix\""), 2);
 }
 
-/* --- bounds
- * -------------------------------------------------------------------------------------------- */
+/* --- bounds --------------------------------------------------------------- */
 
 static int make_many_in_tx(struct tx *tx, void *arg)
 {
@@ -672,8 +667,7 @@ WORLD_TEST(api_keys_of_a_tenant_are_bounded, keys_world())
 	EXPECT_INT(keys_make(world, "anna", "[\"jobs:read\"]", "").status, 201);
 }
 
-/* --- how much
- * --------------------------------------------------------------------------------------------- */
+/* --- how much ------------------------------------------------------------- */
 
 /* How many of up to 30 requests are answered. */
 static int answered(struct world *world, const char *key)

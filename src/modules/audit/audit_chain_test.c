@@ -60,8 +60,7 @@ WORLD_TEST(audit_key_is_another, audit_world)
 	EXPECT_INT(verdict.report.found, 3);
 }
 
-/* --- rows in the hands of others ---------------------------------------------------------------
- */
+/* --- rows in the hands of others ------------------------------------------ */
 
 enum { ENTRIES = 12 };
 
@@ -198,8 +197,7 @@ __attribute__((constructor)) static void join_modules(void)
 	tampered[count] = &tampering;
 }
 
-/* --- saving and restoring ----------------------------------------------------------------------
- */
+/* --- saving and restoring ------------------------------------------------- */
 
 /* All rows of a tenant; texts live in the arena. */
 struct saved {
@@ -242,8 +240,7 @@ static int restore(const struct db *db, void *arg)
 	return db_write(db, restore_in_tx, arg);
 }
 
-/* --- one change
- * ------------------------------------------------------------------------------------ */
+/* --- one change ----------------------------------------------------------- */
 
 struct tampering {
 	const struct statement *statement;
@@ -350,8 +347,7 @@ WORLD_TEST(audit_change_is_one_finding, tampered)
 	arena_done(&saved.arena);
 }
 
-/* --- random ones
- * ---------------------------------------------------------------------------------- */
+/* --- random ones ---------------------------------------------------------- */
 
 static void swap(struct world *world, int64_t a, int64_t b)
 {
@@ -461,8 +457,7 @@ WORLD_TEST(audit_random_changes_are_found, tampered)
 	arena_done(&saved.arena);
 }
 
-/* --- several sequencers -------------------------------------------------------------------------
- */
+/* --- several sequencers --------------------------------------------------- */
 
 /* Writers of one tenant, and sequencers beside them, until all is written. */
 enum { WRITERS = 4, SEQUENCERS = 4, WRITES = 40 };
@@ -622,8 +617,7 @@ WORLD_TEST(audit_late_commit, audit_world)
 	EXPECT_INT(verdict.report.found, 0);
 }
 
-/* --- what was cut short -------------------------------------------------------------------------
- */
+/* --- what was cut short --------------------------------------------------- */
 
 static int chain_and_fail_in_tx(struct tx *tx, void *arg)
 {
@@ -658,8 +652,7 @@ WORLD_TEST(audit_batch_is_aborted, audit_world)
 	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
 }
 
-/* --- what goes
- * ------------------------------------------------------------------------------------- */
+/* --- what goes ------------------------------------------------------------ */
 
 enum { DAY_SECONDS = 24 * 60 * 60 };
 
@@ -757,8 +750,7 @@ WORLD_TEST(audit_retention_forgets_no_tampering, tampered)
 	clock_replace(NULL);
 }
 
-/* --- who goes
- * ---------------------------------------------------------------------------------------- */
+/* --- who goes ------------------------------------------------------------- */
 
 static int ask_to_erase_in_tx(struct tx *tx, void *arg)
 {
@@ -861,8 +853,7 @@ WORLD_TEST(audit_erasure_is_not_forged, tampered)
 	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
 }
 
-/* --- what the log knows
- * ---------------------------------------------------------------------------------- */
+/* --- what the log knows --------------------------------------------------- */
 
 static int64_t told_of(struct world *world)
 {
@@ -894,8 +885,7 @@ WORLD_TEST(audit_heads_are_told, tampered)
 	clock_replace(NULL);
 }
 
-/* --- each allocation fails in turn
- * ------------------------------------------------------------------------ */
+/* --- each allocation fails in turn ---------------------------------------- */
 
 #ifdef BULKHEAD_FAULTS
 struct torture {

@@ -106,8 +106,7 @@ struct audit_verdict audit_verdict_of(struct world *world, struct audit_heads *h
 	return verdict;
 }
 
-/* --- the clock
- * ------------------------------------------------------------------------------------ */
+/* --- the clock ------------------------------------------------------------ */
 
 static _Atomic int64_t seconds_ahead;
 

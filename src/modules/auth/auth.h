@@ -47,14 +47,12 @@ struct auth_options {
  * tests: cheap hashes, open sign-up. */
 int auth_configure(const struct auth_options *options);
 
-/* --- in transactions of the user's tenant, for other modules -------------------------------------
- */
+/* --- in transactions of the user's tenant, for other modules -------------- */
 
 /* Ends all sessions of a user but one (NULL: all). Known everywhere within a second. */
 int sessions_revoke_in_tx(struct tx *tx, const struct uuid *user, const struct uuid *except);
 
-/* --- for operators (auth_operators.c) ----------------------------------------------------------
- */
+/* --- for operators (auth_operators.c) ------------------------------------- */
 
 /*
  * The hash of a new password for an account with these texts, in the arena. -ERR_INVALID, field

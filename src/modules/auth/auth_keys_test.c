@@ -43,8 +43,7 @@ static void pass(uint64_t ns)
 	clock_replace(&ahead);
 }
 
-/* --- beside the server
- * ------------------------------------------------------------------------------ */
+/* --- beside the server ---------------------------------------------------- */
 
 struct rotation {
 	enum key_reason reason;
@@ -123,9 +122,7 @@ static int status_of(struct world *world, const char *access)
 	return world_call(world, access, "GET /api/v1/auth/sessions", "", NULL).status;
 }
 
-/* --- tests
- * -----------------------------------------------------------------------------------------------
- */
+/* --- tests ---------------------------------------------------------------- */
 
 WORLD_TEST(keys_first_is_made_by_who_needs_it, auth_modules)
 {
@@ -286,9 +283,7 @@ WORLD_TEST(keys_are_refused_beyond_a_number, auth_modules)
 	clock_replace(NULL);
 }
 
-/* --- sealing
- * ------------------------------------------------------------------------------------------------
- */
+/* --- sealing -------------------------------------------------------------- */
 
 struct reading {
 	struct sign_key *key;
@@ -331,8 +326,7 @@ WORLD_TEST(keys_are_sealed, auth_modules)
 	EXPECT_INT(moved.result, -ERR_INTERNAL);
 }
 
-/* --- documents
- * ---------------------------------------------------------------------------------------------- */
+/* --- documents ------------------------------------------------------------ */
 
 WORLD_TEST(keys_documents_are_for_everybody, auth_modules)
 {

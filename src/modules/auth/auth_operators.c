@@ -94,8 +94,7 @@ int auth_shut_out_in_tx(struct tx *tx, const struct uuid *user, const struct aud
 	return r < 0 ? r : audit(tx, actor, S("password.removed"), &row);
 }
 
-/* --- acting as a user --------------------------------------------------------------------------
- */
+/* --- acting as a user ----------------------------------------------------- */
 
 int auth_visit_begin_in_tx(
 	struct tx *tx, const struct auth_visitor *visitor, struct auth_visit *ret)

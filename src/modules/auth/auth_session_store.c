@@ -102,8 +102,7 @@ const struct statement *const auth_session_statements[AUTH_SESSION_STATEMENTS] =
 	&session_forget_user, &session_of_bundle, &session_revoked_since, &session_sweep_ended,
 	&session_sweep_revoked };
 
-/* --- texts -------------------------------------------------------------------------------------
- */
+/* --- texts ---------------------------------------------------------------- */
 
 struct str uuid_text(struct arena *arena, const struct uuid *id)
 {
@@ -136,8 +135,7 @@ static int keep_agent(struct arena *arena, struct str from, struct str *ret)
 	return 0;
 }
 
-/* --- ending
- * ---------------------------------------------------------------------------------------- */
+/* --- ending --------------------------------------------------------------- */
 
 /* What is told of one. */
 struct session_ended {
@@ -198,8 +196,7 @@ int sessions_revoke_in_tx(struct tx *tx, const struct uuid *user, const struct u
 	return end_all(tx, user, except, "revoked");
 }
 
-/* --- beginning
- * ---------------------------------------------------------------------------------------- */
+/* --- beginning ------------------------------------------------------------ */
 
 void session_make(
 	const struct session *row, const struct refresh_token *token, struct session_made *ret)
@@ -290,8 +287,7 @@ int session_begin_in_tx(struct tx *tx, const struct session_new *session, struct
 	return r;
 }
 
-/* --- users
- * ------------------------------------------------------------------------------------------ */
+/* --- users ---------------------------------------------------------------- */
 
 static int user_suspended(struct tx *tx, const struct uuid *user)
 {
@@ -347,8 +343,7 @@ struct user_watcher session_watcher = {
 	.export = user_export,
 };
 
-/* --- sweeping
- * ------------------------------------------------------------------------------------------ */
+/* --- sweeping ------------------------------------------------------------- */
 
 enum { SWEEP_BATCH = 500, SWEEP_ROUNDS = 200 };
 

@@ -47,8 +47,7 @@ static void pass(uint64_t ns)
 	clock_replace(&ahead);
 }
 
-/* --- what else is in the database ----------------------------------------------------------------
- */
+/* --- what else is in the database ----------------------------------------- */
 
 struct tally {
 	struct str action;
@@ -116,8 +115,7 @@ static int64_t count_of(struct world *world, const char *caller, const struct st
 	return counting.tally.count;
 }
 
-/* --- refresh
- * --------------------------------------------------------------------------------------- */
+/* --- refresh -------------------------------------------------------------- */
 
 static int sessions_status(struct world *world, const char *access)
 {
@@ -238,8 +236,7 @@ WORLD_TEST(session_is_refreshed_whatever_else_is_sent, modules)
 	EXPECT_INT(sessions_status(world, "nonsense"), 401);
 }
 
-/* --- many at once
- * -------------------------------------------------------------------------------------- */
+/* --- many at once --------------------------------------------------------- */
 
 enum { CLIENTS = 100 };
 
@@ -270,8 +267,7 @@ WORLD_TEST(session_refreshed_by_a_hundred_at_once, modules)
 	EXPECT_INT(refresh_by(world, str_from_c(next), NULL, NULL), 200);
 }
 
-/* --- any order of uses, by rows
- * ----------------------------------------------------------------------------- */
+/* --- any order of uses, by rows ------------------------------------------- */
 
 enum { ROUNDS = 12, USES = 12, TOKENS = USES + 1 };
 
@@ -308,9 +304,7 @@ WORLD_TEST(session_rows_are_as_the_model_says, modules)
 		use_at_random(world, &ada, &random);
 }
 
-/* --- ending
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- ending --------------------------------------------------------------- */
 
 static const char *id_of(const struct session_made *made)
 {
@@ -411,9 +405,7 @@ WORLD_TEST(session_too_many_end_the_oldest, modules)
 	EXPECT_INT(refresh_by(world, refresh_of(&last), NULL, NULL), 200);
 }
 
-/* --- users who go
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- users who go --------------------------------------------------------- */
 
 static int suspend_in_tx(struct tx *tx, void *arg)
 {

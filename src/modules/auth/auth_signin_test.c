@@ -88,8 +88,7 @@ static struct auth_options usual(void)
 	return options;
 }
 
-/* --- helpers -----------------------------------------------------------------------------------
- */
+/* --- helpers -------------------------------------------------------------- */
 
 #define PASSWORD_ "tin whistle over boots"
 
@@ -234,8 +233,7 @@ static size_t mail_count(
 	return mail_posted_count_in(world, tenant, kind, to);
 }
 
-/* --- the wall clock, some minutes ahead ----------------------------------------------------------
- */
+/* --- the wall clock, some minutes ahead ----------------------------------- */
 
 static _Atomic int64_t minutes_ahead;
 
@@ -260,8 +258,7 @@ static int64_t wall_us(void *arg)
 
 static const struct clock_source ahead = { now_ns, wall_us, NULL };
 
-/* --- registering
- * ------------------------------------------------------------------------------------ */
+/* --- registering ---------------------------------------------------------- */
 
 WORLD_TEST(signin_founds_a_tenant, modules)
 {
@@ -458,8 +455,7 @@ WORLD_TEST(signin_with_several_accounts, modules)
 	EXPECT_INT(mail_count(world, &tenant, MAIL_TENANTS, "eve@example.com"), 0);
 }
 
-/* --- forgotten and changed
- * ---------------------------------------------------------------------------- */
+/* --- forgotten and changed ------------------------------------------------ */
 
 WORLD_TEST(signin_resets_a_password, modules)
 {
@@ -635,8 +631,7 @@ WORLD_TEST(signin_account_is_deleted, modules)
 	EXPECT_INT(join(world, "bob@example.com", "acme").status, 201);
 }
 
-/* --- wrong passwords
- * --------------------------------------------------------------------------------- */
+/* --- wrong passwords ------------------------------------------------------ */
 
 static void few_tries(uint64_t tries)
 {
@@ -760,8 +755,7 @@ WORLD_TEST(signin_success_is_no_failure, modules)
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
 }
 
-/* --- a thousand at a time
- * ------------------------------------------------------------------------------ */
+/* --- a thousand at a time ------------------------------------------------- */
 
 enum { GUESSERS = 100, GUESSES_EACH = 10 };
 
@@ -809,8 +803,7 @@ WORLD_TEST(signin_thousand_guesses, modules)
 		statuses[503]);
 }
 
-/* --- nothing tells who is there
- * -------------------------------------------------------------------------- */
+/* --- nothing tells who is there ------------------------------------------- */
 
 enum { KINDS = 4, SAMPLES = 60 };
 
@@ -893,8 +886,7 @@ WORLD_TEST(signin_takes_the_same_time, modules)
 	}
 }
 
-/* --- verification first
- * ------------------------------------------------------------------------------------ */
+/* --- verification first --------------------------------------------------- */
 
 /* Text with what differs from one answer to the next taken out. */
 static void blank(char *text, const char *member)
@@ -974,8 +966,7 @@ WORLD_TEST(signin_joins_unseen, modules)
 	EXPECT_INT(mail_count(world, &tenant, MAIL_VERIFY, "bob@example.com"), 3);
 }
 
-/* --- import
- * --------------------------------------------------------------------------------------------- */
+/* --- import --------------------------------------------------------------- */
 
 #define BCRYPT_U "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW" /* of "U*U" */
 
@@ -1053,9 +1044,7 @@ WORLD_TEST(signin_imports_many, modules)
 	free(users);
 }
 
-/* --- no memory
- * ------------------------------------------------------------------------------------------------
- */
+/* --- no memory ------------------------------------------------------------ */
 
 /* Whatever allocation fails, an account is whole or not there, and a request has an answer. (A
  * forgotten password takes none on the request's thread.) */

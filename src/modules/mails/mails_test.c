@@ -266,8 +266,7 @@ static struct str states(struct world *world, const char *caller)
 	return str_from_c(all.text);
 }
 
-/* --- the wall clock, some minutes ahead ---------------------------------------------------------
- */
+/* --- the wall clock, some minutes ahead ----------------------------------- */
 
 static _Atomic int64_t minutes_ahead;
 
@@ -292,8 +291,7 @@ static int64_t wall_us(void *arg)
 
 static const struct clock_source ahead = { now_ns, wall_us, NULL };
 
-/* --- from commit to arrival
- * ------------------------------------------------------------------------ */
+/* --- from commit to arrival ----------------------------------------------- */
 
 static void expect_parts(unsigned number)
 {
@@ -418,8 +416,7 @@ MAIL_TEST(mails_to_one_address_are_limited)
 	EXPECT_INT(arrived(), MAILS_AN_HOUR + 3);
 }
 
-/* --- several who send ---------------------------------------------------------------------------
- */
+/* --- several who send ----------------------------------------------------- */
 
 static int send_beside(void *arg)
 {
@@ -501,8 +498,7 @@ MAIL_TEST(mails_outlive_who_sends_them)
 	EXPECT_INT(send_all(world), 0);
 }
 
-/* --- killed while a server has the mail
- * ------------------------------------------------------------ */
+/* --- killed while a server has the mail ----------------------------------- */
 
 static int silent_server(uint16_t *ret_port)
 {
@@ -576,8 +572,7 @@ TEST_SLOW(mails_survive_kill_postgres, 60)
 	kill_in_the_middle(ENGINE_POSTGRES);
 }
 
-/* --- old rows
- * --------------------------------------------------------------------------------------- */
+/* --- old rows ------------------------------------------------------------- */
 
 static int sweep(const struct db *db, void *arg)
 {
@@ -600,8 +595,7 @@ MAIL_TEST(mails_are_forgotten)
 	EXPECT_STR(states(world, "ada"), S(""));
 }
 
-/* --- the chore itself ----------------------------------------------------------------------------
- */
+/* --- the chore itself ----------------------------------------------------- */
 
 static int send_for_a_while(const struct db *db, void *arg)
 {
@@ -623,8 +617,7 @@ MAIL_TEST(mails_are_sent_by_the_chore)
 	EXPECT_INT(arrived(), 3);
 }
 
-/* --- files --------------------------------------------------------------------------------------
- */
+/* --- files ---------------------------------------------------------------- */
 
 static char folder[200];
 
@@ -687,8 +680,7 @@ TEST(mail_files_are_bounded)
 	world_remove_folder(base);
 }
 
-/* --- options
- * --------------------------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------- */
 
 static void expect_refused(struct world *world)
 {
@@ -721,8 +713,7 @@ TEST(mails_options_are_checked)
 	EXPECT(mails_can_leave() == false);
 }
 
-/* --- letters
- * ------------------------------------------------------------------------------------------ */
+/* --- letters -------------------------------------------------------------- */
 
 TEST(letters_are_sealed_in_their_place)
 {

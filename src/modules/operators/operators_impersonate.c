@@ -99,8 +99,7 @@ bool impersonator_may(const struct route *route)
 	return !str_starts(need, S("platform:")) && !outlasts(route);
 }
 
-/* --- entries ------------------------------------------------------------------------------------
- */
+/* --- entries -------------------------------------------------------------- */
 
 /* The same for the tenant and for the installation. */
 static int audit(struct tx *tx, const struct audit_actor *actor, struct str action,
@@ -115,8 +114,7 @@ static int audit(struct tx *tx, const struct audit_actor *actor, struct str acti
 			.security = true });
 }
 
-/* --- begin
- * ---------------------------------------------------------------------------------------- */
+/* --- begin ---------------------------------------------------------------- */
 
 struct begin {
 	const struct impersonate *in;
@@ -224,8 +222,7 @@ int impersonate(struct req *req, const struct impersonate *in, struct impersonat
 	return r;
 }
 
-/* --- another token
- * ------------------------------------------------------------------------------------ */
+/* --- another token -------------------------------------------------------- */
 
 /* Only for who began it, as long as it lasts. */
 static int may_go_on(const struct req *req, const struct impersonation *impersonation)
@@ -258,8 +255,7 @@ int impersonation_token(
 	return auth_visit_token(req, &visit, &out->access_token, &out->expires_in);
 }
 
-/* --- end
- * --------------------------------------------------------------------------------------------- */
+/* --- end ------------------------------------------------------------------ */
 
 struct end {
 	const struct impersonation_ref *in;
@@ -308,8 +304,7 @@ int impersonation_end(struct req *req, const struct impersonation_ref *in, struc
 	return req_system_write(req, end_in_tx, &end);
 }
 
-/* --- list
- * -------------------------------------------------------------------------------------------- */
+/* --- list ----------------------------------------------------------------- */
 
 static const struct page_order newest_first = {
 	.name = S_INIT("impersonations, newest first"),

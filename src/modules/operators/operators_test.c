@@ -123,8 +123,7 @@ TEST(impersonators_may_not_everything)
 			"%s", cases[i].route.path);
 }
 
-/* --- links -------------------------------------------------------------------------------------
- */
+/* --- links ---------------------------------------------------------------- */
 
 /* What a test does as the installation. */
 struct installation {
@@ -266,8 +265,7 @@ WORLD_TEST(setup_links_have_a_secret, modules)
 	EXPECT_INT(get(world, &link), 0);
 }
 
-/* --- two at a time ------------------------------------------------------------------------------
- */
+/* --- two at a time -------------------------------------------------------- */
 
 static void post_form(struct client *client, const struct setup_new *link, size_t who)
 {
@@ -309,8 +307,7 @@ WORLD_TEST(setup_makes_one_operator, modules)
 	EXPECT_INT(rows(world, &user_count), 1);
 }
 
-/* --- impersonation
- * --------------------------------------------------------------------------------- */
+/* --- impersonation -------------------------------------------------------- */
 
 static int make_user_in_tx(struct tx *tx, void *arg)
 {

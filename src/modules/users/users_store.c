@@ -196,8 +196,7 @@ int user_create_in_tx(struct tx *tx, const struct user_new *in, struct user *ret
 	return r;
 }
 
-/* --- finding -----------------------------------------------------------------------------------
- */
+/* --- finding -------------------------------------------------------------- */
 
 int user_get_in_tx(struct tx *tx, const struct uuid *id, struct user *ret)
 {

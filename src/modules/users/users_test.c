@@ -172,8 +172,7 @@ static const struct module *const modules[] = { &rest_module, &tenants_module, &
 	&rbac_module, &mails_module, &mail_fixture_module, &users_module, &user_fixture_module,
 	&things_module, NULL };
 
-/* --- helpers ------------------------------------------------------------------------------------
- */
+/* --- helpers -------------------------------------------------------------- */
 
 struct lines {
 	const struct statement *statement;
@@ -238,8 +237,7 @@ static void settle(struct world *world)
 		world_make_user(world, users[i][0], users[i][1]);
 }
 
-/* --- users
- * ----------------------------------------------------------------------------------------- */
+/* --- users ---------------------------------------------------------------- */
 
 #define PATCH(name) "PATCH", "users/", name
 
@@ -366,8 +364,7 @@ WORLD_TEST(users_keep_to_their_rights, modules)
 	EXPECT_INT(call(world, "anna", "DELETE", "users/", id_of("abby"), "", NULL).status, 204);
 }
 
-/* --- oneself
- * ----------------------------------------------------------------------------------------- */
+/* --- oneself -------------------------------------------------------------- */
 
 WORLD_TEST(me_api, modules)
 {
@@ -403,8 +400,7 @@ WORLD_TEST(me_api, modules)
 	EXPECT_INT(world_get(world, "nemo", "/api/v1/me/export").status, 403);
 }
 
-/* --- invitations
- * ----------------------------------------------------------------------------------------- */
+/* --- invitations ---------------------------------------------------------- */
 
 static _Atomic int64_t minutes_ahead;
 
@@ -644,8 +640,7 @@ WORLD_TEST(invitations_are_bounded, modules)
 	EXPECT_INT(invite(world, "bob", "new@example.org", "member").status, 201);
 }
 
-/* --- two at once
- * ------------------------------------------------------------------------------------- */
+/* --- two at once ---------------------------------------------------------- */
 
 /* One of two transactions that run beside each other. */
 struct racer {
@@ -724,8 +719,7 @@ WORLD_TEST(users_keep_an_owner, modules)
 	EXPECT_INT((racers[0].result == -ERR_CONFLICT) + (racers[1].result == -ERR_CONFLICT), 1);
 }
 
-/* --- what other modules do
- * ------------------------------------------------------------------------------- */
+/* --- what other modules do ------------------------------------------------ */
 
 static int prove_in_tx(struct tx *tx, void *arg)
 {
@@ -854,8 +848,7 @@ WORLD_TEST(accounts_of_an_address, modules)
 	EXPECT_STR(str_from_c(slugs_of(world, "amy@example.org")), S(""));
 }
 
-/* --- without memory
- * ----------------------------------------------------------------------------------- */
+/* --- without memory ------------------------------------------------------- */
 
 /* Each allocation fails in turn: the answer is 503 until it goes well. When it was the answer that
  * failed, the next try finds what is done: by its key, or because it is no other state. */
