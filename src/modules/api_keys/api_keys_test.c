@@ -6,6 +6,7 @@
 
 #include "modules/rbac/rbac_world_test.h"
 #include "modules/users/users.h"
+#include "observe/clock_test.h"
 #include "rest/page.h"
 #include <stdio.h>
 
@@ -233,12 +234,12 @@ WORLD_TEST(api_key_is_rotated, keys_world())
 	third = keys_replace(world, "anna", first.id, "1h");
 	EXPECT_INT(keys_get(world, first.key, "/look"), 401);
 	EXPECT_INT(keys_get(world, second.key, "/look"), 204);
-	keys_later(3590);
+	clock_ahead(3590 * SECOND);
 	EXPECT_INT(keys_get(world, second.key, "/look"), 204);
-	keys_later(3610);
+	clock_ahead(3610 * SECOND);
 	EXPECT_INT(keys_get(world, second.key, "/look"), 401);
 	EXPECT_INT(keys_get(world, third.key, "/look"), 204);
-	keys_later(0);
+	clock_back();
 
 	fourth = keys_replace(world, "anna", first.id, "0");
 	EXPECT_INT(keys_get(world, third.key, "/look"), 401);
@@ -288,10 +289,10 @@ WORLD_TEST(api_key_expires, keys_world())
 	keys_begin(world);
 	key = keys_make(world, "anna", "[\"jobs:*\"]", ",\"expiresAt\":\"2090-01-01T00:00:00Z\"");
 	EXPECT_INT(keys_get(world, key.key, "/look"), 204);
-	keys_later(INT64_C(80) * 365 * 86400);
+	clock_ahead(80 * 365 * 24 * HOUR);
 	EXPECT_INT(keys_get(world, key.key, "/look"), 401);
 	EXPECT_INT(keys_replace(world, "anna", key.id, "0").status, 409);
-	keys_later(0);
+	clock_back();
 }
 
 /* --- no more than the owner ----------------------------------------------- */
@@ -515,18 +516,18 @@ WORLD_TEST(api_keys_are_swept, keys_world())
 		keys_make(world, "anna", "[\"jobs:*\"]", ",\"expiresAt\":\"2090-01-01T00:00:00Z\"");
 	EXPECT_INT(
 		world_call(world, "anna", keys_path("DELETE", goes.id, ""), "", NULL).status, 200);
-	keys_later(INT64_C(29) * 86400);
+	clock_ahead(29 * 24 * HOUR);
 	world_do(world, "otto", sweep, NULL);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", goes.id).status, 200);
-	keys_later(INT64_C(31) * 86400);
+	clock_ahead(31 * 24 * HOUR);
 	world_do(world, "otto", sweep, NULL);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", goes.id).status, 404);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", stays.id).status, 200);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", expires.id).status, 200);
-	keys_later(INT64_C(80) * 365 * 86400);
+	clock_ahead(80 * 365 * 24 * HOUR);
 	world_do(world, "otto", sweep, NULL);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", expires.id).status, 404);
-	keys_later(0);
+	clock_back();
 }
 
 /* --- the owner goes ------------------------------------------------------- */

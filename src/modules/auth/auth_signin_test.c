@@ -9,6 +9,7 @@
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/rbac/rbac.h"
 #include "observe/clock.h"
+#include "observe/clock_test.h"
 #include "rest/idempotency.h"
 
 #include <stdarg.h>
@@ -232,31 +233,6 @@ static size_t mail_count(
 {
 	return mail_posted_count_in(world, tenant, kind, to);
 }
-
-/* --- the wall clock, some minutes ahead ----------------------------------- */
-
-static _Atomic int64_t minutes_ahead;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000 +
-	       minutes_ahead * (int64_t)(MINUTE / MICROSECOND);
-}
-
-static const struct clock_source ahead = { now_ns, wall_us, NULL };
 
 /* --- registering ---------------------------------------------------------- */
 
@@ -507,12 +483,12 @@ WORLD_TEST(signin_links_end, modules)
 	struct uuid tenant = tenant_of(&answer);
 	const char *link;
 
-	clock_replace(&ahead);
+	clock_ahead(0);
 	EXPECT_INT(
 		post(world, "auth/forgot-password", "{\"email\":\"ada@example.com\"}").status, 202);
 	EXPECT_INT(errands(world), 1);
 	link = mailed(world, &tenant, MAIL_RESET, "ada@example.com");
-	minutes_ahead = 61;
+	clock_ahead(61 * MINUTE);
 	EXPECT_INT(RESET(link, "another whistle").status, 400);
 
 	/* Five within an hour. */
@@ -522,13 +498,13 @@ WORLD_TEST(signin_links_end, modules)
 			202);
 	EXPECT_INT(errands(world), 8);
 	EXPECT_INT(mail_count(world, &tenant, MAIL_RESET, "ada@example.com"), 1 + LINKS_PER_HOUR);
-	minutes_ahead = 2 * 61;
+	clock_ahead((2 * 61) * MINUTE);
 	EXPECT_INT(
 		post(world, "auth/forgot-password", "{\"email\":\"ada@example.com\"}").status, 202);
 	EXPECT_INT(errands(world), 1);
 	EXPECT_INT(mail_count(world, &tenant, MAIL_RESET, "ada@example.com"), 2 + LINKS_PER_HOUR);
 	EXPECT_INT(count_of(world, &link_count), 2);
-	clock_replace(NULL);
+	clock_back();
 }
 
 WORLD_TEST(signin_changes_a_password, modules)
@@ -647,7 +623,7 @@ WORLD_TEST(signin_locks, modules)
 	struct uuid tenant = tenant_of(&answer);
 	const char *link;
 
-	clock_replace(&ahead);
+	clock_ahead(0);
 	few_tries(3);
 	for (int i = 0; i < 3; i++)
 		EXPECT_INT(login_status(world, "ada@example.com", "wrong", i % 2 ? "acme" : NULL),
@@ -672,17 +648,16 @@ WORLD_TEST(signin_locks, modules)
 	/* The lock ends by itself; the next one is longer. */
 	for (int i = 0; i < 3; i++)
 		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
-	minutes_ahead = 14;
+	clock_ahead(14 * MINUTE);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
-	minutes_ahead = 16;
+	clock_ahead(16 * MINUTE);
 	for (int i = 0; i < 3; i++)
 		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
-	minutes_ahead = 16 + 16;
+	clock_ahead((16 + 16) * MINUTE);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
-	minutes_ahead = 16 + 31;
+	clock_ahead((16 + 31) * MINUTE);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
-	minutes_ahead = 0;
-	clock_replace(NULL);
+	clock_back();
 }
 
 /* Who has signed in here before is not locked out by strangers. */
@@ -867,11 +842,11 @@ WORLD_TEST(signin_takes_the_same_time, modules)
 	first = login(world, emails[0], "wrong", "acme");
 	for (size_t i = 0; i < SAMPLES; i++)
 		for (size_t k = 0; k < KINDS; k++) {
-			uint64_t began = now_ns(NULL), before = passwords_computed();
+			uint64_t began = clock_now_ns(), before = passwords_computed();
 
 			answer = login(world, emails[(k + i) % KINDS],
 				k % 2 || (k + i) % KINDS == 0 ? "wrong" : PASSWORD_, "acme");
-			times[(k + i) % KINDS][i] = (double)(now_ns(NULL) - began);
+			times[(k + i) % KINDS][i] = (double)(clock_now_ns() - began);
 			EXPECT_INT(passwords_computed() - before, 1);
 			EXPECT_INT(answer.status, 401);
 			EXPECT_INT(answer.body.len, first.body.len);

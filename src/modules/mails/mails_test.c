@@ -10,6 +10,7 @@
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/tenants/tenants.h"
 #include "observe/clock.h"
+#include "observe/clock_test.h"
 #include "rest/idempotency.h"
 
 #include <arpa/inet.h>
@@ -266,31 +267,6 @@ static struct str states(struct world *world, const char *caller)
 	return str_from_c(all.text);
 }
 
-/* --- the wall clock, some minutes ahead ----------------------------------- */
-
-static _Atomic int64_t minutes_ahead;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000 +
-	       minutes_ahead * (int64_t)(MINUTE / MICROSECOND);
-}
-
-static const struct clock_source ahead = { now_ns, wall_us, NULL };
-
 /* --- from commit to arrival ----------------------------------------------- */
 
 static void expect_parts(unsigned number)
@@ -315,9 +291,9 @@ static void with_server(enum engine_kind engine, void (*body)(struct world *))
 {
 	smtp_server_start(&smtp, NULL);
 	configure(smtp.port, NULL);
-	clock_replace(&ahead);
+	clock_ahead(0);
 	world_run(engine, all_modules, body);
-	clock_replace(NULL);
+	clock_back();
 	smtp_server_stop(&smtp);
 }
 
@@ -367,12 +343,12 @@ MAIL_TEST(mails_that_are_refused)
 	EXPECT_STR(states(world, "ada"), S("failed 2 0 1, "));
 	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 1, "));
 
-	minutes_ahead = 2; /* a minute and up to a tenth */
+	clock_ahead(2 * MINUTE); /* a minute and up to a tenth */
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(send_all(world), 0);
 	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 2, "));
 
-	minutes_ahead = 25 * 60;
+	clock_ahead((25 * 60) * MINUTE);
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_STR(states(world, "bob"), S("failed 1 0 3, sent 1 0 1, "));
 }
@@ -388,7 +364,7 @@ MAIL_TEST(mails_wait_for_the_server)
 
 	smtp_server_start_at(&smtp, port);
 	EXPECT_INT(send_all(world), 0);
-	minutes_ahead = 2;
+	clock_ahead(2 * MINUTE);
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(arrived(), 1);
 	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
@@ -409,7 +385,7 @@ MAIL_TEST(mails_to_one_address_are_limited)
 	EXPECT_STR(states(world, "ada"), S("sent 15 0 1, "));
 	EXPECT_STR(states(world, "bob"), S("dropped 5 0 1, sent 6 0 1, "));
 
-	minutes_ahead = 61;
+	clock_ahead(61 * MINUTE);
 	EXPECT_INT(order(world, "bob", alert), 0);
 	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org" }), 0);
 	EXPECT_INT(send_all(world), 2);
@@ -490,7 +466,7 @@ MAIL_TEST(mails_outlive_who_sends_them)
 	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .kind = MAIL_RESET }), 0);
 	world_do(world, "ada", take_one, &hold);
 	EXPECT_INT(send_all(world), 0);
-	minutes_ahead = 1;
+	clock_ahead(1 * MINUTE);
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(arrived(), 1);
 	world_do(world, "ada", end_late, &hold);
@@ -522,7 +498,7 @@ static void send_after_death(struct world *world)
 {
 	EXPECT_STR(states(world, "ada"), S("waiting 1 1 1, "));
 	EXPECT_INT(send_all(world), 0);
-	minutes_ahead = 2;
+	clock_ahead(2 * MINUTE);
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(arrived(), 1);
 	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
@@ -555,9 +531,9 @@ static void kill_in_the_middle(enum engine_kind engine)
 
 	smtp_server_start(&smtp, NULL);
 	configure(smtp.port, NULL);
-	clock_replace(&ahead);
+	clock_ahead(0);
 	world_run_on(&options, all_modules, send_after_death);
-	clock_replace(NULL);
+	clock_back();
 	smtp_server_stop(&smtp);
 	world_remove_folder(path);
 }
@@ -589,7 +565,7 @@ MAIL_TEST(mails_are_forgotten)
 	world_do(world, "ada", sweep, &waiting);
 	EXPECT_INT(waiting, 1);
 	EXPECT_STR(states(world, "ada"), S("sent 2 0 1, waiting 1 1 0, "));
-	minutes_ahead = 49 * 60;
+	clock_ahead((49 * 60) * MINUTE);
 	world_do(world, "ada", sweep, &waiting);
 	EXPECT_INT(waiting, 0);
 	EXPECT_STR(states(world, "ada"), S(""));

@@ -7,7 +7,7 @@
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/tenants/tenants.h"
 #include "modules/users/users_fixture_test.h"
-#include "observe/clock.h"
+#include "observe/clock_test.h"
 #include "rest/idempotency.h"
 
 #include <stdio.h>
@@ -402,29 +402,6 @@ WORLD_TEST(me_api, modules)
 
 /* --- invitations ---------------------------------------------------------- */
 
-static _Atomic int64_t minutes_ahead;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000 +
-	       minutes_ahead * (int64_t)(MINUTE / MICROSECOND);
-}
-
-static const struct clock_source ahead = { now_ns, wall_us, NULL };
-
 struct taking {
 	struct invitation_ref ref;
 	int result;
@@ -561,18 +538,18 @@ WORLD_TEST(invitations_expire, modules)
 	struct answer answer;
 	char resend[100];
 
-	clock_replace(&ahead);
+	clock_ahead(0);
 	settle(world);
 	answer = invite(world, "anna", "new@example.org", "member");
 	(void)snprintf(resend, sizeof(resend), "%s/resend", answer_text(&answer, "id"));
-	minutes_ahead = INVITATION_DAYS * 24 * 60 + 1;
+	clock_ahead((INVITATION_DAYS * 24 * 60 + 1) * MINUTE);
 	EXPECT(taken(world, "anna", text_to(world, "new@example.org")) == NULL);
 	answer = world_get(world, "anna", "/api/v1/invitations");
 	EXPECT(answer_count(&answer, "\"items\":[]") == 1);
 	EXPECT_INT(call(world, "anna", "POST", "invitations/", resend, "", NULL).status, 404);
 	world_do(world, "anna", sweep, NULL);
 	EXPECT_INT(invite(world, "anna", "new@example.org", "member").status, 201);
-	clock_replace(NULL);
+	clock_back();
 }
 
 WORLD_TEST(invitations_keep_to_rights, modules)
