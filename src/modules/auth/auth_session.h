@@ -162,9 +162,6 @@ struct session_rotation {
 	int64_t until; /* when it expires, unless used again */
 };
 
-/* The id as text, in the arena; .at is NULL on failure. */
-struct str uuid_text(struct arena *arena, const struct uuid *id);
-
 /* Ends a session and tells everybody. 0, or 1 when it had ended before. */
 int session_end_in_tx(struct tx *tx, const struct session *session, const char *reason);
 

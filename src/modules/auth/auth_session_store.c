@@ -104,16 +104,6 @@ const struct statement *const auth_session_statements[AUTH_SESSION_STATEMENTS] =
 
 /* --- texts ---------------------------------------------------------------- */
 
-struct str uuid_text(struct arena *arena, const struct uuid *id)
-{
-	char *at = arena_alloc(arena, UUID_TEXT_LEN);
-
-	if (!at)
-		return str_of(NULL, 0);
-	uuid_write(at, id);
-	return str_of(at, UUID_TEXT_LEN);
-}
-
 /* Cut between two characters. A header field may hold any bytes: what is no text becomes '?'. */
 static int keep_agent(struct arena *arena, struct str from, struct str *ret)
 {

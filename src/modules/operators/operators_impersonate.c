@@ -145,13 +145,12 @@ static int begin_in_tenant(struct tx *tx, struct begin *begin)
 /* What is noted. Texts in the transaction's arena. */
 static int describe(struct tx *tx, const struct begin *begin, struct impersonation *ret)
 {
-	char *id = arena_alloc(tx_arena(tx), UUID_TEXT_LEN);
+	struct str id = uuid_text(tx_arena(tx), &begin->visit.session);
 
-	if (!id)
+	if (!id.at)
 		return -(int)err_last()->code;
-	uuid_write(id, &begin->visit.session);
 	*ret = (struct impersonation){
-		.id = str_of(id, UUID_TEXT_LEN),
+		.id = id,
 		.operator_id = begin->actor.user,
 		.of_tenant_id = begin->ret->tenant.tenant_id,
 		.user_id = begin->ret->user.id,
