@@ -118,8 +118,6 @@ struct mailer {
 
 extern struct mailer mailer;
 
-bool mailer_sends(void);
-
 /* Sends what is due until the scope is over. */
 int mails_send(struct store *store);
 

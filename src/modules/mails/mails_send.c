@@ -18,14 +18,14 @@
 
 struct mailer mailer;
 
+static bool mailer_sends(void)
+{
+	return mailer.smtp || mailer.files.threads;
+}
+
 bool mails_can_leave(void)
 {
 	return !mailer.configured || mailer_sends();
-}
-
-bool mailer_sends(void)
-{
-	return mailer.smtp || mailer.files.threads;
 }
 
 /* --- metrics ------------------------------------------------------------------------------ */
