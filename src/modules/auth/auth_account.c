@@ -285,7 +285,10 @@ int auth_change_password(struct req *req, const struct change_password_in *in, s
 static int change_email_in_tx(struct tx *tx, void *arg)
 {
 	const struct wish *wish = arg;
-	int r = link_mail_in_tx(tx, LINK_CHANGE_EMAIL, &wish->user, wish->email);
+	const struct link_order order = {
+		.kind = LINK_CHANGE_EMAIL, .user = &wish->user, .email = wish->email
+	};
+	int r = link_mail_in_tx(tx, &order);
 
 	if (r <= 0)
 		return r;

@@ -183,6 +183,12 @@ static int admit(struct login *login, struct signed_in *out)
 		.user_agent = h1_find(&req->head, S("user-agent")),
 		.address = req->client_text,
 	};
+	if (!login->session.bundle) {
+		r = session_room(&db, &login->user_id);
+		if (r < 0)
+			return r;
+		login->session.room = r > 0;
+	}
 	r = db_write(&db, begin_session, login);
 	if (r == 0)
 		r = session_answer(req, &login->made, &login->user, &login->tenant, out);

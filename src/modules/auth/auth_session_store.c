@@ -6,6 +6,10 @@
 
 /* --- statements ------------------------------------------------------------------------------ */
 
+struct session_count {
+	int64_t count;
+};
+
 #define COLUMNS                                                                                    \
 	"tenant_id, id, bundle_id, user_id, impersonator_id, user_agent, address, generation, "    \
 	"token_hash, created_at, used_at, rotated_at, expires_at, ends_at, revoked_at"
@@ -28,6 +32,9 @@ static const struct schema of_user_schema = SCHEMA(session_search, "Sessions of 
 static const struct schema of_bundle_schema = SCHEMA(session_search, "Sessions of a browser.",
 	FIELD(session_search, bundle_id, "Which.", .format = FORMAT_UUID),
 	FIELD(session_search, limit, "At most."));
+
+static const struct schema count_schema = SCHEMA(session_count, "How many.",
+	FIELD(session_count, count, "So many."));
 
 static const struct schema revoked_schema = SCHEMA(session_search, "Sessions that have ended.",
 	FIELD(session_search, since, "Not before.", .format = FORMAT_DATE_TIME));
@@ -72,6 +79,11 @@ const struct statement session_of_user = STATEMENT("session_of_user",
 	       "ORDER BY used_at DESC, id DESC LIMIT :limit",
 	.in = &of_user_schema, .out = &session_schema);
 
+static const struct statement session_count_user = STATEMENT("session_count_user",
+	.sql = "SELECT count(*) AS count FROM session WHERE tenant_id = :tenant "
+	       "AND user_id = :user_id AND revoked_at IS NULL AND expires_at > :now",
+	.in = &of_user_schema, .out = &count_schema);
+
 static const struct statement session_forget_user = STATEMENT("session_forget_user",
 	.sql = "DELETE FROM main.session WHERE tenant_id = :tenant AND user_id = :user_id",
 	.in = &of_user_schema);
@@ -98,8 +110,8 @@ static const struct statement session_sweep_revoked = STATEMENT("session_sweep_r
 
 const struct statement *const auth_session_statements[AUTH_SESSION_STATEMENTS] = { &session_insert,
 	&session_get, &session_live, &session_advance, &session_revoke, &session_of_user,
-	&session_forget_user, &session_of_bundle, &session_revoked_since, &session_sweep_ended,
-	&session_sweep_revoked };
+	&session_count_user, &session_forget_user, &session_of_bundle, &session_revoked_since,
+	&session_sweep_ended, &session_sweep_revoked };
 
 /* --- texts -------------------------------------------------------------------------------------
  */
@@ -223,6 +235,18 @@ static int make_room(struct tx *tx, const struct session_new *session)
 	return MIN(r, 0);
 }
 
+int session_room(const struct db *db, const struct uuid *user)
+{
+	struct session_search search = { .user_id = uuid_text(db->arena, user) };
+	struct session_count live;
+	int r;
+
+	if (!search.user_id.at)
+		return -(int)err_last()->code;
+	r = db_one(db, &session_count_user, &search, &live);
+	return r < 0 ? r : live.count < SESSIONS_OF_USER_MAX;
+}
+
 static void set_times(struct session *row, int64_t now_us, uint64_t lifetime_ns)
 {
 	const struct auth_options *options = auth_options();
@@ -267,7 +291,7 @@ int session_begin_in_tx(struct tx *tx, const struct session_new *session, struct
 {
 	struct refresh_token token = { 0 };
 	struct session row = { 0 };
-	int r = make_room(tx, session);
+	int r = session->room ? 0 : make_room(tx, session);
 
 	if (r == 0)
 		r = insert(tx, session, &token, &row);
