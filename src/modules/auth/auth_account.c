@@ -216,7 +216,8 @@ int auth_reset_password(struct req *req, const struct reset_in *in, struct nothi
 
 static int confirm(struct tx *tx, struct visit *visit)
 {
-	struct uuid id = signin_uuid(visit->user.id);
+	struct uuid id = signin_uuid(visit->user.id), session;
+	bool signed_in = uuid_parse(visit->req->caller.session, &session);
 	int r;
 
 	if (!visit->owner.email.set)
@@ -228,6 +229,8 @@ static int confirm(struct tx *tx, struct visit *visit)
 		r = links_drop_in_tx(tx, &id, LINK_RESET);
 	if (r == 0)
 		r = links_drop_in_tx(tx, &id, LINK_VERIFY);
+	if (r == 0)
+		r = sessions_revoke_in_tx(tx, &id, signed_in ? &session : NULL);
 	return r < 0 ? r
 		     : alert(tx, &visit->user, visit->user.email,
 			       S("The address of the account was changed to another one."));

@@ -562,8 +562,11 @@ WORLD_TEST(signin_changes_an_address, modules)
 {
 	struct answer answer = found(world, "ada@example.com", "acme");
 	struct uuid tenant = tenant_of(&answer);
-	const char *token = bearer(&answer), *link;
+	const char *token = bearer(&answer), *other, *link;
+	char body[300];
 
+	answer = login(world, "ada@example.com", PASSWORD_, NULL);
+	other = bearer(&answer);
 	REQUIRE(join(world, "bob@example.com", "acme").status == 201);
 #define MOVE(password, to)                                                                         \
 	world_call(world, token, "POST /api/v1/auth/change-email", "",                             \
@@ -573,8 +576,14 @@ WORLD_TEST(signin_changes_an_address, modules)
 	EXPECT_INT(mail_count(world, &tenant, MAIL_ALERT, "ada@example.com"), 1);
 	EXPECT_INT(login_status(world, "new@example.com", PASSWORD_, NULL), 401);
 	link = mailed(world, &tenant, MAIL_CHANGE_EMAIL, "new@example.com");
-	EXPECT_INT(post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link).status, 204);
-	EXPECT_INT(post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link).status, 400);
+	EXPECT_INT(world_call(world, other, "GET /api/v1/tenant", "", NULL).status, 200);
+	(void)snprintf(body, sizeof(body), "{\"token\":\"%s\"}", link);
+	for (int i = 0; i < 2; i++) {
+		answer = world_call(world, token, "POST /api/v1/auth/confirm-email", "", body);
+		EXPECT_INT(answer.status, i ? 400 : 204);
+	}
+	EXPECT_INT(world_call(world, other, "GET /api/v1/tenant", "", NULL).status, 401);
+	EXPECT_INT(world_call(world, token, "GET /api/v1/tenant", "", NULL).status, 200);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
 	EXPECT_INT(login_status(world, "new@example.com", PASSWORD_, NULL), 200);
 
@@ -583,6 +592,12 @@ WORLD_TEST(signin_changes_an_address, modules)
 	answer = post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link);
 	EXPECT_INT(answer.status, 409);
 	EXPECT_INT(login_status(world, "new@example.com", PASSWORD_, NULL), 200);
+
+	/* Who opens the link elsewhere keeps none. */
+	EXPECT_INT(MOVE(PASSWORD_, "newer@example.com").status, 202);
+	link = mailed(world, &tenant, MAIL_CHANGE_EMAIL, "newer@example.com");
+	EXPECT_INT(post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link).status, 204);
+	EXPECT_INT(world_call(world, token, "GET /api/v1/tenant", "", NULL).status, 401);
 }
 
 WORLD_TEST(signin_account_is_deleted, modules)
@@ -656,6 +671,37 @@ WORLD_TEST(signin_locks, modules)
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
 	minutes_ahead = 0;
 	clock_replace(NULL);
+}
+
+/* With real time: tries beyond the free ones begin later and later, and of the last one nobody
+ * waits for anything. */
+WORLD_TEST(signin_slows_down, modules)
+{
+	enum { DELAY_MS = 200, LAST = ATTEMPTS_FREE + 2, SLOW_MS = 3000 };
+	struct auth_options options = usual();
+	uint64_t begun[LAST + 2], ended;
+
+	options.login_tries = LAST;
+	options.login_delay_ns = DELAY_MS * MILLISECOND;
+	REQUIRE(auth_configure(&options) == 0);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	for (int i = 1; i <= LAST; i++) {
+		/* after the one before, which has begun at this time at the earliest */
+		uint64_t wait = i > ATTEMPTS_FREE ? DELAY_MS << (i - ATTEMPTS_FREE - 1) : 0;
+
+		begun[i] = now_ns(NULL);
+		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
+		ended = now_ns(NULL);
+		if (i > 1)
+			EXPECT(ended - begun[i - 1] >= wait * MILLISECOND);
+		EXPECT(ended - begun[i] < (wait + SLOW_MS) * MILLISECOND);
+		begun[i] = MAX(begun[i], i > 1 ? begun[i - 1] + wait * MILLISECOND : 0);
+	}
+	ended = now_ns(NULL);
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
+	EXPECT(now_ns(NULL) - ended < SLOW_MS * MILLISECOND);
+	EXPECT_INT(login_status(world, "bob@example.com", PASSWORD_, NULL), 401);
+	EXPECT_INT(count_of(world, &login_failures), LAST + 1);
 }
 
 /* Who has signed in here before is not locked out by strangers. */
