@@ -319,7 +319,7 @@ int attempt_begin(struct req *req, struct str email, struct attempt *ret)
 	limiter_address_key(&req->client, address);
 	make_key(ret->address, 'i', str_of(address, sizeof(address)));
 	attempt_email_key(ret->email, email);
-	take_.known_device = find_device(req, email, ret->device);
+	take_.known_device = ret->seen_device = find_device(req, email, ret->device);
 	if (take_.known_device)
 		make_key(take_.device, 'd', str_of((const char *)ret->device, DEVICE_NONCE_LEN));
 

@@ -31,7 +31,8 @@ struct attempt {
 	char account[ATTEMPT_KEY_LEN], address[ATTEMPT_KEY_LEN];
 	char email[ATTEMPT_KEY_LEN]; /* `account` is this, or of a device */
 	uint8_t device[DEVICE_NONCE_LEN];
-	bool known_device;
+	bool known_device; /* whose tries are counted by themselves */
+	bool seen_device;  /* it has signed in before, whatever it did since */
 	enum attempt_verdict verdict;
 	int64_t begins_us; /* when it is allowed */
 };

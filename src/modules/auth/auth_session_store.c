@@ -6,8 +6,12 @@
 
 /* --- statements ------------------------------------------------------------------------------ */
 
+struct session_of_agent {
+	struct str user_id, user_agent;
+};
+
 struct session_count {
-	int64_t count;
+	int64_t known, live, alike;
 };
 
 #define COLUMNS                                                                                    \
@@ -33,8 +37,13 @@ static const struct schema of_bundle_schema = SCHEMA(session_search, "Sessions o
 	FIELD(session_search, bundle_id, "Which.", .format = FORMAT_UUID),
 	FIELD(session_search, limit, "At most."));
 
+static const struct schema of_agent_schema = SCHEMA(session_of_agent, "Sessions of a user.",
+	FIELD(session_of_agent, user_id, "Whose.", .format = FORMAT_UUID),
+	FIELD(session_of_agent, user_agent, "In which browser."));
+
 static const struct schema count_schema = SCHEMA(session_count, "How many.",
-	FIELD(session_count, count, "So many."));
+	FIELD(session_count, known, "That have rows."), FIELD(session_count, live, "That live."),
+	FIELD(session_count, alike, "Of that browser."));
 
 static const struct schema revoked_schema = SCHEMA(session_search, "Sessions that have ended.",
 	FIELD(session_search, since, "Not before.", .format = FORMAT_DATE_TIME));
@@ -80,9 +89,11 @@ const struct statement session_of_user = STATEMENT("session_of_user",
 	.in = &of_user_schema, .out = &session_schema);
 
 static const struct statement session_count_user = STATEMENT("session_count_user",
-	.sql = "SELECT count(*) AS count FROM session WHERE tenant_id = :tenant "
-	       "AND user_id = :user_id AND revoked_at IS NULL AND expires_at > :now",
-	.in = &of_user_schema, .out = &count_schema);
+	.sql = "SELECT count(*) AS known, "
+	       "count(CASE WHEN revoked_at IS NULL AND expires_at > :now THEN 1 END) AS live, "
+	       "count(CASE WHEN user_agent = :user_agent THEN 1 END) AS alike "
+	       "FROM session WHERE tenant_id = :tenant AND user_id = :user_id",
+	.in = &of_agent_schema, .out = &count_schema);
 
 static const struct statement session_forget_user = STATEMENT("session_forget_user",
 	.sql = "DELETE FROM main.session WHERE tenant_id = :tenant AND user_id = :user_id",
@@ -235,16 +246,22 @@ static int make_room(struct tx *tx, const struct session_new *session)
 	return MIN(r, 0);
 }
 
-int session_room(const struct db *db, const struct uuid *user)
+int session_look(const struct db *db, const struct uuid *user, struct str user_agent,
+	struct session_outlook *ret)
 {
-	struct session_search search = { .user_id = uuid_text(db->arena, user) };
-	struct session_count live;
+	struct session_of_agent of = { uuid_text(db->arena, user), cut_agent(user_agent) };
+	struct session_count count;
 	int r;
 
-	if (!search.user_id.at)
+	if (!of.user_id.at)
 		return -(int)err_last()->code;
-	r = db_one(db, &session_count_user, &search, &live);
-	return r < 0 ? r : live.count < SESSIONS_OF_USER_MAX;
+	r = db_one(db, &session_count_user, &of, &count);
+	if (r == 0)
+		*ret = (struct session_outlook){
+			.room = count.live<SESSIONS_OF_USER_MAX, .strange = count.known> 0 &&
+				count.alike == 0
+		};
+	return r;
 }
 
 static void set_times(struct session *row, int64_t now_us, uint64_t lifetime_ns)

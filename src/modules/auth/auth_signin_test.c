@@ -8,6 +8,7 @@
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/rbac/rbac.h"
 #include "observe/clock.h"
+#include "observe/metric.h"
 #include "rest/idempotency.h"
 
 #include <stdarg.h>
@@ -741,6 +742,80 @@ WORLD_TEST(signin_known_device, modules)
 	for (int i = 0; i < 3; i++)
 		EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", "wrong"), 401);
 	EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", PASSWORD_), 401);
+}
+
+/* A login with the right password by another user agent, which the owner hears of; once of each. */
+WORLD_TEST(signin_from_a_new_device, modules)
+{
+	static const struct {
+		const char *headers;
+		size_t alerts;
+	} rows[] = {
+		{ "User-Agent: First/1.0\r\n", 1 }, /* who signed up had none */
+		{ "User-Agent: First/1.0\r\n", 1 },
+		{ "", 1 },
+		{ "User-Agent: Second/1.0\r\n", 2 },
+		{ "User-Agent: First/1.0\r\n", 2 },
+	};
+	struct answer answer = found(world, "ada@example.com", "acme");
+	struct uuid tenant = tenant_of(&answer);
+	char headers[400];
+	struct str set;
+
+	for (size_t i = 0; i < LEN(rows); i++) {
+		answer = world_call(world, NULL, "POST /api/v1/auth/login", rows[i].headers,
+			"{\"email\":\"ada@example.com\",\"password\":\"" PASSWORD_ "\"}");
+		EXPECT_INT(answer.status, 200);
+		EXPECT_INT(
+			mail_count(world, &tenant, MAIL_ALERT, "ada@example.com"), rows[i].alerts);
+	}
+
+	/* A browser that has been here may have another name since. */
+	set = response_header(&answer.response, S("set-cookie"));
+	(void)snprintf(headers, sizeof(headers), "User-Agent: First/2.0\r\nCookie: %.*s\r\n",
+		(int)str_find_byte(set, ';'), set.at);
+	EXPECT_INT(LOGIN_WITH(headers, "ada@example.com", PASSWORD_), 200);
+	EXPECT_INT(mail_count(world, &tenant, MAIL_ALERT, "ada@example.com"), 2);
+	EXPECT_INT(LOGIN_WITH("User-Agent: Third\r\n", "ada@example.com", "wrong"), 401);
+	EXPECT_INT(mail_count(world, &tenant, MAIL_ALERT, "ada@example.com"), 2);
+}
+
+static int64_t logins_counted(const char *result)
+{
+	char name[100];
+	struct buf text;
+	ptrdiff_t at;
+	int64_t count;
+
+	(void)snprintf(name, sizeof(name), "auth_logins_total{result=\"%s\"} ", result);
+	buf_init(&text, 16 * MEGABYTE);
+	REQUIRE(metric_write(&text, METRIC_TEXT) == 0);
+	buf_byte(&text, '\0');
+	at = str_find(buf_str(&text), str_from_c(name));
+	REQUIRE(at >= 0);
+	count = strtoll(text.at + at + strlen(name), NULL, 10);
+	buf_done(&text);
+	return count;
+}
+
+WORLD_TEST(signin_is_counted, modules)
+{
+	few_tries(2);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
+	for (int i = 0; i < 5; i++)
+		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
+	EXPECT_INT(logins_counted("ok"), 1);
+	EXPECT_INT(logins_counted("refused"), 2);
+	EXPECT_INT(logins_counted("locked"), 3);
+	for (int i = 0; i < 25; i++) {
+		char email[40];
+
+		(void)snprintf(email, sizeof(email), "user%d@example.com", i);
+		(void)login(world, email, "wrong", NULL);
+	}
+	EXPECT_INT(logins_counted("refused") + logins_counted("locked"), 2 * ATTEMPTS_OF_ADDRESS);
+	EXPECT_INT(logins_counted("throttled"), 5 + 25 - 2 * ATTEMPTS_OF_ADDRESS);
 }
 
 /* One address that tries everybody. */
