@@ -8,6 +8,8 @@
 #include "base/num.h"
 #include "base/test.h"
 #include "http/loopback_test.h"
+#include "http/openapi.h"
+#include "http/router.h"
 #include "schema/schema.h"
 
 #include <stdio.h>
@@ -41,6 +43,17 @@ struct amount {
 	int64_t count;
 };
 
+/* Nothing in it must be there. */
+struct note {
+	struct opt_str text;
+	bool loud;
+};
+
+struct shape {
+	enum { ROUND, EMPTY } kind;
+	struct note round;
+};
+
 enum { LETTER = 1000, LETTERS_MAX = 10000 }; /* bytes of one, how many */
 
 /* clang-format off */
@@ -62,6 +75,12 @@ static const struct schema gadget_ref_schema = SCHEMA(gadget_ref, "Which one.",
 static const struct schema letters_schema = SCHEMA(letters, "Many.",
 	LIST(letters, all, "All of them.", RANGE(0, LETTERS_MAX), .item = RULES(RANGE(0, LETTER))));
 
+static const struct schema note_schema = SCHEMA(note, "A note.",
+	FIELD(note, text, "What.", RANGE(0, 20)), FIELD(note, loud, "How.", .if_missing = "true"));
+
+static const struct schema shape_schema = UNION(shape, kind, "A shape.",
+	CASE(shape, round, &note_schema), BARE_CASE(empty));
+
 static const struct schema amount_schema = SCHEMA(amount, "How many.",
 	FIELD(amount, count, "How many.", .from = FROM_QUERY, RANGE(0, LETTERS_MAX)));
 /* clang-format on */
@@ -81,6 +100,21 @@ static int get(struct req *req, const struct gadget_ref *in, struct gadget_ref *
 	return 0;
 }
 HANDLER(get, gadget_ref, gadget_ref, 0)
+
+static int take_note(struct req *req, const struct note *in, struct note *out)
+{
+	(void)req;
+	*out = *in;
+	return 0;
+}
+HANDLER(take_note, note, note, 0)
+
+static int take_shape(struct req *req, const struct shape *in, struct nothing *out)
+{
+	(void)req, (void)in, (void)out;
+	return 0;
+}
+HANDLER(take_shape, shape, nothing, 0)
 
 static int drop(struct req *req, const struct gadget_ref *in, struct nothing *out)
 {
@@ -194,6 +228,9 @@ static const struct route routes[] = {
 	TYPED(PATCH, "/refs/{id}", drop, .in = &gadget_ref_schema, .status = 202,
 		.may_fail = ROUTE_FAILS(NOT_FOUND)),
 	TYPED(POST, "/constant", constant, .out = &gadget_ref_schema),
+	TYPED(POST, "/notes", take_note, .in = &note_schema, .out = &note_schema,
+		.shape = ROUTE_BARE),
+	TYPED(POST, "/shapes", take_shape, .in = &shape_schema),
 	TYPED(GET, "/letters", list, .in = &amount_schema, .out = &letters_schema),
 	TYPED(POST, "/picky/{id}", picky, .in = &gadget_ref_schema, .out = &gadget_ref_schema,
 		.may_fail = ROUTE_FAILS(INVALID)),
@@ -412,6 +449,13 @@ TEST(handler_bodies)
 			"\"code\":\"required\"" },
 		{ POST("/gadgets/a", JSON, "0", ""), 400, "~{\"field\":\"name\"" },
 		{ POST("/gadgets/a", TYPE("text/plain"), "0", ""), 400, "~{\"field\":\"name\"" },
+		/* nothing in it must be there: nor must it */
+		{ PLAIN("POST", "/notes"), 200, "{\"loud\":true}" },
+		{ POST("/notes", JSON, "0", ""), 200, "{\"loud\":true}" },
+		{ POST("/notes", JSON, "2", "{}"), 200, "{\"loud\":true}" },
+		{ POST("/notes", "", "2", "{}"), 415 },
+		{ POST("/shapes", JSON, "16", "{\"kind\":\"empty\"}"), 204 },
+		{ PLAIN("POST", "/shapes"), 400, "~{\"field\":\"\",\"message\":\"is required\"" },
 		/* nobody asked for one: it is not even looked at */
 		{ POST("/constant", TYPE("text/plain"), "5", "hello"), 200, "~\"id\":\"x\"" },
 		{ POST("/picky/a", TYPE("text/plain"), "5", "hello"), 400, "~this cannot be made" },
@@ -519,4 +563,51 @@ TEST(handler_large_answer)
 {
 	loopback_run_ways(
 		&(struct loopback_options){ .module = &module }, LOOPBACK_WAYS, try_large, NULL);
+}
+
+/* --- the document ------------------------------------------------------- */
+
+/* What it says of a body is what the server does without one. */
+TEST(handler_documents_bodies)
+{
+	static const struct {
+		const char *operation, *wants; /* NULL: no word of a body */
+	} rows[] = {
+		{ "postGadgetsById", "\"requestBody\":{\"required\":true" },
+		{ "postNotes", "\"requestBody\":{\"required\":false" },
+		{ "postShapes", "\"requestBody\":{\"required\":true" },
+		{ "putRefsById", NULL },
+	};
+	struct json_writer json;
+	struct router router;
+	struct arena arena;
+	struct buf text;
+
+	router_init(&router);
+	arena_init(&arena, 4096, MEGABYTE);
+	buf_init(&text, MEGABYTE);
+	json_writer_init(&json, &text);
+	for (size_t i = 0; i < LEN(routes); i++)
+		REQUIRE(handler_check(&routes[i]) == 0 && router_add(&router, &routes[i]) == 0);
+	REQUIRE(openapi_write(&router, NULL, &arena, &json) == 0 && json_writer_done(&json) == 0);
+	for (size_t i = 0; i < LEN(rows); i++) {
+		char name[60];
+		struct str rest;
+		ptrdiff_t at;
+
+		(void)snprintf(name, sizeof(name), "\"operationId\":\"%s\"", rows[i].operation);
+		at = str_find(buf_str(&text), str_from_c(name));
+		REQUIRE(at >= 0);
+		rest = str_from(buf_str(&text), (size_t)at);
+		at = str_find(rest, S("\"responses\""));
+		REQUIRE(at >= 0);
+		rest = str_first(rest, (size_t)at);
+		if (!EXPECT(rows[i].wants ? has(rest, rows[i].wants) : !has(rest, "requestBody")))
+			fprintf(stderr, "  %.*s\n", STR_ARG(rest));
+	}
+	for (size_t i = 0; i < LEN(routes); i++)
+		handler_release(&routes[i]);
+	buf_done(&text);
+	arena_done(&arena);
+	router_done(&router);
 }

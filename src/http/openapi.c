@@ -316,7 +316,7 @@ static void write_body(const struct route *route, struct json_writer *json)
 		return;
 	open_object(json, S("requestBody"));
 	json_write_key(json, S("required"));
-	json_write_bool(json, true);
+	json_write_bool(json, schema_requires(route->in, FROM_BODY));
 	open_object(json, S("content"));
 	open_object(json, S("application/json"));
 	json_write_key(json, S("schema"));

@@ -12,6 +12,7 @@ struct schema_input {
 	const struct schema_plan *plan;
 	char *base;
 	struct seen seen, over; /* over: lists that are full, and said so */
+	bool has_document;      /* it was there, whatever was in it */
 };
 
 /* NOLINTBEGIN(misc-no-recursion): by the levels of the document, which the reader limits, and
@@ -416,6 +417,7 @@ int schema_input_json(struct schema_input *input, struct str json, const struct 
 	decoder->document = json;
 	decoder->limits = limits;
 	decoder->levels = 1;
+	input->has_document = true;
 	r = decode_document(input);
 	decoder->reader = NULL;
 	if (r != -ERR_INVALID)
@@ -431,8 +433,12 @@ int schema_input_end(struct schema_input *input)
 	struct decoder *decoder = &input->decoder;
 	const struct schema_plan *plan = input->plan;
 	struct path whole = { 0 };
-	int r = plan->tag ? 0 : finish_object(decoder, plan, &whole, input->base, &input->seen);
+	int r = 0;
 
+	if (!plan->tag)
+		r = finish_object(decoder, plan, &whole, input->base, &input->seen);
+	else if (!input->has_document) /* else nobody knows which case it is */
+		r = report_at(&decoder->report, &whole, PROBLEM_REQUIRED, "is required");
 	for (size_t i = 0; r == 0 && plan->has_params && i < plan->count; i++) {
 		const struct member *member = &plan->members[i];
 		struct path here = { .up = &whole, .name = member->name };
@@ -550,6 +556,16 @@ bool schema_has(const struct schema *schema, enum field_from from)
 		return from == FROM_BODY;
 	for (size_t i = 0; i < schema->count; i++)
 		if (schema->fields[i].from == from)
+			return true;
+	return false;
+}
+
+bool schema_requires(const struct schema *schema, enum field_from from)
+{
+	if (schema->tag)
+		return from == FROM_BODY;
+	for (size_t i = 0; i < schema->count; i++)
+		if (schema->fields[i].from == from && schema->fields[i].flags & REQUIRED)
 			return true;
 	return false;
 }

@@ -49,4 +49,8 @@ int schema_input_end(struct schema_input *input) WARN_UNUSED;
 /* True when some member comes from there: does a route want a body, does it have parameters? */
 bool schema_has(const struct schema *schema, enum field_from from);
 
+/* True when some member must come from there. Of a union it is the body: nothing says which case
+ * it is when there is none. */
+bool schema_requires(const struct schema *schema, enum field_from from);
+
 #endif

@@ -214,7 +214,8 @@ int auth_reset_password(struct req *req, const struct reset_in *in, struct nothi
 
 static int confirm(struct tx *tx, struct visit *visit)
 {
-	struct uuid id = signin_uuid(visit->user.id);
+	struct uuid id = signin_uuid(visit->user.id), session;
+	bool signed_in = uuid_parse(visit->req->caller.session, &session);
 	int r;
 
 	if (!visit->owner.email.set)
@@ -226,6 +227,8 @@ static int confirm(struct tx *tx, struct visit *visit)
 		r = links_drop_in_tx(tx, &id, LINK_RESET);
 	if (r == 0)
 		r = links_drop_in_tx(tx, &id, LINK_VERIFY);
+	if (r == 0)
+		r = sessions_revoke_in_tx(tx, &id, signed_in ? &session : NULL);
 	return r < 0 ? r
 		     : alert(tx, &visit->user, visit->user.email,
 			       S("The address of the account was changed to another one."));
@@ -282,7 +285,10 @@ int auth_change_password(struct req *req, const struct change_password_in *in, s
 static int change_email_in_tx(struct tx *tx, void *arg)
 {
 	const struct wish *wish = arg;
-	int r = link_mail_in_tx(tx, LINK_CHANGE_EMAIL, &wish->user, wish->email);
+	const struct link_order order = {
+		.kind = LINK_CHANGE_EMAIL, .user = &wish->user, .email = wish->email
+	};
+	int r = link_mail_in_tx(tx, &order);
 
 	if (r <= 0)
 		return r;

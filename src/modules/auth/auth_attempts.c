@@ -114,7 +114,7 @@ static struct str fold_email(struct str email, char at[256])
 	return str_of(at, email.len);
 }
 
-static void email_row(char at[ATTEMPT_KEY_LEN], struct str email)
+void attempt_email_key(char at[ATTEMPT_KEY_LEN], struct str email)
 {
 	char folded[256];
 
@@ -195,7 +195,7 @@ static void set_device(struct req *req, const struct attempt *attempt, struct st
 
 /* --- transactions ---------------------------------------------------------------------------- */
 
-static const struct tx_options soft = {
+const struct tx_options attempt_tx = {
 	.name = "login try",
 	.durability = TX_SOFT,
 	.isolation = TX_READ_COMMITTED,
@@ -221,20 +221,19 @@ static struct attempt_limits address_limits(void)
 	return limits;
 }
 
-/* Reads a row and holds it. */
-static int hold(
-	struct tx *tx, const char *key, struct attempt_saved *saved, struct attempt_row *ret)
+int attempt_hold_in_tx(struct tx *tx, const char *key, struct attempt_row *ret)
 {
 	struct attempt_key by = { str_of(key, ATTEMPT_KEY_LEN) };
-	int r = tx_one(tx, &attempt_hold, &by, saved);
+	struct attempt_saved saved;
+	int r = tx_one(tx, &attempt_hold, &by, &saved);
 
-	saved->key = by.key;
-	*ret = (struct attempt_row){ saved->tries, saved->locks, saved->locked_until,
-		saved->begins_at, saved->last_at, saved->refused };
+	if (r == 0)
+		*ret = (struct attempt_row){ saved.tries, saved.locks, saved.locked_until,
+			saved.begins_at, saved.last_at, saved.refused };
 	return r;
 }
 
-static int save(struct tx *tx, const char *key, const struct attempt_row *row)
+int attempt_save_in_tx(struct tx *tx, const char *key, const struct attempt_row *row)
 {
 	const struct attempt_saved saved = { str_of(key, ATTEMPT_KEY_LEN), row->tries, row->locks,
 		row->locked_until, row->begins_at, row->last_at, row->refused };
@@ -245,13 +244,12 @@ static int save(struct tx *tx, const char *key, const struct attempt_row *row)
 static int take(struct tx *tx, const char *key, const struct attempt_limits *limits,
 	enum attempt_verdict *ret_verdict, struct attempt_row *ret_row)
 {
-	struct attempt_saved saved = { 0 };
-	int r = hold(tx, key, &saved, ret_row);
+	int r = attempt_hold_in_tx(tx, key, ret_row);
 
 	if (r < 0)
 		return r;
 	*ret_verdict = attempt_take(ret_row, limits, tx_now_us(tx));
-	return save(tx, key, ret_row);
+	return attempt_save_in_tx(tx, key, ret_row);
 }
 
 /* The rows of the device, of the e-mail address, of the client address, in this order everywhere:
@@ -269,18 +267,17 @@ struct take {
 static int hold_account(struct tx *tx, struct take *take_)
 {
 	struct attempt *attempt = take_->attempt;
-	struct attempt_saved saved = { 0 };
 	int r;
 
 	attempt->known_device = take_->known_device;
 	memcpy(attempt->account, attempt->known_device ? take_->device : attempt->email,
 		ATTEMPT_KEY_LEN);
-	r = hold(tx, attempt->account, &saved, &take_->account);
+	r = attempt_hold_in_tx(tx, attempt->account, &take_->account);
 	if (r < 0 || !attempt->known_device || take_->account.locked_until <= tx_now_us(tx))
 		return r;
 	attempt->known_device = false;
 	memcpy(attempt->account, attempt->email, ATTEMPT_KEY_LEN);
-	return hold(tx, attempt->account, &saved, &take_->account);
+	return attempt_hold_in_tx(tx, attempt->account, &take_->account);
 }
 
 static int take_in_tx(struct tx *tx, void *arg)
@@ -296,7 +293,7 @@ static int take_in_tx(struct tx *tx, void *arg)
 		return r;
 	take_->attempt->verdict = attempt_take(&take_->account, &account, tx_now_us(tx));
 	take_->attempt->begins_us = take_->account.begins_at;
-	return save(tx, take_->attempt->account, &take_->account);
+	return attempt_save_in_tx(tx, take_->attempt->account, &take_->account);
 }
 
 static int refuse_address(struct req *req, const struct attempt_row *row)
@@ -321,12 +318,12 @@ int attempt_begin(struct req *req, struct str email, struct attempt *ret)
 	*ret = (struct attempt){ 0 };
 	limiter_address_key(&req->client, address);
 	make_key(ret->address, 'i', str_of(address, sizeof(address)));
-	email_row(ret->email, email);
-	take_.known_device = find_device(req, email, ret->device);
+	attempt_email_key(ret->email, email);
+	take_.known_device = ret->seen_device = find_device(req, email, ret->device);
 	if (take_.known_device)
 		make_key(take_.device, 'd', str_of((const char *)ret->device, DEVICE_NONCE_LEN));
 
-	r = db_write_with(&db, &soft, take_in_tx, &take_);
+	r = db_write_with(&db, &attempt_tx, take_in_tx, &take_);
 	if (r < 0)
 		return r;
 	return take_.address_verdict == ATTEMPT_REFUSED ? refuse_address(req, &take_.address) : 0;
@@ -343,12 +340,13 @@ int attempt_wait(const struct attempt *attempt)
 
 static int give_back(struct tx *tx, const char *key, const struct attempt_limits *limits)
 {
-	struct attempt_saved saved = { 0 };
 	struct attempt_row row;
-	int r = hold(tx, key, &saved, &row);
+	int r = attempt_hold_in_tx(tx, key, &row);
 
+	if (r < 0)
+		return r;
 	attempt_return(&row, limits);
-	return r < 0 ? r : save(tx, key, &row);
+	return attempt_save_in_tx(tx, key, &row);
 }
 
 static int undo_in_tx(struct tx *tx, void *arg)
@@ -382,7 +380,7 @@ static void settle(struct req *req, int (*fn)(struct tx *, void *), const struct
 	struct db db = db_of(req_server(req)->store, &tenant_system, &req->arena);
 	struct err err = *err_last();
 
-	if (db_write_with(&db, &soft, fn, (void *)attempt) < 0)
+	if (db_write_with(&db, &attempt_tx, fn, (void *)attempt) < 0)
 		log_warn("a login try stays counted", LOG_ERR);
 	(void)err_restore(&err);
 }
@@ -406,7 +404,7 @@ int attempts_clear_in_tx(struct tx *tx, struct str email)
 {
 	char key[ATTEMPT_KEY_LEN];
 
-	email_row(key, email);
+	attempt_email_key(key, email);
 	return forget(tx, key);
 }
 
@@ -439,7 +437,7 @@ int attempts_sweep(struct store *store)
 
 	arena_init(&arena, 16 * KILOBYTE, MEGABYTE);
 	for (int i = 0; i < SWEEP_STEPS_MAX && sweep.gone == SWEEP_STEP && r == 0; i++)
-		r = db_write_with(&db, &soft, sweep_in_tx, &sweep);
+		r = db_write_with(&db, &attempt_tx, sweep_in_tx, &sweep);
 	arena_done(&arena);
 	return r;
 }

@@ -31,7 +31,8 @@ struct attempt {
 	char account[ATTEMPT_KEY_LEN], address[ATTEMPT_KEY_LEN];
 	char email[ATTEMPT_KEY_LEN]; /* `account` is this, or of a device */
 	uint8_t device[DEVICE_NONCE_LEN];
-	bool known_device;
+	bool known_device; /* whose tries are counted by themselves */
+	bool seen_device;  /* it has signed in before, whatever it did since */
 	enum attempt_verdict verdict;
 	int64_t begins_us; /* when it is allowed */
 };
@@ -58,6 +59,23 @@ void attempt_succeeded(struct req *req, const struct attempt *attempt, struct st
 
 /* Forgets what was counted against an e-mail address. In a transaction of tenant_system. */
 int attempts_clear_in_tx(struct tx *tx, struct str email);
+
+/* --- a row in a transaction of tenant_system, under attempt_tx -------------------------------- */
+
+/* READ COMMITTED: what is counted on is held. */
+extern const struct tx_options attempt_tx;
+
+/* The key of an e-mail address. */
+void attempt_email_key(char at[ATTEMPT_KEY_LEN], struct str email);
+
+/* Reads a row, or makes it, and holds it until the end of the transaction: whoever else wants it
+ * waits, and reads what this one has saved. */
+int attempt_hold_in_tx(struct tx *tx, const char *key, struct attempt_row *ret);
+
+/* Writes what is held. */
+int attempt_save_in_tx(struct tx *tx, const char *key, const struct attempt_row *row);
+
+/* --- old ones -------------------------------------------------------------------------------- */
 
 /* Throws old rows away, in small transactions. Errors of db_write. */
 int attempts_sweep(struct store *store);

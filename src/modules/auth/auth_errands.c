@@ -6,7 +6,6 @@
 #include "modules/auth/auth_internal.h"
 #include "modules/auth/auth_password_store.h"
 #include "modules/mails/mails.h"
-#include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants.h"
 #include "observe/log.h"
 
@@ -127,15 +126,13 @@ static struct uuid uuid_of(struct str text)
 	return id;
 }
 
-static int grant_and_keep(struct tx *tx, const struct doing *doing, const struct user *user)
+static int keep_password(struct tx *tx, const struct doing *doing, const struct user *user)
 {
 	struct uuid id = uuid_of(user->id);
-	int r = rbac_grant_in_tx(tx, &id, S("member"));
+	int r = password_put_in_tx(tx, &id, doing->row->hash, false);
 
 	if (r == 0)
-		r = password_put_in_tx(tx, &id, doing->row->hash, false);
-	if (r == 0)
-		r = link_mail_in_tx(tx, LINK_VERIFY, user, str_of(NULL, 0));
+		r = link_mail_in_tx(tx, &(struct link_order){ .kind = LINK_VERIFY, .user = user });
 	return MIN(r, 0);
 }
 
@@ -143,7 +140,10 @@ static int grant_and_keep(struct tx *tx, const struct doing *doing, const struct
 static int join(struct tx *tx, const struct doing *doing)
 {
 	struct user_new new = {
-		.email = doing->row->email, .name = doing->row->name, .actor = &doing->actor
+		.email = doing->row->email,
+		.name = doing->row->name,
+		.role = S("member"),
+		.actor = &doing->actor,
 	};
 	struct mail_post mail = { .kind = MAIL_ALREADY_THERE };
 	struct tenant tenant;
@@ -152,7 +152,7 @@ static int join(struct tx *tx, const struct doing *doing)
 
 	if (r == -ERR_NOT_FOUND) {
 		r = user_create_in_tx(tx, &new, &user);
-		return r < 0 ? r : grant_and_keep(tx, doing, &user);
+		return r < 0 ? r : keep_password(tx, doing, &user);
 	}
 	if (r == 0)
 		r = tenant_get_in_tx(tx, &tenant);
@@ -179,7 +179,7 @@ static int mail_link(struct tx *tx, const struct doing *doing, const struct user
 
 	if (kind == LINK_VERIFY && user->email_verified_at.set)
 		return 0;
-	r = link_mail_in_tx(tx, kind, user, str_of(NULL, 0));
+	r = link_mail_in_tx(tx, &(struct link_order){ .kind = kind, .user = user });
 	if (r > 0 && kind == LINK_RESET)
 		r = tx_audit(tx, &doing->actor, &entry);
 	return MIN(r, 0);

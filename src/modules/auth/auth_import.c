@@ -144,6 +144,7 @@ static int make_one(struct tx *tx, const struct import *import, const struct imp
 {
 	struct user_new new = { .email = in->email,
 		.name = in->name,
+		.role = in->roles.count ? in->roles.at[0] : member,
 		.verified = in->verified,
 		.actor = &import->actor };
 	struct user user;
@@ -153,9 +154,7 @@ static int make_one(struct tx *tx, const struct import *import, const struct imp
 	if (r < 0)
 		return r;
 	id = signin_uuid(user.id);
-	if (in->roles.count == 0)
-		r = rbac_grant_in_tx(tx, &id, member);
-	for (size_t i = 0; i < in->roles.count && r == 0; i++)
+	for (size_t i = 1; i < in->roles.count && r == 0; i++)
 		r = rbac_grant_in_tx(tx, &id, in->roles.at[i]);
 	if (r == 0 && in->password_hash.set)
 		r = password_put_in_tx(tx, &id, in->password_hash.value, true);

@@ -38,8 +38,8 @@ struct link_row {
 	struct str id;
 	struct opt_str secret_hash; /* not set: used */
 	struct opt_str email;
-	int64_t sent, window_at; /* so many since then */
 	int64_t expires_at;
+	int64_t limit; /* of those within the hour */
 };
 
 struct link_by {
@@ -55,9 +55,8 @@ static const struct schema link_row_schema = SCHEMA(link_row, "A link.",
 	FIELD(link_row, id, "Which.", .format = FORMAT_UUID),
 	FIELD(link_row, secret_hash, "Of its secret."),
 	FIELD(link_row, email, "The new address."),
-	FIELD(link_row, sent, "How many lately."),
-	FIELD(link_row, window_at, "Since when."),
-	FIELD(link_row, expires_at, "Until when."));
+	FIELD(link_row, expires_at, "Until when."),
+	FIELD(link_row, limit, "How many within the hour."));
 
 static const struct schema link_of_user_schema = SCHEMA(link_by, "Of a user and kind.",
 	FIELD(link_by, user_id, "Whose.", .format = FORMAT_UUID),
@@ -76,19 +75,21 @@ static const struct schema link_owner_schema = SCHEMA(link_owner, "Who a link wa
 	FIELD(link_owner, email, "The new address."));
 /* clang-format on */
 
-static const struct statement link_get = STATEMENT("link_get",
-	.sql = "SELECT user_id, kind, id, secret_hash, email, sent, window_at, expires_at "
-	       "FROM auth_link WHERE tenant_id = :tenant AND user_id = :user_id AND kind = :kind",
-	.in = &link_of_user_schema, .out = &link_row_schema);
-
+/*
+ * The first of its hour, or one more of them; no row when there were enough. Nothing is read by
+ * itself: what PostgreSQL remembers of reads are whole pages, so people who sign up at the same
+ * time would run into each other.
+ */
 static const struct statement link_put = STATEMENT("link_put",
-	.sql = "INSERT INTO main.auth_link (tenant_id, user_id, kind, id, secret_hash, email, "
+	.sql = "INSERT INTO main.auth_link AS l (tenant_id, user_id, kind, id, secret_hash, email, "
 	       "sent, window_at, expires_at) VALUES (:tenant, :user_id, :kind, :id, "
-	       ":secret_hash, :email, :sent, :window_at, :expires_at) "
+	       ":secret_hash, :email, 1, :now, :expires_at) "
 	       "ON CONFLICT (tenant_id, user_id, kind) DO UPDATE SET id = excluded.id, "
 	       "secret_hash = excluded.secret_hash, email = excluded.email, "
-	       "sent = excluded.sent, window_at = excluded.window_at, "
-	       "expires_at = excluded.expires_at",
+	       "sent = CASE WHEN l.window_at <= :now - 3600000000 THEN 1 ELSE l.sent + 1 END, "
+	       "window_at = CASE WHEN l.window_at <= :now - 3600000000 THEN :now "
+	       "ELSE l.window_at END, expires_at = excluded.expires_at "
+	       "WHERE l.window_at <= :now - 3600000000 OR l.sent < :limit",
 	.in = &link_row_schema);
 
 static const struct statement link_look = STATEMENT("link_look",
@@ -118,8 +119,8 @@ static const struct statement link_erase = STATEMENT("link_erase",
 	.sql = "DELETE FROM main.auth_link WHERE tenant_id = :tenant AND user_id = :user_id",
 	.in = &link_of_user_schema);
 
-const struct statement *const link_statements[LINK_STATEMENTS] = { &link_get, &link_put, &link_look,
-	&link_use, &link_void, &link_sweep, &link_erase };
+const struct statement *const link_statements[LINK_STATEMENTS] = { &link_put, &link_look, &link_use,
+	&link_void, &link_sweep, &link_erase };
 
 /* --- texts --------------------------------------------------------------------------------- */
 
@@ -170,70 +171,53 @@ static struct str make_link(
 
 /* --- transactions ---------------------------------------------------------------------------- */
 
-/* Counts one more; false when there were enough. */
-static bool may_send(struct link_row *row, int64_t now)
-{
-	const int64_t hour = (int64_t)(HOUR / MICROSECOND);
-
-	if (row->window_at <= now - hour) {
-		row->window_at = now;
-		row->sent = 0;
-	}
-	return row->sent++ < LINKS_PER_HOUR;
-}
-
-static int read_row(struct tx *tx, enum link_kind kind, struct str user_id, struct link_row *ret)
-{
-	struct link_by by = { .user_id = user_id, .kind = kind };
-	int r = tx_one(tx, &link_get, &by, ret);
-
-	if (r != -ERR_NOT_FOUND)
-		return r;
-	*ret = (struct link_row){ .user_id = user_id, .kind = kind };
-	return 0;
-}
-
-static int post(struct tx *tx, const struct user *user, const struct link_row *row, struct str link)
+static int post(struct tx *tx, const struct link_order *order, int64_t expires_us, struct str link)
 {
 	struct mail_post mail = {
-		.kind = kinds[row->kind].mail,
-		.to = row->email.set ? row->email.value : user->email,
-		.name = user->name,
+		.kind = kinds[order->kind].mail,
+		.to = order->email.len ? order->email : order->user->email,
+		.name = order->user->name,
+		.tenant_name = order->tenant_name,
 		.link = link,
-		.expires_us = row->expires_at,
+		.expires_us = expires_us,
 	};
 	struct tenant tenant = { 0 };
-	int r = tenant_get_in_tx(tx, &tenant);
+	int r;
 
-	if (r < 0)
-		return r;
+	if (mail.tenant_name.len)
+		return mail_post_in_tx(tx, &mail);
+	r = tenant_get_in_tx(tx, &tenant);
 	mail.tenant_name = tenant.name;
-	return mail_post_in_tx(tx, &mail);
+	return r < 0 ? r : mail_post_in_tx(tx, &mail);
 }
 
-int link_mail_in_tx(struct tx *tx, enum link_kind kind, const struct user *user, struct str email)
+int link_mail_in_tx(struct tx *tx, const struct link_order *order)
 {
 	int64_t now = tx_now_us(tx);
 	char hash[LINK_HASH_LEN], id_text[UUID_TEXT_LEN];
-	struct link_row row;
+	struct link_row row = {
+		.user_id = order->user->id,
+		.kind = order->kind,
+		.id = str_of(id_text, sizeof(id_text)),
+		.secret_hash = { .set = true, .value = str_of(hash, sizeof(hash)) },
+		.email = { .set = order->email.len, .value = order->email },
+		.expires_at = now + kinds[order->kind].minutes * (int64_t)(MINUTE / MICROSECOND),
+		.limit = LINKS_PER_HOUR,
+	};
+	size_t put = 0;
 	struct uuid id;
 	struct str link;
-	int r = read_row(tx, kind, user->id, &row);
+	int r;
 
-	if (r < 0 || !may_send(&row, now))
-		return r;
 	uuid_v7(&id, now);
 	uuid_write(id_text, &id);
-	link = make_link(tx, kind, &id, hash);
+	link = make_link(tx, order->kind, &id, hash);
 	if (!link.at)
 		return -(int)err_last()->code;
-	row.id = str_of(id_text, sizeof(id_text));
-	row.secret_hash = (struct opt_str){ .set = true, .value = str_of(hash, sizeof(hash)) };
-	row.email = (struct opt_str){ .set = email.len, .value = email };
-	row.expires_at = now + kinds[kind].minutes * (int64_t)(MINUTE / MICROSECOND);
-	r = tx_exec(tx, &link_put, &row);
-	if (r == 0)
-		r = post(tx, user, &row, link);
+	r = tx_change(tx, &link_put, &row, &put);
+	if (r < 0 || put == 0)
+		return r;
+	r = post(tx, order, row.expires_at, link);
 	return r < 0 ? r : 1;
 }
 

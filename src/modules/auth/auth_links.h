@@ -45,12 +45,20 @@ struct link_owner {
 
 /* --- in transactions of the link's tenant -------------------------------------------------- */
 
+/* A link to be mailed. */
+struct link_order {
+	enum link_kind kind;
+	const struct user *user;
+	struct str email;       /* of LINK_CHANGE_EMAIL: where to, instead of the user's address */
+	struct str tenant_name; /* empty: it is read */
+};
+
 /*
- * Makes a link and mails it: to the user's address, or for LINK_CHANGE_EMAIL to `email`. 1 when it
+ * Makes a link and mails it. 1 when it
  * went out, 0 when there were too many within the hour, which is no error: who asks is not told.
  * Errors of tx_exec and mail_post_in_tx.
  */
-int link_mail_in_tx(struct tx *tx, enum link_kind kind, const struct user *user, struct str email);
+int link_mail_in_tx(struct tx *tx, const struct link_order *order);
 
 /* Who a good link is for, without using it. -ERR_INVALID, field "token", when it is not good: used,
  * replaced, too old, of another kind. */
@@ -67,7 +75,7 @@ int links_drop_in_tx(struct tx *tx, const struct uuid *user, enum link_kind kind
 /* What every route says of a token that is no link, or not a good one. */
 int link_refuse(void);
 
-enum { LINK_STATEMENTS = 7 };
+enum { LINK_STATEMENTS = 6 };
 extern const struct statement *const link_statements[LINK_STATEMENTS];
 
 /* Throws away rows whose links have ended, in small transactions. */

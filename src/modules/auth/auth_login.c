@@ -6,6 +6,8 @@
 #include "modules/auth/auth_signin.h"
 
 #include "http/server.h"
+#include "modules/mails/mails.h"
+#include "observe/metric.h"
 
 struct login {
 	struct req *req;
@@ -21,7 +23,52 @@ struct login {
 	struct str renewed; /* hash to keep instead; empty: none */
 	struct session_new session;
 	struct session_made made;
+	bool strange; /* from a device never seen */
 };
+
+/* --- results ------------------------------------------------------------------------------ */
+
+enum login_result { LOGIN_OK, LOGIN_REFUSED, LOGIN_LOCKED, LOGIN_THROTTLED, LOGIN_RESULTS };
+
+static const struct metric *results[LOGIN_RESULTS];
+
+int logins_open(void)
+{
+	static const struct metric_def def = {
+		.name = "auth_logins_total",
+		.help = "Logins: ok, refused, locked (refused without a look at the password), "
+			"throttled (the client address had too many).",
+		.kind = METRIC_COUNTER,
+		.labels = { "result" },
+	};
+	static const struct str names[LOGIN_RESULTS] = {
+		[LOGIN_OK] = S_INIT("ok"),
+		[LOGIN_REFUSED] = S_INIT("refused"),
+		[LOGIN_LOCKED] = S_INIT("locked"),
+		[LOGIN_THROTTLED] = S_INIT("throttled"),
+	};
+	struct metric_family *family = metric_register(&def);
+
+	if (!family)
+		return -(int)err_last()->code;
+	for (size_t i = 0; i < LOGIN_RESULTS; i++)
+		results[i] = metric_series(family, &names[i]);
+	return 0;
+}
+
+/* What went wrong for other reasons is no login. */
+static int counted(const struct login *login, int r)
+{
+	bool locked = login->trial.attempt.verdict == ATTEMPT_REFUSED;
+
+	if (r == 0)
+		metric_count(results[LOGIN_OK], 1);
+	else if (r == -ERR_UNAUTHORIZED || r == -ERR_FORBIDDEN)
+		metric_count(results[locked ? LOGIN_LOCKED : LOGIN_REFUSED], 1);
+	else if (r == -ERR_TOO_MANY)
+		metric_count(results[LOGIN_THROTTLED], 1);
+	return r;
+}
 
 /* --- which account ------------------------------------------------------------------------ */
 
@@ -125,6 +172,24 @@ static int renew(struct login *login, struct str *ret)
 	return r;
 }
 
+/* Who has it all may not be who it should be. */
+static int tell_owner(struct tx *tx, const struct login *login)
+{
+	struct mail_post mail = {
+		.kind = MAIL_ALERT,
+		.to = login->user.email,
+		.name = login->user.name,
+		.tenant_name = login->tenant.name,
+		.detail = arena_printf(tx_arena(tx),
+			"Somebody has signed in with the password from a browser or program that "
+			"was not seen before, at the address %.*s. If that was not you, change the "
+			"password.",
+			STR_ARG(login->req->client_text)),
+	};
+
+	return mail.detail.at ? mail_post_in_tx(tx, &mail) : -(int)err_last()->code;
+}
+
 /* What was read before the hash may have changed since. */
 static int begin_session(struct tx *tx, void *arg)
 {
@@ -144,6 +209,8 @@ static int begin_session(struct tx *tx, void *arg)
 		r = password_renew_in_tx(tx, &login->user_id, login->stored.hash, login->renewed);
 	if (r == 0)
 		r = session_begin_in_tx(tx, &login->session, &login->made);
+	if (r == 0 && login->strange)
+		r = tell_owner(tx, login);
 	return r < 0 ? r : tx_audit(tx, &login->actor, &entry);
 }
 
@@ -160,6 +227,22 @@ static int verify_first(struct login *login)
 	return r < 0 ? r
 		     : fail_field(ERR_FORBIDDEN, "email", "unverified",
 			       "must be verified first; a link was mailed");
+}
+
+/* Of a browser that proves one by the bundle that is known already. */
+static int look_at_sessions(struct login *login, const struct db *db)
+{
+	struct session_outlook outlook;
+	int r;
+
+	if (login->session.bundle)
+		return 0;
+	r = session_look(db, &login->user_id, login->session.user_agent, &outlook);
+	if (r < 0)
+		return r;
+	login->session.room = outlook.room;
+	login->strange = outlook.strange && !login->trial.attempt.seen_device;
+	return 0;
 }
 
 static int admit(struct login *login, struct signed_in *out)
@@ -182,7 +265,9 @@ static int admit(struct login *login, struct signed_in *out)
 		.user_agent = h1_find(&req->head, S("user-agent")),
 		.address = req->client_text,
 	};
-	r = db_write(&db, begin_session, login);
+	r = look_at_sessions(login, &db);
+	if (r == 0)
+		r = db_write(&db, begin_session, login);
 	if (r == 0)
 		r = session_answer(req, &login->made, &login->user, &login->tenant, out);
 	crypto_wipe(login->made.refresh, sizeof(login->made.refresh));
@@ -214,10 +299,10 @@ int auth_login(struct req *req, const struct login_in *in, struct signed_in *out
 	int r = trial_begin(req, in->email, &login.trial);
 
 	if (r < 0)
-		return r;
+		return counted(&login, r);
 	r = try(&login, &right);
 	trial_end(req, &login.trial, r == 0 && right, in->email);
 	if (r < 0)
 		return r;
-	return right ? admit(&login, out) : refuse(&login);
+	return counted(&login, right ? admit(&login, out) : refuse(&login));
 }

@@ -6,7 +6,6 @@
 #include "modules/auth/auth_signin.h"
 
 #include "http/server.h"
-#include "modules/rbac/rbac.h"
 #include "observe/clock.h"
 
 struct registration {
@@ -84,19 +83,25 @@ static int open_way(struct registration *reg, enum way way)
 	return ask_policy(reg, way == JOIN_TENANT ? SIGN_UP_OPEN : SIGN_UP_INVITATION);
 }
 
-/* --- parts of the transactions, as the tenant ----------------------------------------------- */
+/* --- parts of the transactions, as the tenant ------------------------------------------------
+ *
+ * Hardly anything is read here. What PostgreSQL remembers of the reads of a transaction are whole
+ * pages, and tables of few rows have one: of many who sign up at a time most would have to run
+ * again, until some give up. What must be one of its kind is so by an index. */
 
 static int make_user(struct tx *tx, struct registration *reg, struct str role)
 {
 	struct user_new new = {
-		.email = reg->in->email.value, .name = reg->in->name, .actor = &reg->actor
+		.email = reg->in->email.value,
+		.name = reg->in->name,
+		.role = role,
+		.actor = &reg->actor,
 	};
 	int r = user_create_in_tx(tx, &new, &reg->user);
 
-	if (r < 0)
-		return r;
-	reg->user_id = signin_uuid(reg->user.id);
-	return rbac_grant_in_tx(tx, &reg->user_id, role);
+	if (r == 0)
+		reg->user_id = signin_uuid(reg->user.id);
+	return r;
 }
 
 static int take_invitation(struct tx *tx, struct registration *reg)
@@ -122,10 +127,13 @@ static int settle(struct tx *tx, struct registration *reg)
 	struct audit_entry entry = {
 		.action = S("auth.registered"), .type = S("user"), .id = reg->user.id
 	};
+	struct link_order link = {
+		.kind = LINK_VERIFY, .user = &reg->user, .tenant_name = reg->tenant.name
+	};
 	int r = password_put_in_tx(tx, &reg->user_id, reg->hash, false);
 
 	if (r == 0 && !reg->user.email_verified_at.set)
-		r = MIN(link_mail_in_tx(tx, LINK_VERIFY, &reg->user, str_of(NULL, 0)), 0);
+		r = MIN(link_mail_in_tx(tx, &link), 0);
 	if (r == 0)
 		r = tx_audit(tx, &reg->actor, &entry);
 	return r < 0 ? r : session_begin_in_tx(tx, &reg->session, &reg->made);
@@ -259,6 +267,7 @@ static int sign_in(struct registration *reg, enum way way, struct signed_in *out
 		return r;
 	reg->session = (struct session_new){
 		.user = &reg->user_id,
+		.room = true,
 		.bundle = r ? &bundle : NULL,
 		.user_agent = h1_find(&req->head, S("user-agent")),
 		.address = req->client_text,

@@ -7,6 +7,14 @@
 
 /* --- statements ------------------------------------------------------------------------------ */
 
+struct session_of_agent {
+	struct str user_id, user_agent;
+};
+
+struct session_count {
+	int64_t known, live, alike;
+};
+
 #define COLUMNS                                                                                    \
 	"tenant_id, id, bundle_id, user_id, impersonator_id, user_agent, address, generation, "    \
 	"token_hash, created_at, used_at, rotated_at, expires_at, ends_at, revoked_at"
@@ -29,6 +37,14 @@ static const struct schema of_user_schema = SCHEMA(session_search, "Sessions of 
 static const struct schema of_bundle_schema = SCHEMA(session_search, "Sessions of a browser.",
 	FIELD(session_search, bundle_id, "Which.", .format = FORMAT_UUID),
 	FIELD(session_search, limit, "At most."));
+
+static const struct schema of_agent_schema = SCHEMA(session_of_agent, "Sessions of a user.",
+	FIELD(session_of_agent, user_id, "Whose.", .format = FORMAT_UUID),
+	FIELD(session_of_agent, user_agent, "In which browser."));
+
+static const struct schema count_schema = SCHEMA(session_count, "How many.",
+	FIELD(session_count, known, "That have rows."), FIELD(session_count, live, "That live."),
+	FIELD(session_count, alike, "Of that browser."));
 
 static const struct schema revoked_schema = SCHEMA(session_search, "Sessions that have ended.",
 	FIELD(session_search, since, "Not before.", .format = FORMAT_DATE_TIME));
@@ -73,6 +89,13 @@ const struct statement session_of_user = STATEMENT("session_of_user",
 	       "ORDER BY used_at DESC, id DESC LIMIT :limit",
 	.in = &of_user_schema, .out = &session_schema);
 
+static const struct statement session_count_user = STATEMENT("session_count_user",
+	.sql = "SELECT count(*) AS known, "
+	       "count(CASE WHEN revoked_at IS NULL AND expires_at > :now THEN 1 END) AS live, "
+	       "count(CASE WHEN user_agent = :user_agent THEN 1 END) AS alike "
+	       "FROM session WHERE tenant_id = :tenant AND user_id = :user_id",
+	.in = &of_agent_schema, .out = &count_schema);
+
 static const struct statement session_forget_user = STATEMENT("session_forget_user",
 	.sql = "DELETE FROM main.session WHERE tenant_id = :tenant AND user_id = :user_id",
 	.in = &of_user_schema);
@@ -99,8 +122,8 @@ static const struct statement session_sweep_revoked = STATEMENT("session_sweep_r
 
 const struct statement *const auth_session_statements[AUTH_SESSION_STATEMENTS] = { &session_insert,
 	&session_get, &session_live, &session_advance, &session_revoke, &session_of_user,
-	&session_forget_user, &session_of_bundle, &session_revoked_since, &session_sweep_ended,
-	&session_sweep_revoked };
+	&session_count_user, &session_forget_user, &session_of_bundle, &session_revoked_since,
+	&session_sweep_ended, &session_sweep_revoked };
 
 /* --- texts ---------------------------------------------------------------- */
 
@@ -222,6 +245,24 @@ static int make_room(struct tx *tx, const struct session_new *session)
 	return MIN(r, 0);
 }
 
+int session_look(const struct db *db, const struct uuid *user, struct str user_agent,
+	struct session_outlook *ret)
+{
+	struct session_of_agent of = { uuid_text(db->arena, user) };
+	struct session_count count;
+	int r = keep_agent(db->arena, user_agent, &of.user_agent);
+
+	if (r < 0 || !of.user_id.at)
+		return -(int)err_last()->code;
+	r = db_one(db, &session_count_user, &of, &count);
+	if (r == 0)
+		*ret = (struct session_outlook){
+			.room = count.live<SESSIONS_OF_USER_MAX, .strange = count.known> 0 &&
+				count.alike == 0
+		};
+	return r;
+}
+
 static void set_times(struct session *row, int64_t now_us, uint64_t lifetime_ns)
 {
 	const struct auth_options *options = auth_options();
@@ -267,7 +308,7 @@ int session_begin_in_tx(struct tx *tx, const struct session_new *session, struct
 {
 	struct refresh_token token = { 0 };
 	struct session row = { 0 };
-	int r = make_room(tx, session);
+	int r = session->room ? 0 : make_room(tx, session);
 
 	if (r == 0)
 		r = insert(tx, session, &token, &row);

@@ -356,8 +356,10 @@ WORLD_TEST(session_logout_always_answers_204, modules)
 		EXPECT_INT(answer.status, 204);
 		EXPECT_INT(sessions_status(world, access), 401);
 	}
-	answer = world_call(world, NULL, "POST /api/v1/auth/logout", "", "{}");
-	EXPECT_INT(answer.status, 204);
+	for (int i = 0; i < 2; i++) { /* also without any body */
+		answer = world_call(world, NULL, "POST /api/v1/auth/logout", "", i ? "{}" : NULL);
+		EXPECT_INT(answer.status, 204);
+	}
 	EXPECT_INT(count_of(world, "a", &audited, "session.ended"), 2);
 }
 

@@ -134,6 +134,8 @@ struct uuid signin_uuid(struct str text);
 
 /* --- handlers ------------------------------------------------------------- */
 
+/* Registers the metrics of logins. Errors of metric_register. */
+int logins_open(void);
 int auth_login(struct req *req, const struct login_in *in, struct signed_in *out);
 int auth_register(struct req *req, const struct register_in *in, struct signed_in *out);
 int auth_import(struct req *req, const struct import_in *in, struct imported *out);

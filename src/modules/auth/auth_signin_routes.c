@@ -189,8 +189,10 @@ int auth_signin_open(struct server *server)
 		.breached_file = options->breached_file,
 		.min = options->password_min,
 	};
-	int r = passwords_open(&pool);
+	int r = logins_open();
 
+	if (r == 0)
+		r = passwords_open(&pool);
 	if (r < 0)
 		return r;
 	attempts_open(server);

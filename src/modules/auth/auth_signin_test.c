@@ -10,6 +10,7 @@
 #include "modules/rbac/rbac.h"
 #include "observe/clock.h"
 #include "observe/clock_test.h"
+#include "observe/metric.h"
 #include "rest/idempotency.h"
 
 #include <stdarg.h>
@@ -535,8 +536,11 @@ WORLD_TEST(signin_changes_an_address, modules)
 {
 	struct answer answer = found(world, "ada@example.com", "acme");
 	struct uuid tenant = tenant_of(&answer);
-	const char *token = bearer(&answer), *link;
+	const char *token = bearer(&answer), *other, *link;
+	char body[300];
 
+	answer = login(world, "ada@example.com", PASSWORD_, NULL);
+	other = bearer(&answer);
 	REQUIRE(join(world, "bob@example.com", "acme").status == 201);
 #define MOVE(password, to)                                                                         \
 	world_call(world, token, "POST /api/v1/auth/change-email", "",                             \
@@ -546,8 +550,14 @@ WORLD_TEST(signin_changes_an_address, modules)
 	EXPECT_INT(mail_count(world, &tenant, MAIL_ALERT, "ada@example.com"), 1);
 	EXPECT_INT(login_status(world, "new@example.com", PASSWORD_, NULL), 401);
 	link = mailed(world, &tenant, MAIL_CHANGE_EMAIL, "new@example.com");
-	EXPECT_INT(post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link).status, 204);
-	EXPECT_INT(post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link).status, 400);
+	EXPECT_INT(world_call(world, other, "GET /api/v1/tenant", "", NULL).status, 200);
+	(void)snprintf(body, sizeof(body), "{\"token\":\"%s\"}", link);
+	for (int i = 0; i < 2; i++) {
+		answer = world_call(world, token, "POST /api/v1/auth/confirm-email", "", body);
+		EXPECT_INT(answer.status, i ? 400 : 204);
+	}
+	EXPECT_INT(world_call(world, other, "GET /api/v1/tenant", "", NULL).status, 401);
+	EXPECT_INT(world_call(world, token, "GET /api/v1/tenant", "", NULL).status, 200);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
 	EXPECT_INT(login_status(world, "new@example.com", PASSWORD_, NULL), 200);
 
@@ -556,6 +566,12 @@ WORLD_TEST(signin_changes_an_address, modules)
 	answer = post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link);
 	EXPECT_INT(answer.status, 409);
 	EXPECT_INT(login_status(world, "new@example.com", PASSWORD_, NULL), 200);
+
+	/* Who opens the link elsewhere keeps none. */
+	EXPECT_INT(MOVE(PASSWORD_, "newer@example.com").status, 202);
+	link = mailed(world, &tenant, MAIL_CHANGE_EMAIL, "newer@example.com");
+	EXPECT_INT(post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link).status, 204);
+	EXPECT_INT(world_call(world, token, "GET /api/v1/tenant", "", NULL).status, 401);
 }
 
 /* Who knew the old password may have asked for another address with it. */
@@ -660,6 +676,37 @@ WORLD_TEST(signin_locks, modules)
 	clock_back();
 }
 
+/* With real time: tries beyond the free ones begin later and later, and of the last one nobody
+ * waits for anything. */
+WORLD_TEST(signin_slows_down, modules)
+{
+	enum { DELAY_MS = 200, LAST = ATTEMPTS_FREE + 2, SLOW_MS = 3000 };
+	struct auth_options options = usual();
+	uint64_t begun[LAST + 2], ended;
+
+	options.login_tries = LAST;
+	options.login_delay_ns = DELAY_MS * MILLISECOND;
+	REQUIRE(auth_configure(&options) == 0);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	for (int i = 1; i <= LAST; i++) {
+		/* after the one before, which has begun at this time at the earliest */
+		uint64_t wait = i > ATTEMPTS_FREE ? DELAY_MS << (i - ATTEMPTS_FREE - 1) : 0;
+
+		begun[i] = clock_now_ns();
+		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
+		ended = clock_now_ns();
+		if (i > 1)
+			EXPECT(ended - begun[i - 1] >= wait * MILLISECOND);
+		EXPECT(ended - begun[i] < (wait + SLOW_MS) * MILLISECOND);
+		begun[i] = MAX(begun[i], i > 1 ? begun[i - 1] + wait * MILLISECOND : 0);
+	}
+	ended = clock_now_ns();
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
+	EXPECT(clock_now_ns() - ended < SLOW_MS * MILLISECOND);
+	EXPECT_INT(login_status(world, "bob@example.com", PASSWORD_, NULL), 401);
+	EXPECT_INT(count_of(world, &login_failures), LAST + 1);
+}
+
 /* Who has signed in here before is not locked out by strangers. */
 WORLD_TEST(signin_known_device, modules)
 {
@@ -697,6 +744,80 @@ WORLD_TEST(signin_known_device, modules)
 	for (int i = 0; i < 3; i++)
 		EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", "wrong"), 401);
 	EXPECT_INT(LOGIN_WITH(cookie, "ada@example.com", PASSWORD_), 401);
+}
+
+/* A login with the right password by another user agent, which the owner hears of; once of each. */
+WORLD_TEST(signin_from_a_new_device, modules)
+{
+	static const struct {
+		const char *headers;
+		size_t alerts;
+	} rows[] = {
+		{ "User-Agent: First/1.0\r\n", 1 }, /* who signed up had none */
+		{ "User-Agent: First/1.0\r\n", 1 },
+		{ "", 1 },
+		{ "User-Agent: Second/1.0\r\n", 2 },
+		{ "User-Agent: First/1.0\r\n", 2 },
+	};
+	struct answer answer = found(world, "ada@example.com", "acme");
+	struct uuid tenant = tenant_of(&answer);
+	char headers[400];
+	struct str set;
+
+	for (size_t i = 0; i < LEN(rows); i++) {
+		answer = world_call(world, NULL, "POST /api/v1/auth/login", rows[i].headers,
+			"{\"email\":\"ada@example.com\",\"password\":\"" PASSWORD_ "\"}");
+		EXPECT_INT(answer.status, 200);
+		EXPECT_INT(
+			mail_count(world, &tenant, MAIL_ALERT, "ada@example.com"), rows[i].alerts);
+	}
+
+	/* A browser that has been here may have another name since. */
+	set = response_header(&answer.response, S("set-cookie"));
+	(void)snprintf(headers, sizeof(headers), "User-Agent: First/2.0\r\nCookie: %.*s\r\n",
+		(int)str_find_byte(set, ';'), set.at);
+	EXPECT_INT(LOGIN_WITH(headers, "ada@example.com", PASSWORD_), 200);
+	EXPECT_INT(mail_count(world, &tenant, MAIL_ALERT, "ada@example.com"), 2);
+	EXPECT_INT(LOGIN_WITH("User-Agent: Third\r\n", "ada@example.com", "wrong"), 401);
+	EXPECT_INT(mail_count(world, &tenant, MAIL_ALERT, "ada@example.com"), 2);
+}
+
+static int64_t logins_counted(const char *result)
+{
+	char name[100];
+	struct buf text;
+	ptrdiff_t at;
+	int64_t count;
+
+	(void)snprintf(name, sizeof(name), "auth_logins_total{result=\"%s\"} ", result);
+	buf_init(&text, 16 * MEGABYTE);
+	REQUIRE(metric_write(&text, METRIC_TEXT) == 0);
+	buf_byte(&text, '\0');
+	at = str_find(buf_str(&text), str_from_c(name));
+	REQUIRE(at >= 0);
+	count = strtoll(text.at + at + strlen(name), NULL, 10);
+	buf_done(&text);
+	return count;
+}
+
+WORLD_TEST(signin_is_counted, modules)
+{
+	few_tries(2);
+	REQUIRE(found(world, "ada@example.com", "acme").status == 201);
+	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
+	for (int i = 0; i < 5; i++)
+		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
+	EXPECT_INT(logins_counted("ok"), 1);
+	EXPECT_INT(logins_counted("refused"), 2);
+	EXPECT_INT(logins_counted("locked"), 3);
+	for (int i = 0; i < 25; i++) {
+		char email[40];
+
+		(void)snprintf(email, sizeof(email), "user%d@example.com", i);
+		(void)login(world, email, "wrong", NULL);
+	}
+	EXPECT_INT(logins_counted("refused") + logins_counted("locked"), 2 * ATTEMPTS_OF_ADDRESS);
+	EXPECT_INT(logins_counted("throttled"), 5 + 25 - 2 * ATTEMPTS_OF_ADDRESS);
 }
 
 /* One address that tries everybody. */
@@ -1074,4 +1195,169 @@ WORLD_TEST(signin_without_memory, modules)
 	}
 	while (errands(world) > 0)
 		continue;
+}
+
+/* One who does a thing again and again, each time with another allocation that fails. */
+struct torture {
+	const char *title;
+	/* Does it; the answer's status. What it takes is renewed when it is used up. */
+	int (*act)(struct world *world, struct torture *torture, const char *fault);
+	struct uuid tenant;
+	char token[4096], link[300], password[60];
+	size_t number;
+};
+
+static int torture_call(struct world *world, const char *token, const char *request,
+	const char *fault, const char *body)
+{
+	int status = world_call(world, token, request, fault, body).status;
+
+	if (status == 0)
+		world->client = client_open(world->net);
+	return status;
+}
+
+static int import_once(struct world *world, struct torture *torture, const char *fault)
+{
+	int64_t users = count_of(world, &user_count);
+	char body[300];
+	int status;
+
+	(void)snprintf(body, sizeof(body),
+		"{\"users\":[{\"email\":\"i%zu@example.com\",\"name\":\"I\"},"
+		"{\"email\":\"j%zu@example.com\",\"name\":\"J\",\"passwordHash\":\"" BCRYPT_U
+		"\"}]}",
+		torture->number, torture->number);
+	torture->number++;
+	status = torture_call(world, torture->token, "POST /api/v1/users/import", fault, body);
+	users = count_of(world, &user_count) - users;
+	EXPECT(users == 2 || (users == 0 && status != 201)); /* all or none */
+	return status;
+}
+
+static int change_once(struct world *world, struct torture *torture, const char *fault)
+{
+	char body[300], next[60];
+	int status;
+
+	(void)snprintf(next, sizeof(next), "another whistle %zu", torture->number++);
+	(void)snprintf(body, sizeof(body), "{\"currentPassword\":\"%s\",\"newPassword\":\"%s\"}",
+		torture->password, next);
+	status = torture_call(
+		world, torture->token, "POST /api/v1/auth/change-password", fault, body);
+	/* It is the one or the other; without an answer nobody knows which. */
+	if (status == 204 || login_status(world, "ada@example.com", next, NULL) == 200)
+		(void)snprintf(torture->password, sizeof(torture->password), "%s", next);
+	if (torture->number % 8 == 0)
+		EXPECT_INT(login_status(world, "ada@example.com", torture->password, NULL), 200);
+	return status;
+}
+
+static int move_once(struct world *world, struct torture *torture, const char *fault)
+{
+	char body[300];
+
+	(void)snprintf(body, sizeof(body), "{\"password\":\"%s\",\"email\":\"e%zu@example.com\"}",
+		torture->password, torture->number++);
+	return torture_call(world, torture->token, "POST /api/v1/auth/change-email", fault, body);
+}
+
+static int reset_once(struct world *world, struct torture *torture, const char *fault)
+{
+	char body[500];
+	int status;
+
+	if (!*torture->link) {
+		clock_pass(61 * MINUTE); /* so many links an hour */
+		REQUIRE(post(world, "auth/forgot-password", "{\"email\":\"ada@example.com\"}")
+				.status == 202);
+		REQUIRE(errands(world) > 0);
+		(void)snprintf(torture->link, sizeof(torture->link), "%s",
+			mailed(world, &torture->tenant, MAIL_RESET, "ada@example.com"));
+	}
+	(void)snprintf(torture->password, sizeof(torture->password), "another whistle %zu",
+		torture->number++);
+	(void)snprintf(body, sizeof(body), "{\"token\":\"%s\",\"password\":\"%s\"}", torture->link,
+		torture->password);
+	status = torture_call(world, NULL, "POST /api/v1/auth/reset-password", fault, body);
+	/* A link that is used up has done what it was for. */
+	if (status == 204 || login_status(world, "ada@example.com", torture->password, NULL) == 200)
+		torture->link[0] = '\0';
+	return status;
+}
+
+static int verify_once(struct world *world, struct torture *torture, const char *fault)
+{
+	char email[60], slug[60], body[400];
+	struct answer answer;
+	int status;
+
+	(void)snprintf(email, sizeof(email), "v%zu@example.com", torture->number);
+	if (!*torture->link) {
+		(void)snprintf(email, sizeof(email), "v%zu@example.com", ++torture->number);
+		(void)snprintf(slug, sizeof(slug), "v-%zu", torture->number);
+		answer = found(world, email, slug);
+		REQUIRE(answer.status == 201);
+		torture->tenant = tenant_of(&answer);
+		(void)snprintf(torture->link, sizeof(torture->link), "%s",
+			mailed(world, &torture->tenant, MAIL_VERIFY, email));
+	}
+	(void)snprintf(body, sizeof(body), "{\"token\":\"%s\"}", torture->link);
+	status = torture_call(world, NULL, "POST /api/v1/auth/verify-email", fault, body);
+	answer = login(world, email, PASSWORD_, NULL);
+	EXPECT(answer.status == 200 && (status != 204 || answer_count(&answer, "emailVerifiedAt")));
+	if (answer_count(&answer, "emailVerifiedAt"))
+		torture->link[0] = '\0';
+	return status;
+}
+
+/* Whatever allocation fails, it is done or not, and the next one can do it. */
+WORLD_TEST(signin_changes_without_memory, modules)
+{
+	enum { MOST = 500, ENOUGH = 4 };
+	static struct torture tortures[] = {
+		{ "import", import_once },
+		{ "verify-email", verify_once },
+		{ "change-email", move_once },
+		{ "change-password", change_once },
+		{ "reset-password", reset_once },
+	};
+	struct answer answer;
+	struct uuid tenant;
+	char token[4096];
+
+#ifndef BULKHEAD_FAULTS
+	test_skip("without faults");
+#endif
+	few_tries(1000);
+	clock_ahead(0);
+	answer = found(world, "ada@example.com", "acme");
+	tenant = tenant_of(&answer);
+	(void)snprintf(token, sizeof(token), "%s", bearer(&answer));
+	for (size_t t = 0; t < LEN(tortures); t++) {
+		struct torture *torture = &tortures[t];
+		int failed = 0, good = 0;
+
+		torture->tenant = tenant;
+		(void)snprintf(torture->token, sizeof(torture->token), "%s", token);
+		(void)snprintf(
+			torture->password, sizeof(torture->password), "%s", t < 4 ? PASSWORD_ : "");
+		for (int nth = 1; nth < MOST && good < ENOUGH; nth++) {
+			char fault[40];
+			int status;
+
+			(void)snprintf(fault, sizeof(fault), "X-Fault: %d\r\n", nth);
+			status = torture->act(world, torture, fault);
+			if (!EXPECT(status == 0 || (status >= 200 && status < 300) ||
+				    status >= 500))
+				fprintf(stderr, "  %s, %d: %d\n", torture->title, nth, status);
+			failed += status == 0 || status >= 500;
+			good = status && status < 300 ? good + 1 : 0;
+		}
+		if (!EXPECT(failed > 0 && good == ENOUGH))
+			fprintf(stderr, "  %s: %d failed, then %d good\n", torture->title, failed,
+				good);
+	}
+	clock_ahead(0 * MINUTE);
+	clock_back();
 }

@@ -23,6 +23,7 @@ enum {
 struct session_new {
 	const struct uuid *user;
 	const struct uuid *bundle; /* from session_bundle; NULL: a browser or device of its own */
+	bool room;                 /* none needs to end for it: see session_look */
 	struct str user_agent, address;
 	struct str impersonator; /* id of the operator who acts as the user; else empty */
 	uint64_t lifetime_ns;    /* at most; 0: the usual */
@@ -38,9 +39,23 @@ struct session_made {
 
 /*
  * Begins a session of a user of the transaction's tenant, who is active. A former session of the
- * same user in the bundle ends. Errors of tx_exec.
+ * same user in the bundle ends, and what is more than a user may have. With `room` that is not
+ * looked at, and of many who sign in at a time nobody meets another. Errors of tx_exec.
  */
 int session_begin_in_tx(struct tx *tx, const struct session_new *session, struct session_made *ret);
+
+/* What there is to know before a session in a browser of its own is begun. */
+struct session_outlook {
+	bool room;    /* there are less than a user may have */
+	bool strange; /* there were some, and none with this user agent */
+};
+
+/*
+ * Before the transaction. Of several that are begun at the same time each may find the last place,
+ * and the next one ends them. Errors of the store.
+ */
+int session_look(const struct db *db, const struct uuid *user, struct str user_agent,
+	struct session_outlook *ret);
 
 /*
  * The bundle that the request proves to belong to: by a refresh token (empty: by that of the

@@ -6,7 +6,6 @@
 #include "crypto/digest.h"
 #include "crypto/opaque.h"
 #include "crypto/random.h"
-#include "modules/rbac/rbac.h"
 
 #define LINK_PREFIX S("bh_su_")
 
@@ -203,7 +202,11 @@ int operator_make_in_tx(struct tx *tx, const struct audit_actor *actor,
 	const struct operator_account *account, struct str hash, struct user *ret)
 {
 	struct user_new new = {
-		.email = account->email, .name = account->name, .verified = true, .actor = actor
+		.email = account->email,
+		.name = account->name,
+		.role = S("owner"),
+		.verified = true,
+		.actor = actor,
 	};
 	struct uuid id;
 	int r = user_create_in_tx(tx, &new, ret);
@@ -211,8 +214,7 @@ int operator_make_in_tx(struct tx *tx, const struct audit_actor *actor,
 	if (r < 0)
 		return r;
 	CHECK(uuid_parse(ret->id, &id));
-	r = rbac_grant_in_tx(tx, &id, S("owner"));
-	if (r == 0 && hash.len)
+	if (hash.len)
 		r = auth_set_password_in_tx(tx, &id, hash, actor);
 	if (r == 0)
 		r = note_first(tx, ret);

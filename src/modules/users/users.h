@@ -50,12 +50,13 @@ int users_configure(const struct users_options *options);
 
 struct user_new {
 	struct str email, name; /* the name is trimmed */
+	struct str role;        /* given as by rbac_grant_in_tx; empty: none */
 	bool verified;          /* the address has been proved */
 	const struct audit_actor *actor;
 };
 
 /* -ERR_CONFLICT, field "email", when the tenant has one with that address; -ERR_INVALID for what is
- * no address or no name. Emits user.created. */
+ * no address or no name; -ERR_NOT_FOUND for no such role. Emits user.created. */
 int user_create_in_tx(struct tx *tx, const struct user_new *in, struct user *ret);
 
 /* -ERR_NOT_FOUND. */

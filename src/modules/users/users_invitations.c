@@ -352,8 +352,6 @@ int invitation_take_in_tx(struct tx *tx, const struct invitation_ref *ref, struc
 {
 	struct user_new in = { .name = name, .verified = true, .actor = actor };
 	struct invitation_row row;
-	struct user user;
-	struct uuid id;
 	char text[UUID_TEXT_LEN];
 	int r;
 
@@ -367,14 +365,8 @@ int invitation_take_in_tx(struct tx *tx, const struct invitation_ref *ref, struc
 		return r;
 
 	in.email = row.email;
-	r = user_create_in_tx(tx, &in, &user);
-	if (r < 0)
-		return r;
-	CHECK(uuid_parse(user.id, &id));
-	r = rbac_grant_in_tx(tx, &id, row.role);
-	if (r == 0)
-		*ret = user;
-	return r;
+	in.role = row.role;
+	return user_create_in_tx(tx, &in, ret);
 }
 
 /* --- old ones -------------------------------------------------------------------------------- */

@@ -148,8 +148,8 @@ int user_write(struct tx *tx, const struct statement *how, const struct user *us
 	return tx_exec(tx, how, &row);
 }
 
-static int insert(struct tx *tx, const struct uuid *id, const struct user *user,
-	const struct audit_actor *actor)
+static int insert(
+	struct tx *tx, const struct uuid *id, const struct user *user, const struct user_new *in)
 {
 	static const struct audit_actor program = { .kind = AUDIT_PROGRAM };
 	struct audit_entry entry = {
@@ -162,9 +162,9 @@ static int insert(struct tx *tx, const struct uuid *id, const struct user *user,
 	int r = user_write(tx, &user_insert, user);
 
 	if (r == 0)
-		r = rbac_add_in_tx(tx, id);
+		r = in->role.len ? rbac_grant_in_tx(tx, id, in->role) : rbac_add_in_tx(tx, id);
 	if (r == 0)
-		r = tx_audit(tx, actor ? actor : &program, &entry);
+		r = tx_audit(tx, in->actor ? in->actor : &program, &entry);
 	return r < 0 ? r
 		     : tx_emit(tx,
 			       &(struct event){ S("user.created"), user->id, &user_schema, user });
@@ -189,7 +189,7 @@ int user_create_in_tx(struct tx *tx, const struct user_new *in, struct user *ret
 	if (r == 0)
 		r = user_id_text(tx, &id, &user.id);
 	if (r == 0)
-		r = insert(tx, &id, &user, in->actor);
+		r = insert(tx, &id, &user, in);
 	if (r == 0)
 		*ret = user;
 	return r;

@@ -1,0 +1,181 @@
+/* Many at once: nobody who signs up or in is turned away because others do so at the same time. */
+#include "modules/auth/auth_fixture_test.h"
+#include "observe/metric.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SMALL_CROWD = 24, CROWD = 100, CONNECTIONS = 24 };
+
+/* With more connections than usual, so that many transactions are really under way at a time. */
+static void crowd_run(enum engine_kind engine, void (*body)(struct world *))
+{
+	struct store_options options = { .pool_wait_ns = 20 * SECOND, .pool_max = CONNECTIONS };
+	char path[256];
+
+	options.folder = world_folder(path, sizeof(path));
+	if (engine == ENGINE_POSTGRES)
+		options.url = store_test_postgres(false);
+	world_run_on(&options, auth_modules, body);
+	world_remove_folder(path);
+}
+
+#define CROWD_TEST(name_)                                                                          \
+	static void crowd_test_##name_(struct world *world);                                       \
+	TEST(name_##_sqlite)                                                                       \
+	{                                                                                          \
+		crowd_run(ENGINE_SQLITE, crowd_test_##name_);                                      \
+	}                                                                                          \
+	TEST(name_##_postgres)                                                                     \
+	{                                                                                          \
+		crowd_run(ENGINE_POSTGRES, crowd_test_##name_);                                    \
+	}                                                                                          \
+	static void crowd_test_##name_(struct world *world)
+
+/* Transactions of this process that met a conflict, from whatever reason. */
+static int64_t conflicts(void)
+{
+	struct str name = S("\nstore_conflicts_total ");
+	struct buf text;
+	ptrdiff_t at;
+	int64_t count;
+
+	buf_init(&text, 4 * MEGABYTE);
+	REQUIRE(metric_write(&text, METRIC_TEXT) == 0);
+	buf_byte(&text, (char)0);
+	at = str_find(buf_str(&text), name);
+	count = at < 0 ? 0 : atoll(text.at + at + name.len);
+	buf_done(&text);
+	return count;
+}
+
+/* What became of a crowd's requests. */
+struct outcome {
+	size_t done, full, failed;
+	int64_t conflicts; /* that were solved by repetition, or not */
+};
+
+static struct client **crowd_clients(struct world *world)
+{
+	static struct client *clients[CROWD];
+
+	for (size_t i = 0; i < CROWD; i++)
+		REQUIRE((clients[i] = client_open(world->net)) != NULL);
+	return clients;
+}
+
+/* The pool of passwords has so many places and no more; that is a limit, and says so. */
+static void count(struct outcome *outcome, const struct answer *answer)
+{
+	if (answer->status == 200 || answer->status == 201) {
+		outcome->done++;
+	} else if (answer->status == 503 && answer_count(answer, "passwords are being looked at")) {
+		outcome->full++;
+	} else {
+		outcome->failed++;
+		fprintf(stderr, "  %.*s\n", STR_ARG(answer->body));
+	}
+}
+
+/* A request of each at the same time. */
+static struct outcome all_at_once(struct client **clients, size_t size, const char *request,
+	void (*write_body)(char *body, size_t room, size_t who))
+{
+	struct outcome outcome = { 0 };
+
+	int64_t before = conflicts();
+
+	for (size_t i = 0; i < size; i++) {
+		char body[400];
+
+		write_body(body, sizeof(body), i);
+		world_send(clients[i], NULL, request, "", body);
+	}
+	for (size_t i = 0; i < size; i++) {
+		struct answer answer = world_answer(clients[i]);
+
+		count(&outcome, &answer);
+	}
+	outcome.conflicts = conflicts() - before;
+	return outcome;
+}
+
+static size_t round_;
+
+#define ACCOUNT                                                                                    \
+	"{\"email\":\"user%zu-%zu@example.com\",\"password\":\"tin whistle over boots\","          \
+	"\"name\":\"Some One\",\"tenant\":"
+
+static void write_founder(char *body, size_t room, size_t who)
+{
+	(void)snprintf(body, room, ACCOUNT "{\"name\":\"Tenant\",\"slug\":\"t-%zu-%zu\"}}", round_,
+		who, round_, who);
+}
+
+static void write_joiner(char *body, size_t room, size_t who)
+{
+	(void)snprintf(body, room, ACCOUNT "{\"slug\":\"meeting\"}}", round_, who);
+}
+
+static void write_login(char *body, size_t room, size_t who)
+{
+	(void)snprintf(body, room,
+		"{\"email\":\"user%zu-%zu@example.com\",\"password\":\"tin whistle over boots\"}",
+		round_, who);
+}
+
+/* That all of them get through is not enough: it must not be by luck. */
+static void expect_all(const struct outcome *outcome, size_t size)
+{
+	if (!EXPECT(outcome->conflicts <= (int64_t)size / 8))
+		fprintf(stderr, "  %" PRId64 " conflicts\n", outcome->conflicts);
+	EXPECT_INT(outcome->failed, 0);
+	EXPECT_INT(outcome->done + outcome->full, size);
+	if (size == SMALL_CROWD)
+		EXPECT_INT(outcome->full, 0);
+	else
+		EXPECT(outcome->done >= SMALL_CROWD);
+}
+
+static void try_sizes(struct client **clients, const char *request,
+	void (*write_body)(char *body, size_t room, size_t who))
+{
+	static const size_t sizes[] = { SMALL_CROWD, CROWD };
+
+	for (size_t i = 0; i < LEN(sizes); i++) {
+		struct outcome outcome = all_at_once(clients, sizes[i], request, write_body);
+
+		expect_all(&outcome, sizes[i]);
+		round_++;
+	}
+}
+
+CROWD_TEST(crowd_founds_tenants)
+{
+	try_sizes(crowd_clients(world), "POST /api/v1/auth/register", write_founder);
+}
+
+CROWD_TEST(crowd_joins_a_tenant)
+{
+	struct answer answer = world_call(world, NULL, "POST /api/v1/auth/register", "",
+		"{\"email\":\"ada@example.com\",\"password\":\"tin whistle over boots\","
+		"\"name\":\"Ada\",\"tenant\":{\"name\":\"Meeting\",\"slug\":\"meeting\"}}");
+
+	REQUIRE(answer.status == 201);
+	try_sizes(crowd_clients(world), "POST /api/v1/auth/register", write_joiner);
+}
+
+/* Those who have just signed up, each from the same place as all others. */
+CROWD_TEST(crowd_signs_in)
+{
+	struct client **clients = crowd_clients(world);
+	struct outcome outcome =
+		all_at_once(clients, SMALL_CROWD, "POST /api/v1/auth/register", write_founder);
+
+	REQUIRE(outcome.done == SMALL_CROWD);
+	for (int i = 0; i < 4; i++) {
+		outcome = all_at_once(clients, SMALL_CROWD, "POST /api/v1/auth/login", write_login);
+		expect_all(&outcome, SMALL_CROWD);
+	}
+}
