@@ -409,8 +409,10 @@ static int examine_all(const struct db *system, const struct audit_known *heads,
 		while (exam.head_count < count &&
 			uuid_cmp(&heads[exam.head_count].tenant, &tenant) == 0)
 			exam.head_count++;
-		heads += exam.head_count;
-		count -= exam.head_count;
+		if (exam.head_count) {
+			heads += exam.head_count;
+			count -= exam.head_count;
+		}
 		r = examine(&exam);
 		if (r < 0)
 			break;
