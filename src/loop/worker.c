@@ -60,7 +60,7 @@ static void loop(struct worker *worker)
 	struct sched *sched = &worker->sched;
 
 	while (!worker->stopping || sched->count > 0) {
-		uint64_t next = sched_run(sched, sched->now_ns);
+		uint64_t next = sched_run(sched, clock_now_ns());
 
 		if (worker->stopping && sched->count == 0)
 			break;
