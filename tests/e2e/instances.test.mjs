@@ -91,7 +91,9 @@ test('two processes that write at once chain one log', async (t) => {
 	if (!env)
 		return;
 	const servers = [await startServer(t, { env }), await startServer(t, { env })];
-	const owners = [await register(servers[0], 'acme'), await register(servers[1], 'other')];
+	const owners = [];
+	for (let i = 0; i < 4; i++)
+		owners.push(await register(servers[i % 2], `acme-${i}`));
 	const WRITES = 60;
 	const verify = async () => {
 		const { code, stdout, stderr } = await runProgram(t, ['audit', 'verify', '--json'], { env, cwd: servers[0].dataDir });
@@ -101,12 +103,13 @@ test('two processes that write at once chain one log', async (t) => {
 		return report;
 	};
 
-	const writers = servers.flatMap((server, s) => owners.map(async ({ accessToken: token }, o) => {
+	// Whoever wrote an entry, both chain it.
+	const writers = owners.map(async ({ accessToken: token }, number) => {
 		for (let i = 0; i < WRITES; i++) {
-			await done(server, `POST ${KEYS}`, { token, body: { name: `${s} ${o} ${i}`, scopes: SCOPES } });
+			await done(servers[(number + i) % 2], `POST ${KEYS}`, { token, body: { name: `${number} ${i}`, scopes: SCOPES } });
 			await pause(15); // several batches, so that both have their turns
 		}
-	}));
+	});
 	const watching = (async () => {
 		for (let i = 0; i < 3; i++)
 			await pause(300), await verify();
@@ -116,7 +119,7 @@ test('two processes that write at once chain one log', async (t) => {
 
 	for (const { accessToken: token } of owners) {
 		const entries = await listAll(servers[0], '/api/v1/audit', token);
-		assert.equal(entries.filter(({ action }) => action === 'api_key.created').length, 2 * WRITES);
+		assert.equal(entries.filter(({ action }) => action === 'api_key.created').length, WRITES);
 		const places = entries.map(({ sequence }) => sequence).sort((a, b) => a - b);
 		assert.deepEqual(places, places.map((_, i) => i + 1), 'no gap, none twice');
 	}
