@@ -239,22 +239,55 @@ static const struct {
 	const char *text;
 	enum command_option option;
 	const char *means;
+	const char *word; /* how help calls the word that it takes; NULL: none */
 } options[] = {
 	{ "--json", COMMAND_JSON, "print JSON" },
 	{ "--dry-run", COMMAND_DRY_RUN, "only tell what would be done" },
 	{ "--replace", COMMAND_REPLACE, "take over from a server that runs" },
 	{ "--now", COMMAND_NOW, "at once" },
-	{ "--name", COMMAND_NAME, "the next word is the name for people" },
+	{ "--name", COMMAND_NAME, "the name for people", "NAME" },
 	{ "--password-stdin", COMMAND_PASSWORD, "read the password from standard input" },
 };
 
 /* --- help ------------------------------------------------------------------------------------ */
 
+/* "--name NAME"; its length. */
+static int option_words(size_t i, char (*ret_words)[WORDS_SIZE])
+{
+	const char *word = options[i].word;
+
+	return snprintf(*ret_words, sizeof(*ret_words), "%s%s%s", options[i].text, word ? " " : "",
+		word ? word : "");
+}
+
 static void help_options(FILE *to, const struct command *command)
 {
+	char words[WORDS_SIZE];
+
 	for (size_t i = 0; i < LEN(options); i++)
-		if (command->options & options[i].option)
-			(void)fprintf(to, " [%s]", options[i].text);
+		if (command->options & options[i].option) {
+			(void)option_words(i, &words);
+			(void)fprintf(to, " [%s]", words);
+		}
+}
+
+/* A line for each, the meanings below each other. */
+static void help_meanings(FILE *to, const struct command *command)
+{
+	char words[WORDS_SIZE];
+	int width = 0;
+
+	for (size_t i = 0; i < LEN(options); i++)
+		if (command->options & options[i].option) {
+			int len = option_words(i, &words);
+
+			width = len > width ? len : width;
+		}
+	for (size_t i = 0; i < LEN(options); i++)
+		if (command->options & options[i].option) {
+			(void)option_words(i, &words);
+			(void)fprintf(to, "\n  %-*s  %s", width, words, options[i].means);
+		}
 }
 
 static void help_line(FILE *to, const struct command *command)
@@ -294,9 +327,7 @@ static void help_one(FILE *to, const struct command *command)
 	(void)fprintf(to, "\n\n%s\n", command->text);
 	if (command->more)
 		(void)fprintf(to, "%s\n", command->more);
-	for (size_t i = 0; i < LEN(options); i++)
-		if (command->options & options[i].option)
-			(void)fprintf(to, "\n  %-12s%s", options[i].text, options[i].means);
+	help_meanings(to, command);
 	(void)fputs(command->options ? "\n" : "", to);
 }
 

@@ -88,6 +88,13 @@ TEST(commands_help)
 	SAID("3 something is pending");
 	EXPECT_INT(RUN("config", "doc", "--help"), 0);
 	SAID("Usage: bulkhead config doc\n");
+	EXPECT_INT(RUN("admin", "create", "--help"), 0);
+	SAID("admin create EMAIL [--json] [--name NAME] [--password-stdin]\n");
+	SAID("\n  --json            print JSON\n"
+	     "  --name NAME       the name for people\n"
+	     "  --password-stdin  read the password from standard input\n");
+	EXPECT_INT(RUN("keys", "rotate", "--help"), 0);
+	SAID("\n  --json  print JSON\n  --now   at once\n");
 }
 
 TEST(commands_used_wrongly)

@@ -2,11 +2,11 @@
 // whether it still is what was written.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { call, done, register } from './people.mjs';
-import { runProgram, startServer } from './server.mjs';
+import { runProgram, startServer, temporaryFolder } from './server.mjs';
 import { poll } from './wire.mjs';
 
 const verify = async (t, folder, ...args) => {
@@ -17,6 +17,11 @@ const verify = async (t, folder, ...args) => {
 	return report;
 };
 const chained = (t, folder) => poll('all is chained', async () => (await verify(t, folder)).unchained === 0);
+const shell = (folder, sql) => {
+	const { status, stdout, stderr } = spawnSync('sqlite3', ['-batch', join(folder, 'bulkhead.db')], { input: `.timeout 10000\n${sql};\n`, encoding: 'utf8' });
+	assert.equal(status, 0, stderr);
+	return stdout;
+};
 const headOf = (text) => text.match(/audit-head:1:[0-9a-f-]{36}:\d+:\d+:[\w-]{43}:[\w-]{43}/)[0];
 
 test('what is done is told, exported, and verified beside a server and without one', async (t) => {
@@ -57,11 +62,7 @@ test('what was changed is found', async (t) => {
 	await chained(t, server.dataDir);
 	await server.stop();
 
-	const change = (sql) => {
-		const { status, stdout, stderr } = spawnSync('sqlite3', ['-batch', join(server.dataDir, 'bulkhead.db')], { input: `${sql};\n`, encoding: 'utf8' });
-		assert.equal(status, 0, stderr);
-		return stdout;
-	};
+	const change = (sql) => shell(server.dataDir, sql);
 	const kinds = async (...args) => (await verify(t, server.dataDir, ...args)).findings.map(({ kind }) => kind);
 	const own = `tenant_id = X'${tenant.id.replaceAll('-', '')}'`;
 	const last = Number(change(`SELECT max(sequence) FROM audit WHERE ${own}`));
@@ -81,4 +82,45 @@ test('what was changed is found', async (t) => {
 	assert.match(text.stdout, /^BROKEN \(head\): .*\n.*: BROKEN\n$/);
 	assert.equal((await runProgram(t, ['audit', 'verify', 'no-such-file'], { cwd: server.dataDir })).code, 1);
 	assert.equal((await runProgram(t, ['audit', 'verify', '--dry-run'], { cwd: server.dataDir })).code, 2);
+});
+
+test('what was changed in a stopped file is found, and a state of the past by the log', async (t) => {
+	const server = await startServer(t);
+	const past = join(await temporaryFolder(t), 'past.db');
+	const { accessToken: token, tenant } = await register(server, 'acme');
+	await chained(t, server.dataDir);
+	shell(server.dataDir, `.backup '${past}'\nSELECT 1`);
+	for (let i = 0; i < 5; i++)
+		await done(server, 'POST /api/v1/api-keys', { token, body: { name: `key ${i}`, scopes: ['keys:read'] } });
+	await chained(t, server.dataDir);
+
+	// A tenant's head is told at most once a minute.
+	const own = `tenant_id = X'${tenant.id.replaceAll('-', '')}'`;
+	const last = Number(shell(server.dataDir, `SELECT max(sequence) FROM audit WHERE ${own}`));
+	const ours = (line) => line.head?.startsWith(`audit-head:1:${tenant.id}:${last}:`);
+	const log = join(await temporaryFolder(t), 'log.jsonl');
+	await server.logged(ours, 90_000);
+	await server.stop();
+	await writeFile(log, server.lines.map((line) => JSON.stringify(line)).join('\n'));
+
+	// What verify finds in a copy after such a change, without the log and with it.
+	const found = async (sql) => {
+		const folder = await temporaryFolder(t);
+		await cp(server.dataDir, folder, { recursive: true, filter: (name) => !name.endsWith('.sock') });
+		shell(folder, sql);
+		const kinds = async (...args) => (await verify(t, folder, ...args)).findings.map(({ kind }) => kind).join();
+		return [await kinds(), await kinds(log)];
+	};
+	const row = `${own} AND sequence = ${last - 2}`;
+	assert.deepEqual(await found('SELECT 1'), ['', '']);
+	for (const column of ['action', 'target_id', 'request_id', 'state_after'])
+		assert.deepEqual(await found(`UPDATE audit SET ${column} = 'x' || coalesce(${column}, '') WHERE ${row}`), ['edited', 'edited'], column);
+	for (const column of ['created_at', 'security'])
+		assert.deepEqual(await found(`UPDATE audit SET ${column} = 1 - ${column} WHERE ${row}`), ['edited', 'edited'], column);
+	assert.deepEqual(await found(`DELETE FROM audit WHERE ${row}`), ['gap', 'gap']);
+	assert.deepEqual(await found(`DELETE FROM audit WHERE ${own} AND sequence > ${last - 2}`), ['end', 'end']);
+
+	// Rows are cut off, and the mark is the one that stood there then.
+	const cut = `ATTACH '${past}' AS past; DELETE FROM audit WHERE id NOT IN (SELECT id FROM past.audit); REPLACE INTO audit_mark SELECT * FROM past.audit_mark`;
+	assert.deepEqual(await found(cut), ['', 'head']);
 });

@@ -56,3 +56,16 @@ export async function register(server, slug, email = `owner@${slug}.example`) {
 		body: { email, password: PASSWORD, name: `Owner of ${slug}`, tenant: { slug, name: slug } },
 	});
 }
+
+// Everything of a list, page after page.
+export async function listAll(server, path, token) {
+	const items = [];
+	for (let cursor = ''; ; ) {
+		const { status, text, data, body } = await call(server, `GET ${path}?limit=100${cursor}`, { token });
+		assert.equal(status, 200, text);
+		items.push(...data.items);
+		if (!body.meta?.nextCursor)
+			return items;
+		cursor = `&cursor=${encodeURIComponent(body.meta.nextCursor)}`;
+	}
+}

@@ -257,8 +257,8 @@ int session_look(const struct db *db, const struct uuid *user, struct str user_a
 	r = db_one(db, &session_count_user, &of, &count);
 	if (r == 0)
 		*ret = (struct session_outlook){
-			.room = count.live<SESSIONS_OF_USER_MAX, .strange = count.known> 0 &&
-				count.alike == 0
+			.room = (count.live < SESSIONS_OF_USER_MAX),
+			.strange = (count.known > 0) && count.alike == 0,
 		};
 	return r;
 }
