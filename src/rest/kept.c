@@ -193,6 +193,7 @@ int kept_replay(struct req *req, const struct repeat *repeat)
 					  "Idempotency-Key");
 	if (r < 0)
 		return r;
+	CHECK(plain.at);
 	memcpy(&head, plain.at, sizeof(head));
 	if (memcmp(head.fingerprint, repeat->fingerprint, sizeof(head.fingerprint)) != 0)
 		return fail(ERR_IDEMPOTENCY, "this Idempotency-Key was used for another request");
