@@ -28,8 +28,7 @@ static struct str name_of(struct str email)
 	return at > 0 ? str_first(email, (size_t)at) : email;
 }
 
-/* --- what goes to the server and comes back ----------------------------------------------------
- */
+/* --- what goes to the server and comes back ------------------------------- */
 
 struct admin_answer {
 	struct str id, email;
@@ -88,8 +87,7 @@ static int read_account(struct str text, struct arena *arena, struct operator_ac
 	return r == -ERR_INVALID ? fail(ERR_INVALID, "this is no account") : r;
 }
 
-/* --- the work ----------------------------------------------------------------------------------
- */
+/* --- the work ------------------------------------------------------------- */
 
 static int write_answer(const struct command_job *job, const struct user *user, struct str link,
 	const char *did, struct buf *out)
@@ -153,8 +151,7 @@ int admin_command_reset(const struct command_job *job, struct buf *out)
 	return work(job, operator_reset, "is signed out everywhere", out);
 }
 
-/* --- the command line --------------------------------------------------------------------------
- */
+/* --- the command line ----------------------------------------------------- */
 
 /* The password is what comes on standard input, without a line break at its end. */
 static int read_password(char *at, size_t size, size_t *ret_len)

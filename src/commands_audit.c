@@ -86,8 +86,7 @@ static int gather_heads(struct str argument, struct arena *arena, struct audit_h
 	return r;
 }
 
-/* --- the work ----------------------------------------------------------------------------------
- */
+/* --- the work ------------------------------------------------------------- */
 
 int audit_command_verify(const struct command_job *job, struct buf *out)
 {
@@ -109,8 +108,7 @@ int audit_command_verify(const struct command_job *job, struct buf *out)
 	return r;
 }
 
-/* --- the command line
- * ----------------------------------------------------------------------------- */
+/* --- the command line ----------------------------------------------------- */
 
 /* A head as it is; a file by a path that is good in another process. */
 static int add_operand(const char *operand, struct buf *argument)

@@ -62,8 +62,7 @@ static void close_all(struct offline *offline)
 	control_unclaim(offline->claim);
 }
 
-/* --- the command -------------------------------------------------------------------------------
- */
+/* --- the command ---------------------------------------------------------- */
 
 /* A command on its way to a fiber and back. */
 struct errand {

@@ -91,6 +91,16 @@ void uuid_write(char *at, const struct uuid *uuid)
 	}
 }
 
+struct str uuid_text(struct arena *arena, const struct uuid *uuid)
+{
+	char *at = arena_alloc(arena, UUID_TEXT_LEN);
+
+	if (!at)
+		return str_of(NULL, 0);
+	uuid_write(at, uuid);
+	return str_of(at, UUID_TEXT_LEN);
+}
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are loaded as they stand");
 
 /* A byte in each of a word's places. */

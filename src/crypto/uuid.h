@@ -5,6 +5,7 @@
 #ifndef CRYPTO_UUID_H
 #define CRYPTO_UUID_H
 
+#include "base/arena.h"
 #include "base/str.h"
 
 #include <stdint.h>
@@ -29,6 +30,9 @@ void uuid_v7(struct uuid *ret, int64_t time_us);
 
 /* Writes UUID_TEXT_LEN bytes, lower case, no NUL. */
 void uuid_write(char *at, const struct uuid *uuid);
+
+/* The same in an arena; .at is NULL when there is no room. */
+struct str uuid_text(struct arena *arena, const struct uuid *uuid);
 
 /* Exactly 36 bytes, hyphens in their places, hex digits of either case; any version and variant. */
 bool uuid_parse(struct str text, struct uuid *ret);

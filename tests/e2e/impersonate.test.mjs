@@ -64,6 +64,9 @@ test('what nobody does as somebody else', async (t) => {
 		['POST /api/v1/auth/change-email', { email: 'new@example.com', password: PASSWORD }],
 		['DELETE /api/v1/me', { password: PASSWORD }],
 		['POST /api/v1/api-keys', { name: 'mine', scopes: ['tenant:read'] }],
+		['POST /api/v1/invitations', { email: 'new@example.com', role: 'owner' }],
+		['POST /api/v1/users/import', { users: [{ email: 'new@example.com', name: 'New', roles: ['owner'] }] }],
+		[`PUT /api/v1/users/${acme.user.id}/roles`, { roles: ['owner'] }],
 		['POST /api/v1/platform/impersonate', { tenant: 'acme', userId: acme.user.id, reason: REASON }],
 	];
 	for (const [request, body] of forbidden)

@@ -42,8 +42,7 @@ static int find_text(const struct req *req, struct str *ret)
 	return own.at || key_text_is(text);
 }
 
-/* --- whether it is good --------------------------------------------------------------------------
- */
+/* --- whether it is good --------------------------------------------------- */
 
 static int refuse(const char *why)
 {
@@ -76,8 +75,7 @@ static int verify(const struct known_key *known, const struct key_text *text, in
 	return 0;
 }
 
-/* --- from where
- * ------------------------------------------------------------------------------------ */
+/* --- from where ----------------------------------------------------------- */
 
 struct incident {
 	struct audit_actor actor;
@@ -124,8 +122,7 @@ static int check_address(struct req *req, const struct known_key *known, const s
 		ERR_FORBIDDEN, "this API key may not be used from %.*s", STR_ARG(req->client_text));
 }
 
-/* --- who it is
- * ---------------------------------------------------------------------------------------- */
+/* --- who it is ------------------------------------------------------------ */
 
 /* What the key says it may, as far as its owner may do it now. */
 static int set_rights(struct req *req, const struct known_key *known, const struct uuid *tenant,
@@ -209,8 +206,7 @@ static int identify(struct req *req, struct caller *ret)
 	return r;
 }
 
-/* --- open and close
- * -------------------------------------------------------------------------------------- */
+/* --- open and close ------------------------------------------------------- */
 
 int identify_open(struct server *server)
 {

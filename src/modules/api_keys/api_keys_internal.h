@@ -149,8 +149,7 @@ bool key_has_ended(const struct api_key *key, int64_t now_us);
 int key_is_within(
 	const struct api_key *key, const struct rights *rights, const struct api_key *with);
 
-/* --- rows (api_keys_store.c) -------------------------------------------------------------------
- */
+/* --- rows (api_keys_store.c) ---------------------------------------------- */
 
 extern const struct statement key_get, key_list, key_owned, key_end_owned;
 enum { KEY_STATEMENTS = 9 };
@@ -188,8 +187,7 @@ int key_change_in_tx(struct tx *tx, void *arg); /* struct key_change */
 /* Deletes what has ended long ago, in small transactions. */
 int keys_sweep(struct store *store);
 
-/* --- verified keys in memory (api_keys_known.c) --------------------------------------------------
- */
+/* --- verified keys in memory (api_keys_known.c) --------------------------- */
 
 /* What a request needs to know of a key. */
 struct known_key {
@@ -216,8 +214,7 @@ int known_find(struct store *store, const struct uuid *tenant, const struct uuid
 int known_forget(struct tx *tx, struct str id);
 int known_forget_owner(struct tx *tx, const struct uuid *owner);
 
-/* --- when a key was used (api_keys_use.c)
- * ---------------------------------------------------------- */
+/* --- when a key was used (api_keys_use.c) --------------------------------- */
 
 /* Remembers it, in bounded memory; what finds no room is forgotten. Never waits. */
 void use_note(const struct uuid *tenant, const struct uuid *id, int64_t now_us,
@@ -238,8 +235,7 @@ struct key_use {
 
 extern const struct statement key_use_set;
 
-/* --- who asks (api_keys_identify.c)
- * ------------------------------------------------------------------ */
+/* --- who asks (api_keys_identify.c) --------------------------------------- */
 
 int identify_open(struct server *server);
 void identify_close(struct server *server);
@@ -249,8 +245,7 @@ void identify_close(struct server *server);
 void tell_security(struct req *req, const struct uuid *tenant, const struct caller *caller,
 	struct str action, struct str key);
 
-/* --- the keys of a user (api_keys_owner.c)
- * --------------------------------------------------------------- */
+/* --- the keys of a user (api_keys_owner.c) -------------------------------- */
 
 void owner_open(void);
 

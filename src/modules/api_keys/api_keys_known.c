@@ -99,8 +99,7 @@ static int make_known(const struct api_key *key, struct known_key *known)
 	return r;
 }
 
-/* --- the cache ---------------------------------------------------------------------------------
- */
+/* --- the cache ------------------------------------------------------------ */
 
 struct loading {
 	struct str id;   /* of the key, as text */

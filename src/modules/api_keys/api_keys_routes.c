@@ -143,8 +143,7 @@ static int api_key_revoke(struct req *req, const struct api_key_ref *in, struct 
 }
 HANDLER(api_key_revoke, api_key_ref, api_key, REVOKE_FAILS)
 
-/* --- the contract ------------------------------------------------------------------------------
- */
+/* --- the contract --------------------------------------------------------- */
 
 #define ROUTE(text, handler_, right)                                                               \
 	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = right, .versioned = true
@@ -168,8 +167,7 @@ static const struct route routes[] = {
 };
 /* clang-format on */
 
-/* --- the module
- * ----------------------------------------------------------------------------------- */
+/* --- the module ----------------------------------------------------------- */
 
 static int open_module(struct server *server)
 {

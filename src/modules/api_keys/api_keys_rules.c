@@ -168,8 +168,7 @@ bool key_merge(struct api_key *key, const struct api_key_patch *patch)
 	return differs;
 }
 
-/* --- no more than who asks ----------------------------------------------------------------------
- */
+/* --- no more than who asks ------------------------------------------------ */
 
 /* Whether all addresses of the text's network are in one of the others. */
 static bool network_is_within(struct str text, const struct key_texts *outer)

@@ -214,13 +214,8 @@ static int set_text(struct tx *tx, const struct key_text *text, struct api_key *
 
 static int set_id(struct tx *tx, const struct uuid *id, struct api_key *key)
 {
-	char *text = arena_alloc(tx_arena(tx), UUID_TEXT_LEN);
-
-	if (!text)
-		return -(int)err_last()->code;
-	uuid_write(text, id);
-	key->id = str_of(text, UUID_TEXT_LEN);
-	return 0;
+	key->id = uuid_text(tx_arena(tx), id);
+	return key->id.at ? 0 : -(int)err_last()->code;
 }
 
 /* --- create --------------------------------------------------------------------------------- */
@@ -265,8 +260,7 @@ int key_create_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- change ------------------------------------------------------------------------------------
- */
+/* --- change --------------------------------------------------------------- */
 
 static int apply_patch(
 	struct tx *tx, const struct key_change *change, struct api_key *key, struct str *ret)
@@ -358,8 +352,7 @@ int key_change_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- what has ended
- * ------------------------------------------------------------------------------- */
+/* --- what has ended ------------------------------------------------------- */
 
 enum { SWEEP_BATCH = 500, SWEEP_ROUNDS = 1000 };
 

@@ -6,6 +6,7 @@
 
 #include "modules/rbac/rbac_world_test.h"
 #include "modules/users/users.h"
+#include "observe/clock_test.h"
 #include "rest/page.h"
 #include <stdio.h>
 
@@ -233,12 +234,12 @@ WORLD_TEST(api_key_is_rotated, keys_world())
 	third = keys_replace(world, "anna", first.id, "1h");
 	EXPECT_INT(keys_get(world, first.key, "/look"), 401);
 	EXPECT_INT(keys_get(world, second.key, "/look"), 204);
-	keys_later(3590);
+	clock_ahead(3590 * SECOND);
 	EXPECT_INT(keys_get(world, second.key, "/look"), 204);
-	keys_later(3610);
+	clock_ahead(3610 * SECOND);
 	EXPECT_INT(keys_get(world, second.key, "/look"), 401);
 	EXPECT_INT(keys_get(world, third.key, "/look"), 204);
-	keys_later(0);
+	clock_back();
 
 	fourth = keys_replace(world, "anna", first.id, "0");
 	EXPECT_INT(keys_get(world, third.key, "/look"), 401);
@@ -288,14 +289,13 @@ WORLD_TEST(api_key_expires, keys_world())
 	keys_begin(world);
 	key = keys_make(world, "anna", "[\"jobs:*\"]", ",\"expiresAt\":\"2090-01-01T00:00:00Z\"");
 	EXPECT_INT(keys_get(world, key.key, "/look"), 204);
-	keys_later(INT64_C(80) * 365 * 86400);
+	clock_ahead(80 * 365 * 24 * HOUR);
 	EXPECT_INT(keys_get(world, key.key, "/look"), 401);
 	EXPECT_INT(keys_replace(world, "anna", key.id, "0").status, 409);
-	keys_later(0);
+	clock_back();
 }
 
-/* --- no more than the owner ---------------------------------------------------------------------
- */
+/* --- no more than the owner ----------------------------------------------- */
 
 static int set_active_in_tx(struct tx *tx, void *arg)
 {
@@ -448,8 +448,7 @@ WORLD_TEST(api_key_is_never_more_than_its_owner, keys_world())
 	}
 }
 
-/* --- from where ----------------------------------------------------------------------------------
- */
+/* --- from where ----------------------------------------------------------- */
 
 WORLD_TEST(api_key_knows_its_places, keys_world())
 {
@@ -474,8 +473,7 @@ WORLD_TEST(api_key_knows_its_places, keys_world())
 	EXPECT_INT(keys_get(world, key.key, "/look"), 204);
 }
 
-/* --- what is remembered
- * --------------------------------------------------------------------------- */
+/* --- what is remembered --------------------------------------------------- */
 
 static int write_uses(const struct db *db, void *arg)
 {
@@ -518,22 +516,21 @@ WORLD_TEST(api_keys_are_swept, keys_world())
 		keys_make(world, "anna", "[\"jobs:*\"]", ",\"expiresAt\":\"2090-01-01T00:00:00Z\"");
 	EXPECT_INT(
 		world_call(world, "anna", keys_path("DELETE", goes.id, ""), "", NULL).status, 200);
-	keys_later(INT64_C(29) * 86400);
+	clock_ahead(29 * 24 * HOUR);
 	world_do(world, "otto", sweep, NULL);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", goes.id).status, 200);
-	keys_later(INT64_C(31) * 86400);
+	clock_ahead(31 * 24 * HOUR);
 	world_do(world, "otto", sweep, NULL);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", goes.id).status, 404);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", stays.id).status, 200);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", expires.id).status, 200);
-	keys_later(INT64_C(80) * 365 * 86400);
+	clock_ahead(80 * 365 * 24 * HOUR);
 	world_do(world, "otto", sweep, NULL);
 	EXPECT_INT(world_get(world, "anna", KEYS "/%s", expires.id).status, 404);
-	keys_later(0);
+	clock_back();
 }
 
-/* --- the owner goes
- * --------------------------------------------------------------------------------- */
+/* --- the owner goes ------------------------------------------------------- */
 
 struct leaver {
 	struct uuid id;
@@ -607,8 +604,7 @@ WORLD_TEST(api_key_goes_with_its_owner, keys_world())
 	EXPECT_INT(answer_count(&answer, "\"prefix\""), 2);
 }
 
-/* --- bounds
- * -------------------------------------------------------------------------------------------- */
+/* --- bounds --------------------------------------------------------------- */
 
 static int make_many_in_tx(struct tx *tx, void *arg)
 {
@@ -672,8 +668,7 @@ WORLD_TEST(api_keys_of_a_tenant_are_bounded, keys_world())
 	EXPECT_INT(keys_make(world, "anna", "[\"jobs:read\"]", "").status, 201);
 }
 
-/* --- how much
- * --------------------------------------------------------------------------------------------- */
+/* --- how much ------------------------------------------------------------- */
 
 /* How many of up to 30 requests are answered. */
 static int answered(struct world *world, const char *key)

@@ -80,8 +80,7 @@ void use_note(const struct uuid *tenant, const struct uuid *id, int64_t now_us,
 	(void)pthread_mutex_unlock(&set->lock);
 }
 
-/* --- writing ------------------------------------------------------------------------------------
- */
+/* --- writing -------------------------------------------------------------- */
 
 struct batch {
 	struct use uses[BATCH];

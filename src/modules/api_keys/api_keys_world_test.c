@@ -8,14 +8,11 @@
 #include "modules/rbac/rbac_world_test.h"
 #include "modules/tenants/tenants.h"
 #include "modules/users/users.h"
-#include "observe/clock.h"
 #include "observe/metric.h"
 #include "rest/idempotency.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static const struct statement tenant_add = STATEMENT("test_keys_tenant_add",
 	.sql = "INSERT INTO main.tenant (tenant_id, slug, name, tier, status, settings, limits, "
@@ -94,35 +91,7 @@ static int add_tenant(const struct db *db, void *arg)
 		&(struct tenant){ .slug = str_from_c(arg), .name = str_from_c(arg), .version = 1 });
 }
 
-/* --- time, and what was asked ------------------------------------------------------------- */
-
-static _Atomic int64_t later;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return (time.tv_sec + atomic_load(&later)) * INT64_C(1000000) + time.tv_nsec / 1000;
-}
-
-void keys_later(int64_t seconds)
-{
-	static const struct clock_source source = { now_ns, wall_us, NULL };
-
-	atomic_store(&later, seconds);
-	clock_replace(seconds ? &source : NULL);
-}
+/* --- what was asked ---------------------------------------------------------------------- */
 
 int64_t keys_loads(void)
 {

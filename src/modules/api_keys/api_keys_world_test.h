@@ -10,9 +10,6 @@ const struct module *const *keys_world(void);
 /* The tenants of a and b, and their owners anna and bert. */
 void keys_begin(struct world *world);
 
-/* So much later, for everybody who asks for the time of day. Ends with 0. */
-void keys_later(int64_t seconds);
-
 /* How often a key was looked for in the store so far. */
 int64_t keys_loads(void);
 

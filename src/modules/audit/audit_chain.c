@@ -167,8 +167,7 @@ int audit_sequence(struct store *store)
 	return r;
 }
 
-/* --- what the log knows ------------------------------------------------------------------------
- */
+/* --- what the log knows --------------------------------------------------- */
 
 static int told_in_tx(struct tx *tx, void *arg)
 {

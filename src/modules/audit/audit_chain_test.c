@@ -8,6 +8,7 @@
 #include "crypto/random.h"
 #include "http/server.h"
 #include "observe/clock.h"
+#include "observe/clock_test.h"
 
 /* --- straight ---------------------------------------------------------------------------- */
 
@@ -60,8 +61,7 @@ WORLD_TEST(audit_key_is_another, audit_world)
 	EXPECT_INT(verdict.report.found, 3);
 }
 
-/* --- rows in the hands of others ---------------------------------------------------------------
- */
+/* --- rows in the hands of others ------------------------------------------ */
 
 enum { ENTRIES = 12 };
 
@@ -198,8 +198,7 @@ __attribute__((constructor)) static void join_modules(void)
 	tampered[count] = &tampering;
 }
 
-/* --- saving and restoring ----------------------------------------------------------------------
- */
+/* --- saving and restoring ------------------------------------------------- */
 
 /* All rows of a tenant; texts live in the arena. */
 struct saved {
@@ -242,8 +241,7 @@ static int restore(const struct db *db, void *arg)
 	return db_write(db, restore_in_tx, arg);
 }
 
-/* --- one change
- * ------------------------------------------------------------------------------------ */
+/* --- one change ----------------------------------------------------------- */
 
 struct tampering {
 	const struct statement *statement;
@@ -350,8 +348,7 @@ WORLD_TEST(audit_change_is_one_finding, tampered)
 	arena_done(&saved.arena);
 }
 
-/* --- random ones
- * ---------------------------------------------------------------------------------- */
+/* --- random ones ---------------------------------------------------------- */
 
 static void swap(struct world *world, int64_t a, int64_t b)
 {
@@ -461,8 +458,7 @@ WORLD_TEST(audit_random_changes_are_found, tampered)
 	arena_done(&saved.arena);
 }
 
-/* --- several sequencers -------------------------------------------------------------------------
- */
+/* --- several sequencers --------------------------------------------------- */
 
 /* Writers of one tenant, and sequencers beside them, until all is written. */
 enum { WRITERS = 4, SEQUENCERS = 4, WRITES = 40 };
@@ -622,8 +618,7 @@ WORLD_TEST(audit_late_commit, audit_world)
 	EXPECT_INT(verdict.report.found, 0);
 }
 
-/* --- what was cut short -------------------------------------------------------------------------
- */
+/* --- what was cut short --------------------------------------------------- */
 
 static int chain_and_fail_in_tx(struct tx *tx, void *arg)
 {
@@ -658,10 +653,9 @@ WORLD_TEST(audit_batch_is_aborted, audit_world)
 	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
 }
 
-/* --- what goes
- * ------------------------------------------------------------------------------------- */
+/* --- what goes ------------------------------------------------------------ */
 
-enum { DAY_SECONDS = 24 * 60 * 60 };
+#define DAY (24 * HOUR)
 
 static int retain(const struct db *db, void *arg)
 {
@@ -685,7 +679,7 @@ WORLD_TEST(audit_retention_keeps_the_chain, tampered)
 	struct saved saved;
 	size_t done;
 
-	audit_clock_ahead(0);
+	clock_ahead(0);
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
 	world_do(world, "ada", save, &saved);
@@ -695,12 +689,12 @@ WORLD_TEST(audit_retention_keeps_the_chain, tampered)
 	world_do(world, "ada", retain, NULL);
 	EXPECT_INT(audit_verdict_of(world, &heads).report.entries, some.count);
 
-	audit_clock_ahead(60 * DAY_SECONDS);
+	clock_ahead(60 * DAY);
 	some.count = 7;
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "bob", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
-	audit_clock_ahead(91 * DAY_SECONDS);
+	clock_ahead(91 * DAY);
 	world_do(world, "ada", audit_write_some, &some); /* not chained: stays in any case */
 	world_do(world, "ada", retain, NULL);
 	verdict = audit_verdict_of(world, &heads);
@@ -709,7 +703,7 @@ WORLD_TEST(audit_retention_keeps_the_chain, tampered)
 	EXPECT_INT(verdict.report.found, 0);
 
 	/* All of them go, and the chain goes on from where it was. */
-	audit_clock_ahead(200 * DAY_SECONDS);
+	clock_ahead(200 * DAY);
 	world_do(world, "ada", retain, NULL);
 	verdict = audit_verdict_of(world, &heads);
 	EXPECT_INT(verdict.report.entries, 0);
@@ -725,7 +719,7 @@ WORLD_TEST(audit_retention_keeps_the_chain, tampered)
 	do_tamper(world, &rows_delete, 1, 2 * AUDIT_DELETE_BATCH + 18); /* the first that is left */
 	EXPECT(audit_verdict_of(world, NULL).report.found > 0);
 	audit_heads_done(&heads);
-	clock_replace(NULL);
+	clock_back();
 }
 
 /* Old entries go also when they are not whole, but that stays known. */
@@ -734,14 +728,14 @@ WORLD_TEST(audit_retention_forgets_no_tampering, tampered)
 	struct some some = audit_some(20);
 	struct audit_verdict verdict;
 
-	audit_clock_ahead(0);
+	clock_ahead(0);
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
-	audit_clock_ahead(50 * DAY_SECONDS);
+	clock_ahead(50 * DAY);
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
 	do_tamper(world, &rows_delete, 5, 5);
-	audit_clock_ahead(91 * DAY_SECONDS);
+	clock_ahead(91 * DAY);
 	world_do(world, "ada", retain, NULL);
 	verdict = audit_verdict_of(world, NULL);
 	EXPECT_INT(verdict.report.entries, 20);
@@ -749,16 +743,15 @@ WORLD_TEST(audit_retention_forgets_no_tampering, tampered)
 	EXPECT_INT(verdict.kinds[FINDING_DELETED], 1);
 	EXPECT_INT(verdict.first, 6);
 
-	audit_clock_ahead(150 * DAY_SECONDS); /* also when more goes */
+	clock_ahead(150 * DAY); /* also when more goes */
 	world_do(world, "ada", retain, NULL);
 	verdict = audit_verdict_of(world, NULL);
 	EXPECT_INT(verdict.report.found, 1);
 	EXPECT_INT(verdict.first, 6);
-	clock_replace(NULL);
+	clock_back();
 }
 
-/* --- who goes
- * ---------------------------------------------------------------------------------------- */
+/* --- who goes ------------------------------------------------------------- */
 
 static int ask_to_erase_in_tx(struct tx *tx, void *arg)
 {
@@ -797,7 +790,7 @@ WORLD_TEST(audit_erasure_keeps_the_chain, tampered)
 	struct uuid ada;
 
 	REQUIRE(uuid_parse(S(ADA), &ada));
-	audit_clock_ahead(0);
+	clock_ahead(0);
 	write_about(world, AUDIT_USER, ADA, ADA, AUDIT_ERASE_BATCH + 3);
 	write_about(world, AUDIT_USER, ADA, EVE, 3);
 	write_about(world, AUDIT_USER, EVE, ADA, 4);
@@ -830,7 +823,7 @@ WORLD_TEST(audit_erasure_keeps_the_chain, tampered)
 	write_about(world, AUDIT_USER, ADA, ADA, 2);
 	world_do(world, "ada", erase, NULL);
 	EXPECT_INT(audit_verdict_of(world, NULL).report.erased, AUDIT_ERASE_BATCH + 16);
-	audit_clock_ahead(16 * 60);
+	clock_ahead(16 * MINUTE);
 	world_do(world, "ada", erase, NULL);
 	world_do(world, "ada", audit_chain_all, NULL);
 	verdict = audit_verdict_of(world, NULL);
@@ -839,7 +832,7 @@ WORLD_TEST(audit_erasure_keeps_the_chain, tampered)
 	answer = world_get(world, "ada", "/api/v1/audit?action=audit.erased");
 	EXPECT_STR(str_from_c(answer_text(&answer, "targetId")), S(ADA));
 	EXPECT_STR(str_from_c(answer_text(&answer, "kind")), S("program"));
-	clock_replace(NULL);
+	clock_back();
 }
 
 /* Whoever can write to the database cannot have it erase for them. */
@@ -861,8 +854,7 @@ WORLD_TEST(audit_erasure_is_not_forged, tampered)
 	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
 }
 
-/* --- what the log knows
- * ---------------------------------------------------------------------------------- */
+/* --- what the log knows --------------------------------------------------- */
 
 static int64_t told_of(struct world *world)
 {
@@ -879,7 +871,7 @@ WORLD_TEST(audit_heads_are_told, tampered)
 {
 	struct some some = audit_some(3);
 
-	audit_clock_ahead(0);
+	clock_ahead(0);
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
 	world_do(world, "ada", tell, NULL);
@@ -888,14 +880,13 @@ WORLD_TEST(audit_heads_are_told, tampered)
 	world_do(world, "ada", audit_chain_all, NULL);
 	world_do(world, "ada", tell, NULL); /* not twice in a minute */
 	EXPECT_INT(told_of(world), 3);
-	audit_clock_ahead(61);
+	clock_ahead(61 * SECOND);
 	world_do(world, "ada", tell, NULL);
 	EXPECT_INT(told_of(world), 6);
-	clock_replace(NULL);
+	clock_back();
 }
 
-/* --- each allocation fails in turn
- * ------------------------------------------------------------------------ */
+/* --- each allocation fails in turn ---------------------------------------- */
 
 #ifdef BULKHEAD_FAULTS
 struct torture {
@@ -980,18 +971,18 @@ WORLD_TEST(audit_survives_failures, tampered)
 	};
 
 	REQUIRE(uuid_parse(S(ADA), &ada));
-	audit_clock_ahead(0);
+	clock_ahead(0);
 	some.actor.user = S(ADA);
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
 	for (size_t i = 0; i < LEN(cases); i++) {
-		audit_clock_ahead((int64_t)i * 25 * DAY_SECONDS);
+		clock_ahead((uint64_t)i * 25 * DAY);
 		world_do(world, "ada", torture, &cases[i]);
 		failed += cases[i].failed;
 	}
 	EXPECT(failed > (store_is_sqlite(world->store) ? 0 : 10));
 	world_do(world, "ada", audit_chain_all, NULL);
 	EXPECT_INT(audit_verdict_of(world, NULL).report.found, 0);
-	clock_replace(NULL);
+	clock_back();
 }
 #endif

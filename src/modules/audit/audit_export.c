@@ -38,8 +38,7 @@ static int note_in_tx(struct tx *tx, void *arg)
 	return tx_audit(tx, &notation->actor, &entry);
 }
 
-/* --- pages -------------------------------------------------------------------------------------
- */
+/* --- pages ---------------------------------------------------------------- */
 
 static int write_item(struct export *export, const struct audit_item *item)
 {
@@ -84,8 +83,7 @@ static int write_page(struct export *export)
 	return r < 0 ? r : (int64_t)count == export->query.limit;
 }
 
-/* --- the end -----------------------------------------------------------------------------------
- */
+/* --- the end -------------------------------------------------------------- */
 
 struct ending {
 	struct audit_mark head;
@@ -131,8 +129,7 @@ static int finish(struct export *export)
 				   : reply_write(export->req, buf_str(&export->text));
 }
 
-/* --- all of it
- * ------------------------------------------------------------------------------------ */
+/* --- all of it ------------------------------------------------------------ */
 
 static int begin(struct export *export)
 {

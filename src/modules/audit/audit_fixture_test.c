@@ -2,10 +2,7 @@
 #include "modules/audit/audit_test.h"
 
 #include "http/server.h"
-#include "observe/clock.h"
 #include "rest/idempotency.h"
-
-#include <time.h>
 
 /* clang-format off */
 const struct schema person_schema = SCHEMA(person, "Somebody.",
@@ -104,35 +101,4 @@ struct audit_verdict audit_verdict_of(struct world *world, struct audit_heads *h
 
 	world_do(world, "ada", audit_verify_all, &verdict);
 	return verdict;
-}
-
-/* --- the clock
- * ------------------------------------------------------------------------------------ */
-
-static _Atomic int64_t seconds_ahead;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return (time.tv_sec + seconds_ahead) * INT64_C(1000000) + time.tv_nsec / 1000;
-}
-
-void audit_clock_ahead(int64_t seconds)
-{
-	static const struct clock_source ahead = { now_ns, wall_us, NULL };
-
-	seconds_ahead = seconds;
-	clock_replace(&ahead);
 }

@@ -81,8 +81,7 @@ struct audit_page {
 extern const struct schema audit_row_schema, audit_item_schema, audit_page_schema,
 	audit_query_schema, audit_export_schema, audit_search_schema;
 
-/* --- marks: where a chain begins and ends --------------------------------------------------------
- */
+/* --- marks: where a chain begins and ends --------------------------------- */
 
 enum audit_mark_kind { AUDIT_HEAD, AUDIT_START };
 
@@ -101,8 +100,7 @@ struct audit_mark {
 
 extern const struct schema audit_mark_schema;
 
-/* --- seals, without rows (audit_seal.c) ----------------------------------------------------------
- */
+/* --- seals, without rows (audit_seal.c) ----------------------------------- */
 
 /* The keys of this installation, from its master key; NULL: one of zero bytes. */
 void audit_keys_set(const struct master_key *master_key);
@@ -137,8 +135,7 @@ struct str audit_head_write(
 /* Reads one; its texts are those of `text`. False when it is none, whoever sealed it. */
 bool audit_head_read(struct str text, struct uuid *ret_tenant, struct audit_mark *ret);
 
-/* --- rules, without rows (audit_rules.c)
- * ----------------------------------------------------------- */
+/* --- rules, without rows (audit_rules.c) ---------------------------------- */
 
 /* What there is to be said of an entry. */
 enum {
@@ -185,8 +182,7 @@ void audit_csv_text(struct str text, struct buf *out);
 void audit_csv_names(struct buf *out);
 void audit_csv_row(const struct audit_item *item, struct buf *out);
 
-/* --- rows (audit_store.c)
- * ----------------------------------------------------------------------------- */
+/* --- rows (audit_store.c) ------------------------------------------------- */
 
 /* The action of the entry that says whose data was erased. */
 #define AUDIT_ERASED "audit.erased"
@@ -247,8 +243,7 @@ static inline bool audit_is_over(int r)
 	return r == -ERR_CANCELLED || r == -ERR_TIMEOUT || r == -ERR_UNAVAILABLE;
 }
 
-/* --- the chain (audit_chain.c)
- * ------------------------------------------------------------------------- */
+/* --- the chain (audit_chain.c) -------------------------------------------- */
 
 /* Chains what is committed and not chained yet: a batch of one tenant (the number of entries;
  * -ERR_NOT_FOUND or -ERR_CONFLICT when somebody else was faster), or all there is of all. */
@@ -258,8 +253,7 @@ int audit_sequence(struct store *store);
 /* Tells the log of heads that it has not heard of for a minute. */
 int audit_tell(struct store *store);
 
-/* --- what goes (audit_retention.c)
- * ---------------------------------------------------------------------- */
+/* --- what goes (audit_retention.c) ---------------------------------------- */
 
 /* Deletes chained entries that are older, of all tenants. */
 int audit_retain(struct store *store, uint64_t age_ns);
@@ -267,8 +261,7 @@ int audit_retain(struct store *store, uint64_t age_ns);
 /* Erases what is due. */
 int audit_erase(struct store *store);
 
-/* --- export (audit_export.c)
- * ------------------------------------------------------------------------------ */
+/* --- export (audit_export.c) ---------------------------------------------- */
 
 struct req;
 int audit_export(struct req *req, const struct audit_query *query);

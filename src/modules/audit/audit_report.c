@@ -67,8 +67,7 @@ static void write_text(const struct audit_report *report, struct buf *out)
 	}
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------
- */
+/* --- JSON ----------------------------------------------------------------- */
 
 static void write_number(struct json_writer *json, struct str name, int64_t value)
 {

@@ -143,8 +143,7 @@ int audit_retain(struct store *store, uint64_t age_ns)
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
-/* --- personal data ------------------------------------------------------------------------------
- */
+/* --- personal data -------------------------------------------------------- */
 
 int audit_erase_user_in_tx(struct tx *tx, const struct uuid *user)
 {

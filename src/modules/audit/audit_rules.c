@@ -128,8 +128,7 @@ enum audit_step audit_walk_step(struct audit_walk *walk, const struct audit_row 
 	return step;
 }
 
-/* --- entries as they are told --------------------------------------------------------------------
- */
+/* --- entries as they are told --------------------------------------------- */
 
 /* The value of a digest; empty when it is not there any more. */
 static struct str value_of(const struct audit_row *row, struct str digest)
@@ -234,8 +233,7 @@ int audit_item_of(const struct audit_row *row, struct arena *arena, struct audit
 	return r;
 }
 
-/* --- queries
- * ----------------------------------------------------------------------------------------- */
+/* --- queries -------------------------------------------------------------- */
 
 /* Clocks of instances differ, and ids of one thread do not go back with its clock. */
 #define CLOCKS_DIFFER INT64_C(60000000)

@@ -97,8 +97,7 @@ const struct statement audit_delete = STATEMENT("audit_delete",
 	       "AND sequence <= :last_sequence",
 	.in = &ask_schema);
 
-/* --- lists -------------------------------------------------------------------------------------
- */
+/* --- lists ---------------------------------------------------------------- */
 
 #define MAYBE(column) " AND (" #column " = :" #column " OR :" #column " IS NULL)"
 
@@ -164,8 +163,7 @@ enum audit_list audit_list_of(const struct audit_query *query)
 	return query->security.set && query->security.value ? LIST_SECURITY : LIST_ALL;
 }
 
-/* --- who has something to do -------------------------------------------------------------------
- */
+/* --- who has something to do ---------------------------------------------- */
 
 const struct statement audit_next_unchained = STATEMENT("audit_next_unchained",
 	.sql = "SELECT tenant_id FROM main.audit WHERE sequence IS NULL AND tenant_id > :tenant_id "
@@ -237,8 +235,7 @@ int audit_mark_put(struct tx *tx, struct audit_mark *mark, int64_t former)
 	return tx_exec(tx, former < 0 ? &mark_insert : &mark_update, mark);
 }
 
-/* --- erasure -----------------------------------------------------------------------------------
- */
+/* --- erasure -------------------------------------------------------------- */
 
 const struct statement audit_of_user = STATEMENT("audit_of_user",
 	.sql = "SELECT id FROM audit WHERE tenant_id = :tenant AND user_id = :user_id "

@@ -41,7 +41,4 @@ struct audit_verdict {
 int audit_verify_all(const struct db *db, void *arg);
 struct audit_verdict audit_verdict_of(struct world *world, struct audit_heads *heads);
 
-/* The wall clock, so many seconds ahead, until the end of the test. */
-void audit_clock_ahead(int64_t seconds);
-
 #endif

@@ -142,8 +142,7 @@ static int skip_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- an entry ----------------------------------------------------------------------------------
- */
+/* --- an entry ------------------------------------------------------------- */
 
 static int examine_entry(struct exam *exam, size_t i, int64_t sequence)
 {
@@ -198,8 +197,7 @@ static int step(struct exam *exam, size_t i)
 	return r < 0 ? r : compare_heads(exam, row->sequence.value, exam->walk.chain);
 }
 
-/* --- the marks -----------------------------------------------------------------------------------
- */
+/* --- the marks ------------------------------------------------------------ */
 
 static int examine_marks(struct exam *exam)
 {
@@ -238,8 +236,7 @@ static int examine_end(struct exam *exam)
 	return r;
 }
 
-/* --- a tenant
- * --------------------------------------------------------------------------------------- */
+/* --- a tenant ------------------------------------------------------------- */
 
 /* Rows that cannot be read are looked at one by one. */
 static int read_page(struct exam *exam, int (*fn)(struct tx *, void *), bool *ret_unreadable)
@@ -342,8 +339,7 @@ static int examine(struct exam *exam)
 	return r < 0 ? r : examine_tail(exam);
 }
 
-/* --- all tenants
- * -------------------------------------------------------------------------------------- */
+/* --- all tenants ---------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
 {

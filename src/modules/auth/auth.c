@@ -142,8 +142,7 @@ __attribute__((constructor)) static void join(void)
 	auth_signin_statements(statements + AUTH_SESSION_STATEMENTS + SIGNING_KEY_STATEMENTS);
 }
 
-/* --- open and close ----------------------------------------------------------------------------
- */
+/* --- open and close ------------------------------------------------------- */
 
 static int open_module(struct server *server)
 {

@@ -47,14 +47,12 @@ struct auth_options {
  * tests: cheap hashes, open sign-up. */
 int auth_configure(const struct auth_options *options);
 
-/* --- in transactions of the user's tenant, for other modules -------------------------------------
- */
+/* --- in transactions of the user's tenant, for other modules -------------- */
 
 /* Ends all sessions of a user but one (NULL: all). Known everywhere within a second. */
 int sessions_revoke_in_tx(struct tx *tx, const struct uuid *user, const struct uuid *except);
 
-/* --- for operators (auth_operators.c) ----------------------------------------------------------
- */
+/* --- for operators (auth_operators.c) ------------------------------------- */
 
 /*
  * The hash of a new password for an account with these texts, in the arena. -ERR_INVALID, field
@@ -92,8 +90,8 @@ int auth_visit_begin_in_tx(
 int auth_visit_end_in_tx(struct tx *tx, const struct uuid *session);
 
 /* An access token of it, good for the usual time or until its end, whichever is sooner; after the
- * commit, on the request's fiber. There is no refresh token. Errors of the store, -ERR_UNAVAILABLE
- * without a signing key. */
+ * commit, on the request's fiber. There is no refresh token. -ERR_CONFLICT when the session has
+ * ended, errors of the store, -ERR_UNAVAILABLE without a signing key. */
 int auth_visit_token(
 	struct req *req, const struct auth_visit *visit, struct str *ret, int64_t *ret_seconds);
 

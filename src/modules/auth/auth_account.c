@@ -41,6 +41,8 @@ static int set_password(struct tx *tx, const struct audit_actor *actor, const st
 
 	if (r == 0)
 		r = links_drop_in_tx(tx, &id, LINK_RESET);
+	if (r == 0) /* they may have asked for another address */
+		r = links_drop_in_tx(tx, &id, LINK_CHANGE_EMAIL);
 	if (r == 0)
 		r = sessions_revoke_in_tx(tx, &id, keep);
 	if (r == 0)
@@ -116,8 +118,7 @@ static int visit_run(struct visit *visit, bool clear)
 	return db_write(&db, clear ? visit_and_clear_in_tx : visit_in_tx, visit);
 }
 
-/* --- the address is proved
- * ------------------------------------------------------------------------- */
+/* --- the address is proved ------------------------------------------------ */
 
 static int verify(struct tx *tx, struct visit *visit)
 {
@@ -137,8 +138,7 @@ int auth_verify_email(struct req *req, const struct token_in *in, struct nothing
 	return r < 0 ? r : visit_run(&visit, false);
 }
 
-/* --- a lock ends ---------------------------------------------------------------------------------
- */
+/* --- a lock ends ---------------------------------------------------------- */
 
 static int unlock(struct tx *tx, struct visit *visit)
 {
@@ -156,8 +156,7 @@ int auth_unlock(struct req *req, const struct token_in *in, struct nothing *out)
 	return r < 0 ? r : visit_run(&visit, true);
 }
 
-/* --- a forgotten password
- * ------------------------------------------------------------------------- */
+/* --- a forgotten password ------------------------------------------------- */
 
 /* Whose link it is, before anything is hashed. */
 static int look_in_tx(struct tx *tx, void *arg)
@@ -211,8 +210,7 @@ int auth_reset_password(struct req *req, const struct reset_in *in, struct nothi
 	return r < 0 ? r : visit_run(&visit, true);
 }
 
-/* --- another address
- * ---------------------------------------------------------------------------------- */
+/* --- another address ------------------------------------------------------ */
 
 static int confirm(struct tx *tx, struct visit *visit)
 {
@@ -244,8 +242,7 @@ int auth_confirm_email(struct req *req, const struct token_in *in, struct nothin
 	return r < 0 ? r : visit_run(&visit, false);
 }
 
-/* --- who is signed in
- * -------------------------------------------------------------------------------- */
+/* --- who is signed in ----------------------------------------------------- */
 
 /* A change that the user who asks wants. */
 struct wish {

@@ -410,8 +410,7 @@ int attempts_clear_in_tx(struct tx *tx, struct str email)
 	return forget(tx, key);
 }
 
-/* --- sweeping ------------------------------------------------------------------------------------
- */
+/* --- sweeping ------------------------------------------------------------- */
 
 enum { SWEEP_STEP = 500, SWEEP_STEPS_MAX = 2000 };
 

@@ -9,8 +9,7 @@
 
 #include <stdio.h>
 
-/* --- tenants, which nobody can make yet --------------------------------------------------------
- */
+/* --- tenants, which nobody can make yet ----------------------------------- */
 
 static const struct schema fixture_tenant_schema =
 	SCHEMA(tenant, "A tenant.", FIELD(tenant, tenant_id, "Which.", .format = FORMAT_UUID),
@@ -63,8 +62,7 @@ static int add_tenant(const struct db *db, void *arg)
 	return r < 0 ? r : db_exec(db, &slug_add, arg);
 }
 
-/* --- people --------------------------------------------------------------------------------------
- */
+/* --- people --------------------------------------------------------------- */
 
 struct making {
 	struct user_new new;
@@ -138,8 +136,7 @@ struct session_made person_sign_in(
 	return beginning.made;
 }
 
-/* --- tokens
- * ---------------------------------------------------------------------------------------- */
+/* --- tokens --------------------------------------------------------------- */
 
 const char *refresh_body(struct str refresh)
 {

@@ -16,8 +16,7 @@ static int status_of(struct world *world, const char *access)
 	return world_call(world, access, "GET /api/v1/auth/sessions", "", NULL).status;
 }
 
-/* --- tokens -------------------------------------------------------------------------------------
- */
+/* --- tokens --------------------------------------------------------------- */
 
 /* A token that the server's own key signs, with claims as wanted. */
 struct forging {
@@ -119,8 +118,7 @@ WORLD_TEST(identify_takes_bearer_only, auth_modules)
 	}
 }
 
-/* --- who acts as somebody
- * -------------------------------------------------------------------------- */
+/* --- who acts as somebody ------------------------------------------------- */
 
 struct acting {
 	struct person *person;
@@ -164,8 +162,7 @@ WORLD_TEST(identify_marks_who_acts_as_somebody, auth_modules)
 	EXPECT_INT(answer_count(&answer, "\"impersonated\":true"), 1);
 }
 
-/* --- what has ended
- * ----------------------------------------------------------------------------------- */
+/* --- what has ended ------------------------------------------------------- */
 
 static int miss_in_tx(struct tx *tx, void *arg)
 {
@@ -247,8 +244,7 @@ WORLD_TEST(identify_asks_the_row_when_memory_is_full, auth_modules)
 	EXPECT_INT(status_of(world, access), 401);
 }
 
-/* --- without memory
- * --------------------------------------------------------------------------------------- */
+/* --- without memory ------------------------------------------------------- */
 
 enum { FAULTS_MOST = 400, FAULTS_ENOUGH = 3, FAULTS_END = 25 };
 

@@ -179,8 +179,7 @@ static int import_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- the handler --------------------------------------------------------------------------------
- */
+/* --- the handler ---------------------------------------------------------- */
 
 /* Rights that are lacked are another answer than mistakes. */
 static int tell(struct req *req, const struct import *import)

@@ -116,8 +116,7 @@ static int make_one(struct errand *errand)
 	return r;
 }
 
-/* --- what is known ------------------------------------------------------------------------------
- */
+/* --- what is known -------------------------------------------------------- */
 
 static struct sign_key *find_known(struct str id)
 {
@@ -200,8 +199,7 @@ static int take_over(const struct db *db, struct signing_key *rows, size_t count
 	return r;
 }
 
-/* --- new ones
- * ------------------------------------------------------------------------------------- */
+/* --- new ones ------------------------------------------------------------- */
 
 static int64_t lifetime_us(void)
 {
@@ -285,8 +283,7 @@ int keys_rotate(
 	return rotate(&db, reason, ret);
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 
 static int read_rows(const struct db *db)
 {
@@ -397,8 +394,7 @@ int keys_published(struct store *store, struct token_keys **ret)
 	return 0;
 }
 
-/* --- now and then
- * ------------------------------------------------------------------------------------- */
+/* --- now and then --------------------------------------------------------- */
 
 static bool some_are_over(void)
 {
@@ -453,8 +449,7 @@ int keys_tend(struct server *server)
 	return r < 0 ? r : keys_ready(server->store);
 }
 
-/* --- open and close
- * ------------------------------------------------------------------------------------- */
+/* --- open and close ------------------------------------------------------- */
 
 static void hear(struct notice_listener *listener, const struct uuid *tenant, struct str key)
 {

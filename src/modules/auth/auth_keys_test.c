@@ -5,46 +5,13 @@
 #include "crypto/base64.h"
 #include "http/server.h"
 #include "modules/auth/auth_fixture_test.h"
-#include "observe/clock.h"
+#include "observe/clock_test.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
-#include <time.h>
 
 enum { ROOM = 8192 };
 
-/* --- the wall clock, some time ahead ---------------------------------------------------------- */
-
-static _Atomic int64_t ahead_us;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000 + atomic_load(&ahead_us);
-}
-
-static const struct clock_source ahead = { now_ns, wall_us, NULL };
-
-static void pass(uint64_t ns)
-{
-	atomic_fetch_add(&ahead_us, (int64_t)(ns / MICROSECOND));
-	clock_replace(&ahead);
-}
-
-/* --- beside the server
- * ------------------------------------------------------------------------------ */
+/* --- beside the server ---------------------------------------------------- */
 
 struct rotation {
 	enum key_reason reason;
@@ -123,9 +90,7 @@ static int status_of(struct world *world, const char *access)
 	return world_call(world, access, "GET /api/v1/auth/sessions", "", NULL).status;
 }
 
-/* --- tests
- * -----------------------------------------------------------------------------------------------
- */
+/* --- tests ---------------------------------------------------------------- */
 
 WORLD_TEST(keys_first_is_made_by_who_needs_it, auth_modules)
 {
@@ -152,24 +117,25 @@ WORLD_TEST(keys_overlap, auth_modules)
 	EXPECT_STR(str_from_c(do_rotate(world, KEY_COMMAND).kid), str_from_c(rotation.kid));
 	EXPECT_INT(published(world), 2);
 
-	pass(10 * MINUTE); /* so long a JWK Set is kept */
+	clock_pass(10 * MINUTE); /* so long a JWK Set is kept */
 	second = person_token(world, &ada);
 	EXPECT(strcmp(signer(second), rotation.kid) != 0);
-	pass(2 * MINUTE);
+	clock_pass(2 * MINUTE);
 	third = person_token(world, &ada);
 	EXPECT_STR(str_from_c(signer(third)), str_from_c(rotation.kid));
 	EXPECT_INT(status_of(world, first), 200);
 
-	pass(auth_options()->access_ns - 2 * MINUTE); /* the last token of the old one lives */
+	clock_pass(
+		auth_options()->access_ns - 2 * MINUTE); /* the last token of the old one lives */
 	do_tend(world);
 	EXPECT_INT(published(world), 2);
 	EXPECT_INT(status_of(world, second), 200);
-	pass(4 * MINUTE);
+	clock_pass(4 * MINUTE);
 	do_tend(world);
 	EXPECT_INT(published(world), 1);
 	EXPECT(is_published(world, rotation.kid));
 	EXPECT_INT(status_of(world, first), 401);
-	clock_replace(NULL);
+	clock_back();
 }
 
 WORLD_TEST(keys_now_makes_the_old_ones_void, auth_modules)
@@ -217,18 +183,18 @@ WORLD_TEST(keys_change_by_schedule, auth_modules)
 	with_options(every_day);
 	do_tend(world);
 	EXPECT_INT(published(world), 1);
-	pass(24 * HOUR - 5 * MINUTE);
+	clock_pass(24 * HOUR - 5 * MINUTE);
 	do_tend(world);
 	do_tend(world);
 	EXPECT_INT(published(world), 2);
-	pass(10 * MINUTE);
+	clock_pass(10 * MINUTE);
 	second = person_token(world, &ada);
 	EXPECT_STR(str_from_c(signer(second)), str_from_c(signer(first)));
-	pass(2 * MINUTE);
+	clock_pass(2 * MINUTE);
 	second = person_token(world, &ada);
 	EXPECT(strcmp(signer(second), signer(first)) != 0);
 	EXPECT(is_published(world, signer(second)));
-	clock_replace(NULL);
+	clock_back();
 }
 
 WORLD_TEST(keys_change_with_the_algorithm, auth_modules)
@@ -239,7 +205,7 @@ WORLD_TEST(keys_change_with_the_algorithm, auth_modules)
 	with_options(by_ed25519);
 	do_tend(world);
 	EXPECT_INT(published(world), 2);
-	pass(12 * MINUTE);
+	clock_pass(12 * MINUTE);
 	token = person_token(world, &ada);
 	EXPECT_INT(status_of(world, token), 200);
 	EXPECT_INT(answer_count(
@@ -247,7 +213,7 @@ WORLD_TEST(keys_change_with_the_algorithm, auth_modules)
 				   .body = world_get(world, NULL, "/.well-known/jwks.json").body },
 			   "\"crv\":\"Ed25519\""),
 		1);
-	clock_replace(NULL);
+	clock_back();
 }
 
 /* However many ask at once for the first key, there is one. */
@@ -275,20 +241,17 @@ WORLD_TEST(keys_are_refused_beyond_a_number, auth_modules)
 
 	for (int i = 0; i < TOKEN_KEYS_MAX + 1 && r == 0; i++) {
 		r = do_rotate(world, KEY_COMMAND).result;
-		pass(12 * MINUTE);
-		clock_replace(&ahead);
+		clock_pass(12 * MINUTE);
 		if (i < SIGNING_KEYS_MAX)
 			EXPECT_INT(r, 0);
 	}
 	EXPECT_INT(r, -ERR_FULL);
 	EXPECT_INT(do_rotate(world, KEY_NOW).result, 0);
 	EXPECT_INT(published(world), 1);
-	clock_replace(NULL);
+	clock_back();
 }
 
-/* --- sealing
- * ------------------------------------------------------------------------------------------------
- */
+/* --- sealing -------------------------------------------------------------- */
 
 struct reading {
 	struct sign_key *key;
@@ -331,8 +294,7 @@ WORLD_TEST(keys_are_sealed, auth_modules)
 	EXPECT_INT(moved.result, -ERR_INTERNAL);
 }
 
-/* --- documents
- * ---------------------------------------------------------------------------------------------- */
+/* --- documents ------------------------------------------------------------ */
 
 WORLD_TEST(keys_documents_are_for_everybody, auth_modules)
 {

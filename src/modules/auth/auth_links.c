@@ -276,8 +276,7 @@ int links_drop_in_tx(struct tx *tx, const struct uuid *user, enum link_kind kind
 	return tx_exec(tx, &link_erase, &by);
 }
 
-/* --- sweeping -----------------------------------------------------------------------------------
- */
+/* --- sweeping ------------------------------------------------------------- */
 
 enum { SWEEP_STEP = 500, SWEEP_STEPS_MAX = 2000 };
 

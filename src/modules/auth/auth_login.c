@@ -108,8 +108,7 @@ static int refuse(struct login *login)
 	return r < 0 ? r : fail(ERR_UNAUTHORIZED, "the address or the password is wrong");
 }
 
-/* --- right --------------------------------------------------------------------------------------
- */
+/* --- right ---------------------------------------------------------------- */
 
 /* A hash that is not as new ones are is made anew while the password is at hand. */
 static int renew(struct login *login, struct str *ret)
@@ -190,8 +189,7 @@ static int admit(struct login *login, struct signed_in *out)
 	return r;
 }
 
-/* --- the handler --------------------------------------------------------------------------------
- */
+/* --- the handler ---------------------------------------------------------- */
 
 static int try(struct login *login, bool *ret_right)
 {

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "crypto/digest.h"
+#include "http/server.h"
 #include "modules/auth/auth_attempts.h"
 #include "modules/auth/auth_links.h"
 #include "modules/auth/auth_password.h"
@@ -62,6 +63,8 @@ static int end_all(struct tx *tx, const struct uuid *id, const struct user *user
 	if (r == 0)
 		r = links_drop_in_tx(tx, id, LINK_RESET);
 	if (r == 0)
+		r = links_drop_in_tx(tx, id, LINK_CHANGE_EMAIL);
+	if (r == 0)
 		r = links_drop_in_tx(tx, id, LINK_UNLOCK);
 	return r < 0 ? r : attempts_clear_in_tx(tx, user->email);
 }
@@ -91,8 +94,7 @@ int auth_shut_out_in_tx(struct tx *tx, const struct uuid *user, const struct aud
 	return r < 0 ? r : audit(tx, actor, S("password.removed"), &row);
 }
 
-/* --- acting as a user --------------------------------------------------------------------------
- */
+/* --- acting as a user ----------------------------------------------------- */
 
 int auth_visit_begin_in_tx(
 	struct tx *tx, const struct auth_visitor *visitor, struct auth_visit *ret)
@@ -129,18 +131,30 @@ int auth_visit_end_in_tx(struct tx *tx, const struct uuid *session)
 	return r < 0 ? r : MIN(session_end_in_tx(tx, &row, "impersonation ended"), 0);
 }
 
+/* An ended session is remembered only as long as the access tokens that it had at its end. */
+static int check_lives(struct req *req, const struct auth_visit *visit)
+{
+	struct db db = db_of(req_server(req)->store, &visit->tenant, &req->arena);
+	struct session_ref ref = { uuid_text(&req->arena, &visit->session) }, found;
+	int r = ref.id.at ? db_one(&db, &session_live, &ref, &found) : -(int)err_last()->code;
+
+	return r == -ERR_NOT_FOUND ? fail(ERR_CONFLICT, "it is over") : r;
+}
+
 int auth_visit_token(
 	struct req *req, const struct auth_visit *visit, struct str *ret, int64_t *ret_seconds)
 {
 	int64_t usual_s = (int64_t)(auth_options()->access_ns / SECOND);
 	int64_t left_s = (visit->expires_us - clock_wall_us()) / 1000000;
-
 	struct session_made made = { .tenant = visit->tenant,
 		.id = visit->session,
 		.user = visit->user,
 		.impersonator = visit->operator,
 		.expires_us = visit->expires_us };
+	int r = check_lives(req, visit);
 
+	if (r < 0)
+		return r;
 	*ret_seconds = MAX(MIN(usual_s, left_s), 1);
 	return session_sign(req, &made, ret);
 }

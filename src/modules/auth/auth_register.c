@@ -170,8 +170,7 @@ static int invited_in_tx(struct tx *tx, void *arg)
 	return r < 0 ? r : settle(tx, reg);
 }
 
-/* --- the answer of who may or may not have joined ------------------------------------------------
- */
+/* --- the answer of who may or may not have joined ------------------------- */
 
 /* What an account that has just been made looks like; this one is nobody's. */
 static int join_later(struct registration *reg, struct signed_in *out)
@@ -209,8 +208,7 @@ static int join_later(struct registration *reg, struct signed_in *out)
 	return 0;
 }
 
-/* --- the handler
- * ------------------------------------------------------------------------------------ */
+/* --- the handler ---------------------------------------------------------- */
 
 static int hash(struct registration *reg)
 {

@@ -162,9 +162,6 @@ struct session_rotation {
 	int64_t until; /* when it expires, unless used again */
 };
 
-/* The id as text, in the arena; .at is NULL on failure. */
-struct str uuid_text(struct arena *arena, const struct uuid *id);
-
 /* Ends a session and tells everybody. 0, or 1 when it had ended before. */
 int session_end_in_tx(struct tx *tx, const struct session *session, const char *reason);
 
@@ -183,8 +180,7 @@ extern const struct schema session_ended_schema;
 /* Deletes rows of sessions that have been over for long enough. */
 int sessions_sweep(struct store *store);
 
-/* --- refresh tokens in use (auth_session_refresh.c) --------------------------------------------
- */
+/* --- refresh tokens in use (auth_session_refresh.c) ----------------------- */
 
 /* The keys of this installation; made by sessions_open. */
 const struct refresh_keys *session_keys(void);
@@ -216,8 +212,7 @@ int session_leave(struct req *req, const struct refresh_token *token, bool bundl
 int session_answer_as(struct req *req, const struct session_made *made, const struct user *user,
 	const struct tenant *tenant, bool cookies, struct signed_in *ret);
 
-/* --- what was revoked (auth_session_revoked.c)
- * ----------------------------------------------------- */
+/* --- what was revoked (auth_session_revoked.c) ---------------------------- */
 
 int sessions_open(struct server *server);
 void sessions_close(struct server *server);
@@ -227,8 +222,7 @@ int sessions_tend(struct server *server);
  * fiber, outside of transactions. */
 int session_check(struct req *req, const struct uuid *tenant, const struct uuid *session);
 
-/* --- cookies (auth_session_cookies.c) -----------------------------------------------------------
- */
+/* --- cookies (auth_session_cookies.c) ------------------------------------- */
 
 enum session_cookie { COOKIE_ACCESS, COOKIE_REFRESH, COOKIE_CSRF, SESSION_COOKIES };
 

@@ -110,8 +110,7 @@ int cookies_clear(struct req *req)
 	return r;
 }
 
-/* --- pages of others ---------------------------------------------------------------------------
- */
+/* --- pages of others ------------------------------------------------------ */
 
 /* "https://app.example:8443" -> "app.example:8443". */
 static struct str host_of(struct str url)

@@ -196,8 +196,7 @@ WORLD_TEST(cookie_that_is_over_is_none, auth_modules)
 	EXPECT_INT(answer.status, 401);
 }
 
-/* --- several accounts ----------------------------------------------------------------------------
- */
+/* --- several accounts ----------------------------------------------------- */
 
 struct family {
 	struct person ada, bob, eve; /* in the tenants a, b, a */

@@ -74,8 +74,7 @@ static int revoke_family(struct tx *tx, struct session_use *use, const struct se
 	return r ? MIN(r, 0) : tx_audit(tx, &actor, &entry);
 }
 
-/* --- refresh ------------------------------------------------------------------------------------
- */
+/* --- refresh -------------------------------------------------------------- */
 
 static int refresh_in_tx(struct tx *tx, void *arg)
 {
@@ -121,8 +120,7 @@ int session_refresh(struct req *req, struct session_use *use)
 	return db_write_with(&db, &options, refresh_in_tx, use);
 }
 
-/* --- the bundle ----------------------------------------------------------------------------------
- */
+/* --- the bundle ----------------------------------------------------------- */
 
 /* The row of a token's session, and its newest token, which the token must be or have been a moment
  * ago. -ERR_NOT_FOUND when it is not. On a system handle that has entered the tenant. */
@@ -179,8 +177,7 @@ int session_bundle(struct req *req, struct str refresh_token, struct uuid *ret)
 	return 1;
 }
 
-/* --- switching
- * ------------------------------------------------------------------------------------- */
+/* --- switching ------------------------------------------------------------ */
 
 static int find_sibling(struct tx *tx, const struct session_use *use, const struct session *from,
 	struct session *ret)
@@ -296,8 +293,7 @@ int session_switch(struct req *req, struct session_use *use)
 	return db_write_with(&db, &options, switch_in_tx, use);
 }
 
-/* --- leaving
- * --------------------------------------------------------------------------------------- */
+/* --- leaving -------------------------------------------------------------- */
 
 struct leaving {
 	const struct refresh_token *token;

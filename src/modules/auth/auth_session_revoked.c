@@ -155,8 +155,7 @@ static enum known look(const struct uuid *session, int64_t now_us)
 	return known;
 }
 
-/* --- hearing and reading ------------------------------------------------------------------------
- */
+/* --- hearing and reading -------------------------------------------------- */
 
 static void hear(struct notice_listener *listener, const struct uuid *tenant, struct str key)
 {
@@ -228,8 +227,7 @@ static bool is_whole(struct store *store)
 	return whole;
 }
 
-/* --- asking
- * --------------------------------------------------------------------------------------- */
+/* --- asking --------------------------------------------------------------- */
 
 static int refuse(void)
 {
@@ -262,8 +260,7 @@ int session_check(struct req *req, const struct uuid *tenant, const struct uuid 
 	return ask_row(req, tenant, session);
 }
 
-/* --- open, close, now and then
- * ---------------------------------------------------------------------- */
+/* --- open, close, now and then -------------------------------------------- */
 
 int sessions_open(struct server *server)
 {

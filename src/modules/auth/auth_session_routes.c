@@ -36,8 +36,7 @@ static int answer(
 		req, &use->made, &use->user, &tenant, by_cookie || cookies_wanted(req), out);
 }
 
-/* --- refresh ------------------------------------------------------------------------------------
- */
+/* --- refresh -------------------------------------------------------------- */
 
 static int session_refresh_route(
 	struct req *req, const struct refresh_input *in, struct signed_in *out)
@@ -65,8 +64,7 @@ static int session_refresh_route(
 HANDLER(session_refresh_route, refresh_input, signed_in,
 	ROUTE_FAILS(UNAUTHORIZED) | ROUTE_FAILS(FORBIDDEN))
 
-/* --- switch
- * --------------------------------------------------------------------------------------- */
+/* --- switch --------------------------------------------------------------- */
 
 static int name_target(struct req *req, const struct switch_input *in, struct session_use *use)
 {
@@ -110,8 +108,7 @@ HANDLER(session_switch_route, switch_input, signed_in,
 	ROUTE_FAILS(UNAUTHORIZED) | ROUTE_FAILS(FORBIDDEN) | ROUTE_FAILS(NOT_FOUND) |
 		ROUTE_FAILS(INVALID))
 
-/* --- logout
- * ----------------------------------------------------------------------------------------- */
+/* --- logout --------------------------------------------------------------- */
 
 /* The session of the access token. */
 static int leave_by_caller(struct req *req)
@@ -145,8 +142,7 @@ static int session_logout(struct req *req, const struct refresh_input *in, struc
 }
 HANDLER(session_logout, refresh_input, nothing, ROUTE_FAILS(FORBIDDEN))
 
-/* --- one's own
- * ---------------------------------------------------------------------------------------- */
+/* --- one's own ------------------------------------------------------------ */
 
 static int sessions_list(struct req *req, const struct nothing *in, struct session_list *out)
 {
@@ -236,8 +232,7 @@ static int sessions_end(struct req *req, const struct session_except *in, struct
 }
 HANDLER(sessions_end, session_except, nothing, 0)
 
-/* --- the accounts of this browser
- * -------------------------------------------------------------------------- */
+/* --- the accounts of this browser ----------------------------------------- */
 
 struct accounts_ask {
 	struct uuid tenant;
@@ -334,9 +329,7 @@ static int accounts_list(struct req *req, const struct nothing *in, struct bundl
 }
 HANDLER(accounts_list, nothing, bundle_accounts, ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FORBIDDEN))
 
-/* --- CSRF
- * --------------------------------------------------------------------------------------------------
- */
+/* --- CSRF ----------------------------------------------------------------- */
 
 /* For pages that cannot read the cookie, since it is of another host. Who may read the answer is
  * decided by CORS. */
@@ -356,8 +349,7 @@ static int csrf_get(struct req *req, const struct nothing *in, struct csrf_answe
 }
 HANDLER(csrf_get, nothing, csrf_answer, ROUTE_FAILS(UNAUTHORIZED) | ROUTE_FAILS(FORBIDDEN))
 
-/* --- the contract
- * ------------------------------------------------------------------------------------------ */
+/* --- the contract --------------------------------------------------------- */
 
 #define OPEN(text, handler_)                                                                       \
 	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = RIGHT_PUBLIC

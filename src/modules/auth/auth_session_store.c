@@ -1,6 +1,7 @@
 /* Rows of sessions: beginning and ending them. Refreshing is auth_session_refresh.c's. */
 #include "modules/auth/auth_session.h"
 
+#include "base/utf8.h"
 #include "crypto/random.h"
 #include "schema/encode.h"
 
@@ -101,31 +102,30 @@ const struct statement *const auth_session_statements[AUTH_SESSION_STATEMENTS] =
 	&session_forget_user, &session_of_bundle, &session_revoked_since, &session_sweep_ended,
 	&session_sweep_revoked };
 
-/* --- texts -------------------------------------------------------------------------------------
- */
+/* --- texts ---------------------------------------------------------------- */
 
-struct str uuid_text(struct arena *arena, const struct uuid *id)
+/* Cut between two characters. A header field may hold any bytes: what is no text becomes '?'. */
+static int keep_agent(struct arena *arena, struct str from, struct str *ret)
 {
-	char *at = arena_alloc(arena, UUID_TEXT_LEN);
+	char *at = arena_alloc(arena, SESSION_AGENT_MAX);
+	size_t len = 0, size;
+	uint32_t point;
 
 	if (!at)
-		return str_of(NULL, 0);
-	uuid_write(at, id);
-	return str_of(at, UUID_TEXT_LEN);
+		return -(int)err_last()->code;
+	for (; from.len; from = str_from(from, size)) {
+		size = utf8_read(from, &point);
+		if (len + MAX(size, 1) > SESSION_AGENT_MAX)
+			break;
+		memcpy(at + len, size ? from.at : "?", MAX(size, 1));
+		size = MAX(size, 1);
+		len += size;
+	}
+	*ret = str_of(at, len);
+	return 0;
 }
 
-/* Cut between two characters. */
-static struct str cut_agent(struct str text)
-{
-	size_t len = MIN(text.len, (size_t)SESSION_AGENT_MAX);
-
-	while (len > 0 && len < text.len && ((unsigned char)text.at[len] & 0xc0) == 0x80)
-		len--;
-	return str_of(text.at, len);
-}
-
-/* --- ending
- * ---------------------------------------------------------------------------------------- */
+/* --- ending --------------------------------------------------------------- */
 
 /* What is told of one. */
 struct session_ended {
@@ -186,8 +186,7 @@ int sessions_revoke_in_tx(struct tx *tx, const struct uuid *user, const struct u
 	return end_all(tx, user, except, "revoked");
 }
 
-/* --- beginning
- * ---------------------------------------------------------------------------------------- */
+/* --- beginning ------------------------------------------------------------ */
 
 void session_make(
 	const struct session *row, const struct refresh_token *token, struct session_made *ret)
@@ -240,6 +239,7 @@ static int insert(struct tx *tx, const struct session_new *session, struct refre
 	struct arena *arena = tx_arena(tx);
 	struct uuid id, bundle;
 	char *hash = arena_alloc(arena, REFRESH_HASH_LEN);
+	int r;
 
 	uuid_v7(&id, tx_now_us(tx));
 	if (session->bundle)
@@ -254,13 +254,13 @@ static int insert(struct tx *tx, const struct session_new *session, struct refre
 		return -(int)err_last()->code;
 	refresh_hash(token, hash);
 	row->token_hash = str_of(hash, REFRESH_HASH_LEN);
-	row->user_agent = cut_agent(session->user_agent);
 	row->address = session->address;
 	row->impersonator_id = (struct opt_str){
 		.set = true, .null = session->impersonator.len == 0, .value = session->impersonator
 	};
 	set_times(row, tx_now_us(tx), session->lifetime_ns);
-	return tx_exec(tx, &session_insert, row);
+	r = keep_agent(arena, session->user_agent, &row->user_agent);
+	return r < 0 ? r : tx_exec(tx, &session_insert, row);
 }
 
 int session_begin_in_tx(struct tx *tx, const struct session_new *session, struct session_made *ret)
@@ -277,8 +277,7 @@ int session_begin_in_tx(struct tx *tx, const struct session_new *session, struct
 	return r;
 }
 
-/* --- users
- * ------------------------------------------------------------------------------------------ */
+/* --- users ---------------------------------------------------------------- */
 
 static int user_suspended(struct tx *tx, const struct uuid *user)
 {
@@ -334,8 +333,7 @@ struct user_watcher session_watcher = {
 	.export = user_export,
 };
 
-/* --- sweeping
- * ------------------------------------------------------------------------------------------ */
+/* --- sweeping ------------------------------------------------------------- */
 
 enum { SWEEP_BATCH = 500, SWEEP_ROUNDS = 200 };
 

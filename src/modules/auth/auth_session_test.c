@@ -2,13 +2,11 @@
 #include "modules/auth/auth_fixture_test.h"
 
 #include "modules/auth/auth_keys.h"
-#include "observe/clock.h"
+#include "observe/clock_test.h"
 #include "store/notice.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { ROOM = 8192 };
 
@@ -17,38 +15,7 @@ static struct str refresh_of(const struct session_made *made)
 	return str_of(made->refresh, sizeof(made->refresh));
 }
 
-/* --- the wall clock, some time ahead ---------------------------------------------------------- */
-
-static _Atomic int64_t ahead_us;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000 + atomic_load(&ahead_us);
-}
-
-static const struct clock_source ahead = { now_ns, wall_us, NULL };
-
-static void pass(uint64_t ns)
-{
-	atomic_fetch_add(&ahead_us, (int64_t)(ns / MICROSECOND));
-	clock_replace(&ahead);
-}
-
-/* --- what else is in the database ----------------------------------------------------------------
- */
+/* --- what else is in the database ----------------------------------------- */
 
 struct tally {
 	struct str action;
@@ -116,8 +83,7 @@ static int64_t count_of(struct world *world, const char *caller, const struct st
 	return counting.tally.count;
 }
 
-/* --- refresh
- * --------------------------------------------------------------------------------------- */
+/* --- refresh -------------------------------------------------------------- */
 
 static int sessions_status(struct world *world, const char *access)
 {
@@ -174,13 +140,13 @@ WORLD_TEST(session_parent_has_its_time, modules)
 	char second[ROOM], again[ROOM];
 
 	REQUIRE(refresh_by(world, refresh_of(&made), NULL, second) == 200);
-	pass(29 * SECOND);
+	clock_pass(29 * SECOND);
 	REQUIRE(refresh_by(world, refresh_of(&made), NULL, again) == 200);
 	EXPECT_STR(str_from_c(again), str_from_c(second));
-	pass(2 * SECOND);
+	clock_pass(2 * SECOND);
 	EXPECT_INT(refresh_by(world, refresh_of(&made), NULL, NULL), 401);
 	EXPECT_INT(refresh_by(world, str_from_c(second), NULL, NULL), 401);
-	clock_replace(NULL);
+	clock_back();
 }
 
 WORLD_TEST(session_ends_by_itself, modules)
@@ -189,7 +155,7 @@ WORLD_TEST(session_ends_by_itself, modules)
 	struct session_made idle = person_sign_in(world, &ada, NULL);
 	char refresh[ROOM];
 
-	pass(auth_options()->refresh_ns + SECOND);
+	clock_pass(auth_options()->refresh_ns + SECOND);
 	EXPECT_INT(refresh_by(world, refresh_of(&idle), NULL, NULL), 401);
 
 	struct session_made used = person_sign_in(world, &ada, NULL);
@@ -197,12 +163,12 @@ WORLD_TEST(session_ends_by_itself, modules)
 
 	(void)snprintf(refresh, sizeof(refresh), "%.*s", STR_ARG(refresh_of(&used)));
 	for (; left > step; left -= step) {
-		pass(step);
+		clock_pass(step);
 		REQUIRE(refresh_by(world, str_from_c(refresh), NULL, refresh) == 200);
 	}
-	pass(left + SECOND);
+	clock_pass(left + SECOND);
 	EXPECT_INT(refresh_by(world, str_from_c(refresh), NULL, NULL), 401);
-	clock_replace(NULL);
+	clock_back();
 }
 
 WORLD_TEST(session_refresh_refuses_what_is_none, modules)
@@ -238,8 +204,7 @@ WORLD_TEST(session_is_refreshed_whatever_else_is_sent, modules)
 	EXPECT_INT(sessions_status(world, "nonsense"), 401);
 }
 
-/* --- many at once
- * -------------------------------------------------------------------------------------- */
+/* --- many at once --------------------------------------------------------- */
 
 enum { CLIENTS = 100 };
 
@@ -270,8 +235,7 @@ WORLD_TEST(session_refreshed_by_a_hundred_at_once, modules)
 	EXPECT_INT(refresh_by(world, str_from_c(next), NULL, NULL), 200);
 }
 
-/* --- any order of uses, by rows
- * ----------------------------------------------------------------------------- */
+/* --- any order of uses, by rows ------------------------------------------- */
 
 enum { ROUNDS = 12, USES = 12, TOKENS = USES + 1 };
 
@@ -308,9 +272,7 @@ WORLD_TEST(session_rows_are_as_the_model_says, modules)
 		use_at_random(world, &ada, &random);
 }
 
-/* --- ending
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- ending --------------------------------------------------------------- */
 
 static const char *id_of(const struct session_made *made)
 {
@@ -411,9 +373,7 @@ WORLD_TEST(session_too_many_end_the_oldest, modules)
 	EXPECT_INT(refresh_by(world, refresh_of(&last), NULL, NULL), 200);
 }
 
-/* --- users who go
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- users who go --------------------------------------------------------- */
 
 static int suspend_in_tx(struct tx *tx, void *arg)
 {
@@ -465,11 +425,11 @@ WORLD_TEST(session_rows_go_in_the_end, modules)
 	EXPECT_INT(world_call(world, one, "POST /api/v1/auth/logout", "", "{}").status, 204);
 	world_do(world, "a", sweep, NULL);
 	EXPECT_INT(count_of(world, "a", &rows, ""), 2);
-	pass(26 * HOUR);
+	clock_pass(26 * HOUR);
 	world_do(world, "a", sweep, NULL);
 	EXPECT_INT(count_of(world, "a", &rows, ""), 1);
-	pass(auth_options()->session_ns);
+	clock_pass(auth_options()->session_ns);
 	world_do(world, "a", sweep, NULL);
 	EXPECT_INT(count_of(world, "a", &rows, ""), 0);
-	clock_replace(NULL);
+	clock_back();
 }

@@ -130,8 +130,7 @@ void refresh_hash(const struct refresh_token *token, char at[REFRESH_HASH_LEN])
 	hex_write(at, bytes_of(hash, sizeof(hash)));
 }
 
-/* --- judging ------------------------------------------------------------------------------------
- */
+/* --- judging -------------------------------------------------------------- */
 
 static bool is_kept(const struct refresh_token *token, const struct refresh_state *state)
 {
@@ -173,8 +172,7 @@ enum refresh_verdict refresh_judge(const struct refresh_keys *keys,
 	return REFRESH_REUSED;
 }
 
-/* --- CSRF ----------------------------------------------------------------------------------------
- */
+/* --- CSRF ----------------------------------------------------------------- */
 
 void csrf_write(const struct refresh_keys *keys, const struct uuid *session, char at[CSRF_LEN])
 {

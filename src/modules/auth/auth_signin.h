@@ -86,8 +86,7 @@ extern const struct schema login_in_schema, register_in_schema, address_in_schem
 	token_in_schema, reset_in_schema, change_password_in_schema, change_email_in_schema,
 	leave_in_schema, import_in_schema, imported_schema;
 
-/* --- guarded tries (auth_trial.c) --------------------------------------------------------------
- */
+/* --- guarded tries (auth_trial.c) ----------------------------------------- */
 
 /* A password that somebody gives, from the door to the verdict: a place in the pool, a counted try,
  * its turn. */
@@ -133,8 +132,7 @@ int served_tenant_id(struct req *req, const struct uuid *id, struct tenant *ret)
 /* The id that a text is, which the database has written. */
 struct uuid signin_uuid(struct str text);
 
-/* --- handlers ------------------------------------------------------------------------------------
- */
+/* --- handlers ------------------------------------------------------------- */
 
 int auth_login(struct req *req, const struct login_in *in, struct signed_in *out);
 int auth_register(struct req *req, const struct register_in *in, struct signed_in *out);

@@ -67,8 +67,7 @@ static int policy_update(
 	return req_write(req, policy_change_in_tx, &change);
 }
 
-/* --- the contract --------------------------------------------------------------------------------
- */
+/* --- the contract --------------------------------------------------------- */
 
 #define PASSWORD_FAILS ROUTE_FAILS(INVALID) | ROUTE_FAILS(TOO_MANY) | ROUTE_FAILS(FULL)
 #define LOGIN_FAILS                                                                                \
@@ -146,8 +145,7 @@ const struct route auth_signin_routes[AUTH_SIGNIN_ROUTES] = {
 };
 /* clang-format on */
 
-/* --- statements
- * ------------------------------------------------------------------------------------ */
+/* --- statements ----------------------------------------------------------- */
 
 void auth_signin_statements(const struct statement **at)
 {
@@ -168,8 +166,7 @@ void auth_signin_statements(const struct statement **at)
 	}
 }
 
-/* --- open and close
- * ---------------------------------------------------------------------------------- */
+/* --- open and close ------------------------------------------------------- */
 
 static int user_suspended(struct tx *tx, const struct uuid *user)
 {
@@ -206,8 +203,7 @@ void auth_signin_close(void)
 	passwords_close();
 }
 
-/* --- chores
- * ---------------------------------------------------------------------------------------- */
+/* --- chores --------------------------------------------------------------- */
 
 int signin_errands(struct server *server)
 {

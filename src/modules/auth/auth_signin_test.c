@@ -3,11 +3,13 @@
 
 #include "base/fault.h"
 #include "base/num.h"
+#include "base/utf8.h"
 #include "http/server.h"
 #include "modules/auth/auth_fixture_test.h"
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/rbac/rbac.h"
 #include "observe/clock.h"
+#include "observe/clock_test.h"
 #include "rest/idempotency.h"
 
 #include <stdarg.h>
@@ -87,8 +89,7 @@ static struct auth_options usual(void)
 	return options;
 }
 
-/* --- helpers -----------------------------------------------------------------------------------
- */
+/* --- helpers -------------------------------------------------------------- */
 
 #define PASSWORD_ "tin whistle over boots"
 
@@ -233,34 +234,7 @@ static size_t mail_count(
 	return mail_posted_count_in(world, tenant, kind, to);
 }
 
-/* --- the wall clock, some minutes ahead ----------------------------------------------------------
- */
-
-static _Atomic int64_t minutes_ahead;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000 +
-	       minutes_ahead * (int64_t)(MINUTE / MICROSECOND);
-}
-
-static const struct clock_source ahead = { now_ns, wall_us, NULL };
-
-/* --- registering
- * ------------------------------------------------------------------------------------ */
+/* --- registering ---------------------------------------------------------- */
 
 WORLD_TEST(signin_founds_a_tenant, modules)
 {
@@ -457,8 +431,7 @@ WORLD_TEST(signin_with_several_accounts, modules)
 	EXPECT_INT(mail_count(world, &tenant, MAIL_TENANTS, "eve@example.com"), 0);
 }
 
-/* --- forgotten and changed
- * ---------------------------------------------------------------------------- */
+/* --- forgotten and changed ------------------------------------------------ */
 
 WORLD_TEST(signin_resets_a_password, modules)
 {
@@ -510,12 +483,12 @@ WORLD_TEST(signin_links_end, modules)
 	struct uuid tenant = tenant_of(&answer);
 	const char *link;
 
-	clock_replace(&ahead);
+	clock_ahead(0);
 	EXPECT_INT(
 		post(world, "auth/forgot-password", "{\"email\":\"ada@example.com\"}").status, 202);
 	EXPECT_INT(errands(world), 1);
 	link = mailed(world, &tenant, MAIL_RESET, "ada@example.com");
-	minutes_ahead = 61;
+	clock_ahead(61 * MINUTE);
 	EXPECT_INT(RESET(link, "another whistle").status, 400);
 
 	/* Five within an hour. */
@@ -525,13 +498,13 @@ WORLD_TEST(signin_links_end, modules)
 			202);
 	EXPECT_INT(errands(world), 8);
 	EXPECT_INT(mail_count(world, &tenant, MAIL_RESET, "ada@example.com"), 1 + LINKS_PER_HOUR);
-	minutes_ahead = 2 * 61;
+	clock_ahead((2 * 61) * MINUTE);
 	EXPECT_INT(
 		post(world, "auth/forgot-password", "{\"email\":\"ada@example.com\"}").status, 202);
 	EXPECT_INT(errands(world), 1);
 	EXPECT_INT(mail_count(world, &tenant, MAIL_RESET, "ada@example.com"), 2 + LINKS_PER_HOUR);
 	EXPECT_INT(count_of(world, &link_count), 2);
-	clock_replace(NULL);
+	clock_back();
 }
 
 WORLD_TEST(signin_changes_a_password, modules)
@@ -585,6 +558,37 @@ WORLD_TEST(signin_changes_an_address, modules)
 	EXPECT_INT(login_status(world, "new@example.com", PASSWORD_, NULL), 200);
 }
 
+/* Who knew the old password may have asked for another address with it. */
+WORLD_TEST(signin_new_password_voids_links, modules)
+{
+	struct answer answer = found(world, "ada@example.com", "acme");
+	struct uuid tenant = tenant_of(&answer);
+	const char *token = bearer(&answer), *link;
+
+	EXPECT_INT(MOVE(PASSWORD_, "eve@example.com").status, 202);
+	EXPECT_INT(
+		post(world, "auth/forgot-password", "{\"email\":\"ada@example.com\"}").status, 202);
+	EXPECT_INT(errands(world), 1);
+	link = mailed(world, &tenant, MAIL_RESET, "ada@example.com");
+	EXPECT_INT(RESET(link, "another whistle").status, 204);
+	link = mailed(world, &tenant, MAIL_CHANGE_EMAIL, "eve@example.com");
+	EXPECT_INT(post(world, "auth/confirm-email", "{\"token\":\"%s\"}", link).status, 400);
+	EXPECT_INT(login_status(world, "ada@example.com", "another whistle", NULL), 200);
+}
+
+/* Header fields are bytes; rows and answers are text. */
+WORLD_TEST(signin_by_an_odd_agent, modules)
+{
+	struct answer answer = found(world, "ada@example.com", "acme");
+
+	answer = world_call(world, NULL, "POST /api/v1/auth/login", "User-Agent: a\xff\xc3(b\r\n",
+		"{\"email\":\"ada@example.com\",\"password\":\"" PASSWORD_ "\"}");
+	EXPECT_INT(answer.status, 200);
+	answer = world_call(world, bearer(&answer), "GET /api/v1/auth/sessions", "", NULL);
+	EXPECT_INT(answer.status, 200);
+	EXPECT(utf8_valid(answer.body));
+}
+
 WORLD_TEST(signin_account_is_deleted, modules)
 {
 	struct answer answer = found(world, "ada@example.com", "acme");
@@ -603,8 +607,7 @@ WORLD_TEST(signin_account_is_deleted, modules)
 	EXPECT_INT(join(world, "bob@example.com", "acme").status, 201);
 }
 
-/* --- wrong passwords
- * --------------------------------------------------------------------------------- */
+/* --- wrong passwords ------------------------------------------------------ */
 
 static void few_tries(uint64_t tries)
 {
@@ -620,7 +623,7 @@ WORLD_TEST(signin_locks, modules)
 	struct uuid tenant = tenant_of(&answer);
 	const char *link;
 
-	clock_replace(&ahead);
+	clock_ahead(0);
 	few_tries(3);
 	for (int i = 0; i < 3; i++)
 		EXPECT_INT(login_status(world, "ada@example.com", "wrong", i % 2 ? "acme" : NULL),
@@ -645,17 +648,16 @@ WORLD_TEST(signin_locks, modules)
 	/* The lock ends by itself; the next one is longer. */
 	for (int i = 0; i < 3; i++)
 		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
-	minutes_ahead = 14;
+	clock_ahead(14 * MINUTE);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
-	minutes_ahead = 16;
+	clock_ahead(16 * MINUTE);
 	for (int i = 0; i < 3; i++)
 		EXPECT_INT(login_status(world, "ada@example.com", "wrong", NULL), 401);
-	minutes_ahead = 16 + 16;
+	clock_ahead((16 + 16) * MINUTE);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 401);
-	minutes_ahead = 16 + 31;
+	clock_ahead((16 + 31) * MINUTE);
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
-	minutes_ahead = 0;
-	clock_replace(NULL);
+	clock_back();
 }
 
 /* Who has signed in here before is not locked out by strangers. */
@@ -728,8 +730,7 @@ WORLD_TEST(signin_success_is_no_failure, modules)
 	EXPECT_INT(login_status(world, "ada@example.com", PASSWORD_, NULL), 200);
 }
 
-/* --- a thousand at a time
- * ------------------------------------------------------------------------------ */
+/* --- a thousand at a time ------------------------------------------------- */
 
 enum { GUESSERS = 100, GUESSES_EACH = 10 };
 
@@ -777,8 +778,7 @@ WORLD_TEST(signin_thousand_guesses, modules)
 		statuses[503]);
 }
 
-/* --- nothing tells who is there
- * -------------------------------------------------------------------------- */
+/* --- nothing tells who is there ------------------------------------------- */
 
 /* Sanitizers have times of their own; there only the hashes count. */
 enum { KINDS = 4, SAMPLES = BUILT_WITH_TSAN || BUILT_WITH_ASAN ? 8 : 60 };
@@ -843,11 +843,11 @@ WORLD_TEST(signin_takes_the_same_time, modules)
 	first = login(world, emails[0], "wrong", "acme");
 	for (size_t i = 0; i < SAMPLES; i++)
 		for (size_t k = 0; k < KINDS; k++) {
-			uint64_t began = now_ns(NULL), before = passwords_computed();
+			uint64_t began = clock_now_ns(), before = passwords_computed();
 
 			answer = login(world, emails[(k + i) % KINDS],
 				k % 2 || (k + i) % KINDS == 0 ? "wrong" : PASSWORD_, "acme");
-			times[(k + i) % KINDS][i] = (double)(now_ns(NULL) - began);
+			times[(k + i) % KINDS][i] = (double)(clock_now_ns() - began);
 			EXPECT_INT(passwords_computed() - before, 1);
 			EXPECT_INT(answer.status, 401);
 			EXPECT_INT(answer.body.len, first.body.len);
@@ -862,8 +862,7 @@ WORLD_TEST(signin_takes_the_same_time, modules)
 	}
 }
 
-/* --- verification first
- * ------------------------------------------------------------------------------------ */
+/* --- verification first --------------------------------------------------- */
 
 /* Text with what differs from one answer to the next taken out. */
 static void blank(char *text, const char *member)
@@ -943,8 +942,7 @@ WORLD_TEST(signin_joins_unseen, modules)
 	EXPECT_INT(mail_count(world, &tenant, MAIL_VERIFY, "bob@example.com"), 3);
 }
 
-/* --- import
- * --------------------------------------------------------------------------------------------- */
+/* --- import --------------------------------------------------------------- */
 
 #define BCRYPT_U "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW" /* of "U*U" */
 
@@ -1022,9 +1020,7 @@ WORLD_TEST(signin_imports_many, modules)
 	free(users);
 }
 
-/* --- no memory
- * ------------------------------------------------------------------------------------------------
- */
+/* --- no memory ------------------------------------------------------------ */
 
 /* Whatever allocation fails, an account is whole or not there, and a request has an answer. (A
  * forgotten password takes none on the request's thread.) */

@@ -199,8 +199,7 @@ int choose_password(struct req *req, struct str given, const struct password_con
 	return r < 0 ? blame(field) : 0;
 }
 
-/* --- tenants
- * -------------------------------------------------------------------------------------- */
+/* --- tenants -------------------------------------------------------------- */
 
 static int is_served(int found, const struct tenant *tenant)
 {

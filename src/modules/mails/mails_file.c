@@ -114,8 +114,7 @@ void mail_file_write(void *arg)
 	buf_done(&text);
 }
 
-/* --- not too many of them ----------------------------------------------------------------------
- */
+/* --- not too many of them ------------------------------------------------- */
 
 static int is_mail(const struct dirent *entry)
 {

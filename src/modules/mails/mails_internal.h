@@ -105,8 +105,7 @@ int mail_again(const struct db *db, const struct mail_taken *taken, int64_t next
 /* Deletes old rows, some at a time; how many mails wait goes to `*ret_waiting`. */
 int mails_sweep(struct store *store, int64_t *ret_waiting);
 
-/* --- sending (mails_send.c) --------------------------------------------------------------------
- */
+/* --- sending (mails_send.c) ----------------------------------------------- */
 
 /* How mails leave; set up before anything is served. */
 struct mailer {
@@ -118,8 +117,6 @@ struct mailer {
 };
 
 extern struct mailer mailer;
-
-bool mailer_sends(void);
 
 /* Sends what is due until the scope is over. */
 int mails_send(struct store *store);
@@ -141,8 +138,7 @@ int mail_metrics_open(void);
 void mail_count(enum mail_result result);
 void mail_count_waiting(int64_t count);
 
-/* --- files (mails_file.c) ------------------------------------------------------------------------
- */
+/* --- files (mails_file.c) ------------------------------------------------- */
 
 /* A mail on its way to a file. */
 struct mail_file {

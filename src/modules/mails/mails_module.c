@@ -126,8 +126,7 @@ static void close_module(struct server *server)
 	letters_close();
 }
 
-/* --- beside requests ---------------------------------------------------------------------------
- */
+/* --- beside requests ------------------------------------------------------ */
 
 static int send_mails(struct server *server)
 {

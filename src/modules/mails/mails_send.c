@@ -18,14 +18,14 @@
 
 struct mailer mailer;
 
+static bool mailer_sends(void)
+{
+	return mailer.smtp || mailer.files.threads;
+}
+
 bool mails_can_leave(void)
 {
 	return !mailer.configured || mailer_sends();
-}
-
-bool mailer_sends(void)
-{
-	return mailer.smtp || mailer.files.threads;
 }
 
 /* --- metrics ------------------------------------------------------------------------------ */
@@ -226,8 +226,7 @@ static int run_job(void *arg)
 	return 0;
 }
 
-/* --- all of them ---------------------------------------------------------------------------------
- */
+/* --- all of them ---------------------------------------------------------- */
 
 enum { JOB_MEMORY = 8 * 1024 * 1024 };
 

@@ -321,8 +321,7 @@ int mail_again(const struct db *db, const struct mail_taken *taken, int64_t next
 	return settle(db, &settlement);
 }
 
-/* --- old rows ------------------------------------------------------------------------------------
- */
+/* --- old rows ------------------------------------------------------------- */
 
 enum { SWEEP_BATCH = 500, SWEEP_ROUNDS = 100 };
 

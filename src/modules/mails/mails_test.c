@@ -10,6 +10,7 @@
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/tenants/tenants.h"
 #include "observe/clock.h"
+#include "observe/clock_test.h"
 #include "rest/idempotency.h"
 
 #include <arpa/inet.h>
@@ -41,7 +42,7 @@ static const struct letter hostile = {
 	.name = S_INIT("<b>evil.example</b>\r\nBcc: x@y"),
 	.tenant_name = S_INIT("A & \"B\" of pay.example"),
 	.link = S_INIT("https://app.example/x?token=bh_ml_abc&y='1'"),
-	.detail = S_INIT("one <i>\ntwo.three 10.0.0.1"),
+	.detail = S_INIT("one <i>\ntwo.three 10.0.0.1 http://10.0.0.1"),
 	.expires_us = INT64_C(1795162177000000),
 };
 
@@ -64,7 +65,10 @@ TEST(mails_escape_what_others_wrote)
 		{ true, "<a ", 1 },
 		{ true, "<a href=\"https://app.example/x?token=bh_ml_abc&amp;y=&#39;1&#39;\"", 1 },
 		{ true, "https://app.example/", 2 },
-		{ true, "one &lt;i&gt;<br>\ntwo.\xe2\x80\x8bthree 10.0.0.1", 1 },
+		{ true,
+			"one &lt;i&gt;<br>\ntwo.\xe2\x80\x8bthree 10.0.0.1 "
+			"http:\xe2\x80\x8b//10.0.0.1",
+			1 },
 		{ true, "until 20 Nov 2026, 08:09 UTC.", 1 },
 		{ true, "'", 0 },
 		{ false,
@@ -263,34 +267,7 @@ static struct str states(struct world *world, const char *caller)
 	return str_from_c(all.text);
 }
 
-/* --- the wall clock, some minutes ahead ---------------------------------------------------------
- */
-
-static _Atomic int64_t minutes_ahead;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000 +
-	       minutes_ahead * (int64_t)(MINUTE / MICROSECOND);
-}
-
-static const struct clock_source ahead = { now_ns, wall_us, NULL };
-
-/* --- from commit to arrival
- * ------------------------------------------------------------------------ */
+/* --- from commit to arrival ----------------------------------------------- */
 
 static void expect_parts(unsigned number)
 {
@@ -314,9 +291,9 @@ static void with_server(enum engine_kind engine, void (*body)(struct world *))
 {
 	smtp_server_start(&smtp, NULL);
 	configure(smtp.port, NULL);
-	clock_replace(&ahead);
+	clock_ahead(0);
 	world_run(engine, all_modules, body);
-	clock_replace(NULL);
+	clock_back();
 	smtp_server_stop(&smtp);
 }
 
@@ -366,12 +343,12 @@ MAIL_TEST(mails_that_are_refused)
 	EXPECT_STR(states(world, "ada"), S("failed 2 0 1, "));
 	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 1, "));
 
-	minutes_ahead = 2; /* a minute and up to a tenth */
+	clock_ahead(2 * MINUTE); /* a minute and up to a tenth */
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(send_all(world), 0);
 	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 2, "));
 
-	minutes_ahead = 25 * 60;
+	clock_ahead((25 * 60) * MINUTE);
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_STR(states(world, "bob"), S("failed 1 0 3, sent 1 0 1, "));
 }
@@ -387,7 +364,7 @@ MAIL_TEST(mails_wait_for_the_server)
 
 	smtp_server_start_at(&smtp, port);
 	EXPECT_INT(send_all(world), 0);
-	minutes_ahead = 2;
+	clock_ahead(2 * MINUTE);
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(arrived(), 1);
 	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
@@ -408,15 +385,14 @@ MAIL_TEST(mails_to_one_address_are_limited)
 	EXPECT_STR(states(world, "ada"), S("sent 15 0 1, "));
 	EXPECT_STR(states(world, "bob"), S("dropped 5 0 1, sent 6 0 1, "));
 
-	minutes_ahead = 61;
+	clock_ahead(61 * MINUTE);
 	EXPECT_INT(order(world, "bob", alert), 0);
 	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org" }), 0);
 	EXPECT_INT(send_all(world), 2);
 	EXPECT_INT(arrived(), MAILS_AN_HOUR + 3);
 }
 
-/* --- several who send ---------------------------------------------------------------------------
- */
+/* --- several who send ----------------------------------------------------- */
 
 static int send_beside(void *arg)
 {
@@ -490,7 +466,7 @@ MAIL_TEST(mails_outlive_who_sends_them)
 	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .kind = MAIL_RESET }), 0);
 	world_do(world, "ada", take_one, &hold);
 	EXPECT_INT(send_all(world), 0);
-	minutes_ahead = 1;
+	clock_ahead(1 * MINUTE);
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(arrived(), 1);
 	world_do(world, "ada", end_late, &hold);
@@ -498,8 +474,7 @@ MAIL_TEST(mails_outlive_who_sends_them)
 	EXPECT_INT(send_all(world), 0);
 }
 
-/* --- killed while a server has the mail
- * ------------------------------------------------------------ */
+/* --- killed while a server has the mail ----------------------------------- */
 
 static int silent_server(uint16_t *ret_port)
 {
@@ -523,7 +498,7 @@ static void send_after_death(struct world *world)
 {
 	EXPECT_STR(states(world, "ada"), S("waiting 1 1 1, "));
 	EXPECT_INT(send_all(world), 0);
-	minutes_ahead = 2;
+	clock_ahead(2 * MINUTE);
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(arrived(), 1);
 	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
@@ -556,9 +531,9 @@ static void kill_in_the_middle(enum engine_kind engine)
 
 	smtp_server_start(&smtp, NULL);
 	configure(smtp.port, NULL);
-	clock_replace(&ahead);
+	clock_ahead(0);
 	world_run_on(&options, all_modules, send_after_death);
-	clock_replace(NULL);
+	clock_back();
 	smtp_server_stop(&smtp);
 	world_remove_folder(path);
 }
@@ -573,8 +548,7 @@ TEST_SLOW(mails_survive_kill_postgres, 60)
 	kill_in_the_middle(ENGINE_POSTGRES);
 }
 
-/* --- old rows
- * --------------------------------------------------------------------------------------- */
+/* --- old rows ------------------------------------------------------------- */
 
 static int sweep(const struct db *db, void *arg)
 {
@@ -591,14 +565,13 @@ MAIL_TEST(mails_are_forgotten)
 	world_do(world, "ada", sweep, &waiting);
 	EXPECT_INT(waiting, 1);
 	EXPECT_STR(states(world, "ada"), S("sent 2 0 1, waiting 1 1 0, "));
-	minutes_ahead = 49 * 60;
+	clock_ahead((49 * 60) * MINUTE);
 	world_do(world, "ada", sweep, &waiting);
 	EXPECT_INT(waiting, 0);
 	EXPECT_STR(states(world, "ada"), S(""));
 }
 
-/* --- the chore itself ----------------------------------------------------------------------------
- */
+/* --- the chore itself ----------------------------------------------------- */
 
 static int send_for_a_while(const struct db *db, void *arg)
 {
@@ -620,8 +593,7 @@ MAIL_TEST(mails_are_sent_by_the_chore)
 	EXPECT_INT(arrived(), 3);
 }
 
-/* --- files --------------------------------------------------------------------------------------
- */
+/* --- files ---------------------------------------------------------------- */
 
 static char folder[200];
 
@@ -684,8 +656,7 @@ TEST(mail_files_are_bounded)
 	world_remove_folder(base);
 }
 
-/* --- options
- * --------------------------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------- */
 
 static void expect_refused(struct world *world)
 {
@@ -718,8 +689,7 @@ TEST(mails_options_are_checked)
 	EXPECT(mails_can_leave() == false);
 }
 
-/* --- letters
- * ------------------------------------------------------------------------------------------ */
+/* --- letters -------------------------------------------------------------- */
 
 TEST(letters_are_sealed_in_their_place)
 {

@@ -92,7 +92,7 @@ static bool is_word(char c)
 /*
  * A name on a line. Programs that show mails make links of what looks like an address, and whoever
  * registers with somebody else's address chooses the name: so there is a space of no width behind
- * each dot within a word.
+ * each dot within a word, and behind the colon of a scheme.
  */
 static void put_name(struct buf *buf, enum form form, struct str name)
 {
@@ -100,7 +100,8 @@ static void put_name(struct buf *buf, enum form form, struct str name)
 		unsigned char c = (unsigned char)name.at[i];
 
 		put(buf, form, c < ' ' || c == 0x7f ? S(" ") : str_of(&name.at[i], 1));
-		if (c == '.' && i + 1 < name.len && is_word(name.at[i + 1]))
+		if (i + 1 < name.len && ((c == '.' && is_word(name.at[i + 1])) ||
+						(c == ':' && name.at[i + 1] == '/')))
 			buf_append(buf, S("\xe2\x80\x8b"));
 	}
 }

@@ -24,8 +24,7 @@ struct operators_options {
 /* Before the module is opened. -ERR_INVALID, -ERR_NO_MEMORY. Without it, an address for tests. */
 int operators_configure(const struct operators_options *options);
 
-/* --- for commands, on a fiber ------------------------------------------------------------------
- */
+/* --- for commands, on a fiber --------------------------------------------- */
 
 /* Texts are the caller's; the result's live in the arena. */
 struct operator_account {

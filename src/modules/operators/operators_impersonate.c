@@ -77,17 +77,29 @@ static bool is_harmless(const struct route *route)
 	return str_eq(path, S("/api/v1/auth/logout"));
 }
 
+/* What would let the operator in again when the time is over: keys, accounts, roles. */
+static bool outlasts(const struct route *route)
+{
+	static const struct str rights[] = { S_INIT("keys:write"), S_INIT("roles:write"),
+		S_INIT("users:invite") };
+	struct str need = str_from_c(route->need);
+
+	for (size_t i = 0; i < LEN(rights); i++)
+		if (str_eq(need, rights[i]))
+			return route->method != HTTP_GET;
+	return str_eq(str_from_c(route->path), S("/api/v1/users/import"));
+}
+
 bool impersonator_may(const struct route *route)
 {
 	struct str need = str_from_c(route->need);
 
 	if (str_eq(need, S(RIGHT_SELF)))
 		return is_harmless(route);
-	return !str_starts(need, S("platform:")) && !str_eq(need, S("keys:write"));
+	return !str_starts(need, S("platform:")) && !outlasts(route);
 }
 
-/* --- entries ------------------------------------------------------------------------------------
- */
+/* --- entries -------------------------------------------------------------- */
 
 /* The same for the tenant and for the installation. */
 static int audit(struct tx *tx, const struct audit_actor *actor, struct str action,
@@ -102,8 +114,7 @@ static int audit(struct tx *tx, const struct audit_actor *actor, struct str acti
 			.security = true });
 }
 
-/* --- begin
- * ---------------------------------------------------------------------------------------- */
+/* --- begin ---------------------------------------------------------------- */
 
 struct begin {
 	const struct impersonate *in;
@@ -134,13 +145,12 @@ static int begin_in_tenant(struct tx *tx, struct begin *begin)
 /* What is noted. Texts in the transaction's arena. */
 static int describe(struct tx *tx, const struct begin *begin, struct impersonation *ret)
 {
-	char *id = arena_alloc(tx_arena(tx), UUID_TEXT_LEN);
+	struct str id = uuid_text(tx_arena(tx), &begin->visit.session);
 
-	if (!id)
+	if (!id.at)
 		return -(int)err_last()->code;
-	uuid_write(id, &begin->visit.session);
 	*ret = (struct impersonation){
-		.id = str_of(id, UUID_TEXT_LEN),
+		.id = id,
 		.operator_id = begin->actor.user,
 		.of_tenant_id = begin->ret->tenant.tenant_id,
 		.user_id = begin->ret->user.id,
@@ -211,8 +221,7 @@ int impersonate(struct req *req, const struct impersonate *in, struct impersonat
 	return r;
 }
 
-/* --- another token
- * ------------------------------------------------------------------------------------ */
+/* --- another token -------------------------------------------------------- */
 
 /* Only for who began it, as long as it lasts. */
 static int may_go_on(const struct req *req, const struct impersonation *impersonation)
@@ -245,8 +254,7 @@ int impersonation_token(
 	return auth_visit_token(req, &visit, &out->access_token, &out->expires_in);
 }
 
-/* --- end
- * --------------------------------------------------------------------------------------------- */
+/* --- end ------------------------------------------------------------------ */
 
 struct end {
 	const struct impersonation_ref *in;
@@ -295,8 +303,7 @@ int impersonation_end(struct req *req, const struct impersonation_ref *in, struc
 	return req_system_write(req, end_in_tx, &end);
 }
 
-/* --- list
- * -------------------------------------------------------------------------------------------- */
+/* --- list ----------------------------------------------------------------- */
 
 static const struct page_order newest_first = {
 	.name = S_INIT("impersonations, newest first"),

@@ -21,8 +21,7 @@ enum {
 /* The options in force; never empty. */
 const struct operators_options *operators_options(void);
 
-/* --- links (operators_setup.c)
- * -------------------------------------------------------------------- */
+/* --- links (operators_setup.c) -------------------------------------------- */
 
 /* What the text of a link says; not to be believed before setup_use_in_tx. */
 struct setup_ref {
@@ -80,8 +79,7 @@ int operator_known_in_tx(struct tx *tx);
 int operator_make_in_tx(struct tx *tx, const struct audit_actor *actor,
 	const struct operator_account *account, struct str hash, struct user *ret);
 
-/* --- impersonation (operators_contract.c, operators_impersonate.c)
- * ---------------------------------- */
+/* --- impersonation (operators_contract.c, operators_impersonate.c) -------- */
 
 struct impersonate {
 	struct str tenant; /* id or slug */
@@ -142,14 +140,12 @@ bool impersonator_may(const struct route *route);
 
 int impersonations_clean_in_tx(struct tx *tx, void *arg);
 
-/* --- the page (operators_page.c)
- * --------------------------------------------------------------------- */
+/* --- the page (operators_page.c) ------------------------------------------ */
 
 int setup_show(struct req *req);
 int setup_do(struct req *req);
 
-/* --- statements
- * ------------------------------------------------------------------------------------------ */
+/* --- statements ----------------------------------------------------------- */
 
 enum { OPERATOR_STATEMENTS = 14 };
 

@@ -257,8 +257,7 @@ int setup_show(struct req *req)
 	return r < 0 ? r : send_form(req, 200, &form);
 }
 
-/* --- using one ---------------------------------------------------------------------------------
- */
+/* --- using one ------------------------------------------------------------ */
 
 static bool is_form(const struct req *req)
 {

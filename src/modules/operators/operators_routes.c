@@ -110,8 +110,7 @@ int operator_reset(struct store *store, struct arena *arena, const struct operat
 		ret_url);
 }
 
-/* --- the contract ------------------------------------------------------------------------------
- */
+/* --- the contract --------------------------------------------------------- */
 
 #define IMPERSONATE_FAILS                                                                          \
 	ROUTE_FAILS(INVALID) | ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(CONFLICT) |                    \
@@ -149,8 +148,7 @@ static const struct route routes[] = {
 };
 /* clang-format on */
 
-/* --- the module ----------------------------------------------------------------------------------
- */
+/* --- the module ----------------------------------------------------------- */
 
 /* Who was asked before. */
 static int (*authorize_others)(struct req *, struct str right);
@@ -175,8 +173,7 @@ static void close_module(struct server *server)
 	server->hooks.authorize = authorize_others;
 }
 
-/* --- chores
- * ---------------------------------------------------------------------------------------- */
+/* --- chores --------------------------------------------------------------- */
 
 static int clean_in_tx(struct tx *tx, void *arg)
 {

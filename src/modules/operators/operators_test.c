@@ -108,6 +108,11 @@ TEST(impersonators_may_not_everything)
 		{ { HTTP_POST, "/api/v1/auth/logout", .need = RIGHT_SELF }, true },
 		{ { HTTP_GET, "/api/v1/api-keys", .need = "keys:read" }, true },
 		{ { HTTP_POST, "/api/v1/api-keys", .need = "keys:write" }, false },
+		{ { HTTP_GET, "/api/v1/invitations", .need = "users:invite" }, true },
+		{ { HTTP_POST, "/api/v1/invitations", .need = "users:invite" }, false },
+		{ { HTTP_PUT, "/api/v1/users/{id}/roles", .need = "roles:write" }, false },
+		{ { HTTP_POST, "/api/v1/users/import", .need = "users:write" }, false },
+		{ { HTTP_PATCH, "/api/v1/users/{id}", .need = "users:write" }, true },
 		{ { HTTP_GET, "/api/v1/tenants", .need = "platform:tenants" }, false },
 		{ { HTTP_POST, "/api/v1/platform/impersonate", .need = "platform:impersonate" },
 			false },
@@ -118,8 +123,7 @@ TEST(impersonators_may_not_everything)
 			"%s", cases[i].route.path);
 }
 
-/* --- links -------------------------------------------------------------------------------------
- */
+/* --- links ---------------------------------------------------------------- */
 
 /* What a test does as the installation. */
 struct installation {
@@ -261,8 +265,7 @@ WORLD_TEST(setup_links_have_a_secret, modules)
 	EXPECT_INT(get(world, &link), 0);
 }
 
-/* --- two at a time ------------------------------------------------------------------------------
- */
+/* --- two at a time -------------------------------------------------------- */
 
 static void post_form(struct client *client, const struct setup_new *link, size_t who)
 {
@@ -304,8 +307,7 @@ WORLD_TEST(setup_makes_one_operator, modules)
 	EXPECT_INT(rows(world, &user_count), 1);
 }
 
-/* --- impersonation
- * --------------------------------------------------------------------------------- */
+/* --- impersonation -------------------------------------------------------- */
 
 static int make_user_in_tx(struct tx *tx, void *arg)
 {
@@ -401,6 +403,36 @@ WORLD_TEST(operators_act_as_users, modules)
 	EXPECT_INT(world_call(world, "oscar", request, "", NULL).status, 204);
 	EXPECT_INT(world_call(world, "oscar", request, "", NULL).status, 204);
 	EXPECT_INT(world_get(world, token, "/api/v1/tenant").status, 401);
+}
+
+static int end_session_in_tx(struct tx *tx, void *arg)
+{
+	struct uuid session;
+
+	REQUIRE(uuid_parse(str_of(arg, UUID_TEXT_LEN), &session));
+	return auth_visit_end_in_tx(tx, &session);
+}
+
+static int end_session(const struct db *db, void *arg)
+{
+	return db_write(db, end_session_in_tx, arg);
+}
+
+/* What the user has ended is not begun anew by another token. */
+WORLD_TEST(impersonation_ends_with_its_session, modules)
+{
+	char user[UUID_TEXT_LEN], session[UUID_TEXT_LEN + 1], request[200];
+	struct answer answer;
+
+	world_do(world, "ada", make_user, user);
+	answer = world_call(world, "oscar", "POST /api/v1/platform/impersonate", "", body_of(user));
+	REQUIRE(answer.status == 201);
+	(void)snprintf(session, sizeof(session), "%s", answer_text(&answer, "id"));
+	(void)snprintf(
+		request, sizeof(request), "POST /api/v1/platform/impersonate/%s/token", session);
+	EXPECT_INT(world_call(world, "oscar", request, "", NULL).status, 201);
+	world_do(world, "ada", end_session, session);
+	EXPECT_INT(world_call(world, "oscar", request, "", NULL).status, 409);
 }
 
 /* Each allocation fails in turn: either all of it is there or nothing. */

@@ -162,7 +162,7 @@ int rights_begin(void)
 
 /* --- sets ---------------------------------------------------------------------------- */
 
-bool rights_has_number(const struct rights *rights, size_t number)
+static bool rights_has_number(const struct rights *rights, size_t number)
 {
 	return rights->bits[number / 64] >> (number % 64) & 1;
 }

@@ -102,17 +102,17 @@ static int check_rights(
 
 static int make_role(struct tx *tx, const struct role_new *in, struct role *ret)
 {
-	char *text = arena_alloc(tx_arena(tx), UUID_TEXT_LEN);
 	struct opt_i64 now = { .set = true, .value = tx_now_us(tx) };
 	struct uuid id;
+	struct str text;
 
-	if (!text)
-		return -(int)err_last()->code;
 	uuid_v7(&id, tx_now_us(tx));
-	uuid_write(text, &id);
+	text = uuid_text(tx_arena(tx), &id);
+	if (!text.at)
+		return -(int)err_last()->code;
 	*ret = (struct role){
 		.name = in->name,
-		.id = str_of(text, UUID_TEXT_LEN),
+		.id = text,
 		.description = in->description,
 		.rights = in->rights,
 		.version = 1,

@@ -23,7 +23,6 @@ bool right_is_platform(struct str right);
 /* Adds what a route needs. built_in_refresh afterwards. Errors of rights_of_routes. */
 int right_of_route(const struct route *route);
 
-bool rights_has_number(const struct rights *rights, size_t number);
 void rights_unite(struct rights *rights, const struct rights *with);
 void rights_remove(struct rights *rights, const struct rights *without);
 
@@ -164,9 +163,6 @@ struct holding {
 
 int holding_get_in_tx(struct tx *tx, const struct uuid *user, struct holding *ret);
 int holding_get_db(const struct db *db, const struct uuid *user, struct holding *ret);
-
-/* What a role gives. -ERR_NOT_FOUND. */
-int role_rights_in_tx(struct tx *tx, struct str name, struct rights *ret);
 
 /* One role more or less. `holding` is from before. -ERR_CONFLICT for the last owner. */
 int member_add_in_tx(struct tx *tx, const struct uuid *user, struct str role);

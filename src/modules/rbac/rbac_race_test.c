@@ -273,11 +273,14 @@ STORE_TEST_WITH(rbac_owners_that_meet, tables(), NULL)
 	EXPECT_INT(meet_all(test, TX_SERIALIZABLE), 0);
 }
 
-/* The same is able to fail. On SQLite there is one writer and no such difference. */
+/* The same is able to fail. On SQLite there is one writer and no such difference. On a machine that
+ * is busy with other things the two often come one after the other, so there are more rounds. */
 STORE_TEST_WITH(rbac_owners_that_meet_unseen, tables(), NULL)
 {
 	size_t gone = meet_all(test, TX_READ_COMMITTED);
 
+	for (int i = 0; i < 20 && gone == 0 && !store_is_sqlite(test->store); i++)
+		gone = meet_all(test, TX_READ_COMMITTED);
 	if (store_is_sqlite(test->store))
 		EXPECT_INT(gone, 0);
 	else

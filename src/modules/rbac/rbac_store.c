@@ -208,7 +208,8 @@ int holding_get_db(const struct db *db, const struct uuid *user, struct holding 
 	return r < 0 ? r : holding_of_rows(&db->tenant, db->arena, rows, count, ret);
 }
 
-int role_rights_in_tx(struct tx *tx, struct str name, struct rights *ret)
+/* What a role gives. -ERR_NOT_FOUND. */
+static int role_rights_in_tx(struct tx *tx, struct str name, struct rights *ret)
 {
 	struct role_ref ref = { .name = name };
 	struct role role = { 0 };

@@ -303,15 +303,13 @@ int tenant_create_in_tx(struct tx *tx, void *arg)
 	struct tenant tenant = {
 		.slug = in->slug, .name = in->name, .tier = in->tier, .version = 1
 	};
-	char *text = arena_alloc(tx_arena(tx), UUID_TEXT_LEN);
 	struct uuid id;
 	int r;
 
-	if (!text)
-		return -(int)err_last()->code;
 	uuid_v7(&id, tx_now_us(tx));
-	uuid_write(text, &id);
-	tenant.tenant_id = str_of(text, UUID_TEXT_LEN);
+	tenant.tenant_id = uuid_text(tx_arena(tx), &id);
+	if (!tenant.tenant_id.at)
+		return -(int)err_last()->code;
 	tenant.created_at = tenant.updated_at = tx_now_us(tx);
 
 	r = tenant_merge(tx_arena(tx), &all, &tenant);

@@ -5,7 +5,7 @@
  */
 #include "modules/tenants/tenants_internal.h"
 
-#include "observe/clock.h"
+#include "observe/clock_test.h"
 #include "rest/idempotency.h"
 #include "rest/world_test.h"
 
@@ -331,31 +331,6 @@ static int status_of(struct world *world, const char *caller, const char *path)
 	return world_get(world, caller, "%s", path).status;
 }
 
-/* --- the wall clock, some minutes ahead ----------------------------------- */
-
-static _Atomic int64_t minutes_ahead;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000 +
-	       minutes_ahead * (int64_t)(MINUTE / MICROSECOND);
-}
-
-static const struct clock_source ahead = { now_ns, wall_us, NULL };
-
 /* --- operators ------------------------------------------------------------ */
 
 WORLD_TEST(tenants_api, modules)
@@ -564,7 +539,7 @@ WORLD_TEST(tenant_is_deleted, modules)
 	int64_t before;
 	size_t gone = 7;
 
-	clock_replace(&ahead);
+	clock_ahead(0);
 	make_neighbours(world);
 	EXPECT_INT(
 		call(world, "otto", "PATCH", id_of("bob"), "", "", "{\"name\":\"B\"}").status, 200);
@@ -579,7 +554,7 @@ WORLD_TEST(tenant_is_deleted, modules)
 	EXPECT_INT(gone, 0);
 	EXPECT(rows_left(world, "ada") > OWNERS + PETS);
 
-	minutes_ahead = 3;
+	clock_ahead(3 * MINUTE);
 	world_do(world, "otto", purge, &gone);
 	EXPECT_INT(gone, 1);
 	EXPECT_INT(rows_left(world, "ada"), 0);
@@ -594,7 +569,7 @@ WORLD_TEST(tenant_is_deleted, modules)
 			   "{\"slug\":\"alpha\",\"name\":\"Again\"}")
 			   .status,
 		201);
-	clock_replace(NULL);
+	clock_back();
 }
 
 /* A purge whose scope ends in the middle stops there. */
@@ -615,11 +590,11 @@ WORLD_TEST(tenant_deletion_goes_on, modules)
 	int64_t before, left = INT64_MAX;
 	size_t gone = 0;
 
-	clock_replace(&ahead);
+	clock_ahead(0);
 	make_neighbours(world);
 	before = rows_left(world, "bob");
 	EXPECT_INT(call(world, "otto", "DELETE", id_of("ada"), "", "", NULL).status, 202);
-	minutes_ahead = 3;
+	clock_ahead(3 * MINUTE);
 	for (int i = 0; i < 1000 && gone == 0; i++) {
 		world_do(world, "otto", purge_for_a_moment, &gone);
 		EXPECT(rows_left(world, "ada") <= left);
@@ -628,7 +603,7 @@ WORLD_TEST(tenant_deletion_goes_on, modules)
 	world_do(world, "otto", purge, NULL);
 	EXPECT_INT(rows_left(world, "ada"), 0);
 	EXPECT_INT(rows_left(world, "bob"), before);
-	clock_replace(NULL);
+	clock_back();
 }
 
 /* --- kill -9 -------------------------------------------------------------- */
@@ -637,8 +612,7 @@ static int started[2]; /* a pipe: the deletion begins */
 
 static void begin_deletion(struct world *world)
 {
-	minutes_ahead = 3;
-	clock_replace(&ahead);
+	clock_ahead(3 * MINUTE);
 	REQUIRE(write(started[1], "x", 1) == 1);
 	world_do(world, "otto", purge, NULL);
 }
@@ -655,13 +629,12 @@ static void finish_deletion(struct world *world)
 
 	if (answer.status == 200) /* until it is gone it is what it was */
 		EXPECT_STR(str_from_c(answer_text(&answer, "status")), S("deleting"));
-	minutes_ahead = 3;
-	clock_replace(&ahead);
+	clock_ahead(3 * MINUTE);
 	world_do(world, "otto", purge, NULL);
 	EXPECT_INT(rows_left(world, "ada"), 0);
 	EXPECT_INT(rows_left(world, "bob"), OWNERS + PETS + 1);
 	EXPECT_STR(str_from_c(events_of(world, "otto")), S("tenant.deleted "));
-	clock_replace(NULL);
+	clock_back();
 }
 
 static void run_in_child(

@@ -59,8 +59,7 @@ int user_export_in_tx(struct tx *tx, const struct uuid *id, struct json_writer *
 	return r;
 }
 
-/* --- changing ----------------------------------------------------------------------------------
- */
+/* --- changing ------------------------------------------------------------- */
 
 /* Writes what has changed, with the entry and the event. */
 static int update(struct tx *tx, const struct audit_actor *actor, struct str action,
@@ -184,8 +183,7 @@ int user_refusal_in_tx(struct tx *tx, void *arg)
 	return tx_audit(tx, &refusal->actor, &entry);
 }
 
-/* --- deleting ----------------------------------------------------------------------------------
- */
+/* --- deleting ------------------------------------------------------------- */
 
 int user_delete_in_tx(struct tx *tx, const struct uuid *id, const struct audit_actor *actor)
 {

@@ -116,8 +116,7 @@ int user_write(struct tx *tx, const struct statement *how, const struct user *us
 /* The text of an id, in the transaction's arena. */
 int user_id_text(struct tx *tx, const struct uuid *id, struct str *ret);
 
-/* --- changes (users_change.c) ------------------------------------------------------------------
- */
+/* --- changes (users_change.c) --------------------------------------------- */
 
 /* What somebody asks for. */
 struct user_change {
@@ -149,8 +148,7 @@ int user_export_in_tx(struct tx *tx, const struct uuid *id, struct json_writer *
 
 void user_watchers_forget(void);
 
-/* --- invitations (users_invitations.c) ----------------------------------------------------------
- */
+/* --- invitations (users_invitations.c) ------------------------------------ */
 
 extern const struct statement invitation_secret, invitation_by_id, invitation_list,
 	invitation_count, invitation_insert, invitation_remove, invitation_replace,

@@ -200,8 +200,7 @@ static int note(struct tx *tx, const struct audit_actor *actor, struct str actio
 	return r < 0 ? r : tx_emit(tx, &event);
 }
 
-/* --- making --------------------------------------------------------------------------------------
- */
+/* --- making --------------------------------------------------------------- */
 
 static int is_free(struct tx *tx, struct str email)
 {
@@ -278,8 +277,7 @@ int invitation_make_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-/* --- again, or not at all -----------------------------------------------------------------------
- */
+/* --- again, or not at all ------------------------------------------------- */
 
 static int get(struct tx *tx, const struct uuid *id, struct invitation *ret)
 {

@@ -83,8 +83,7 @@ static int refused(struct req *req, int r, struct str type, struct str id)
 	return r < 0 ? r : err_restore(&err);
 }
 
-/* --- users -------------------------------------------------------------------------------------
- */
+/* --- users ---------------------------------------------------------------- */
 
 static const struct page_order newest_first = {
 	.name = S_INIT("users, newest first"),
@@ -159,8 +158,7 @@ static int user_delete(struct req *req, const struct user_ref *in, struct nothin
 }
 HANDLER(user_delete, user_ref, nothing, CHANGE_FAILS | ROUTE_FAILS(FORBIDDEN))
 
-/* --- oneself -------------------------------------------------------------------------------------
- */
+/* --- oneself -------------------------------------------------------------- */
 
 static int get_rights(struct req *req, struct texts *ret)
 {
@@ -228,8 +226,7 @@ static int me_patch(struct req *req, const struct me_patch *in, struct user *out
 }
 HANDLER(me_patch, me_patch, user, CHANGE_FAILS)
 
-/* --- all that is known of oneself
- * ------------------------------------------------------------------ */
+/* --- all that is known of oneself ----------------------------------------- */
 
 struct export
 {
@@ -295,8 +292,7 @@ static int me_export(struct req *req)
 	return r < 0 ? r : reply_json(req, 200, body);
 }
 
-/* --- invitations
- * ------------------------------------------------------------------------------------- */
+/* --- invitations ---------------------------------------------------------- */
 
 static int order_of(struct req *req, struct invitation_order *ret)
 {
@@ -382,8 +378,7 @@ static int invitation_delete(struct req *req, const struct user_ref *in, struct 
 }
 HANDLER(invitation_delete, user_ref, nothing, READ_FAILS)
 
-/* --- the contract
- * ------------------------------------------------------------------------------------ */
+/* --- the contract --------------------------------------------------------- */
 
 #define DONE_BY(text, handler_, right)                                                             \
 	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = right
@@ -418,8 +413,7 @@ static const struct route routes[] = {
 };
 /* clang-format on */
 
-/* --- the module
- * ---------------------------------------------------------------------------------------- */
+/* --- the module ----------------------------------------------------------- */
 
 static const struct statement *const statements[] = {
 	&user_insert,

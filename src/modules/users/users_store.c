@@ -120,12 +120,11 @@ const struct statement user_accounts = STATEMENT("user_accounts",
 
 int user_id_text(struct tx *tx, const struct uuid *id, struct str *ret)
 {
-	char *text = arena_alloc(tx_arena(tx), UUID_TEXT_LEN);
+	struct str text = uuid_text(tx_arena(tx), id);
 
-	if (!text)
+	if (!text.at)
 		return -(int)err_last()->code;
-	uuid_write(text, id);
-	*ret = str_of(text, UUID_TEXT_LEN);
+	*ret = text;
 	return 0;
 }
 
@@ -196,8 +195,7 @@ int user_create_in_tx(struct tx *tx, const struct user_new *in, struct user *ret
 	return r;
 }
 
-/* --- finding -----------------------------------------------------------------------------------
- */
+/* --- finding -------------------------------------------------------------- */
 
 int user_get_in_tx(struct tx *tx, const struct uuid *id, struct user *ret)
 {

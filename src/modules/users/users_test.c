@@ -7,7 +7,7 @@
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/tenants/tenants.h"
 #include "modules/users/users_fixture_test.h"
-#include "observe/clock.h"
+#include "observe/clock_test.h"
 #include "rest/idempotency.h"
 
 #include <stdio.h>
@@ -172,8 +172,7 @@ static const struct module *const modules[] = { &rest_module, &tenants_module, &
 	&rbac_module, &mails_module, &mail_fixture_module, &users_module, &user_fixture_module,
 	&things_module, NULL };
 
-/* --- helpers ------------------------------------------------------------------------------------
- */
+/* --- helpers -------------------------------------------------------------- */
 
 struct lines {
 	const struct statement *statement;
@@ -238,8 +237,7 @@ static void settle(struct world *world)
 		world_make_user(world, users[i][0], users[i][1]);
 }
 
-/* --- users
- * ----------------------------------------------------------------------------------------- */
+/* --- users ---------------------------------------------------------------- */
 
 #define PATCH(name) "PATCH", "users/", name
 
@@ -366,8 +364,7 @@ WORLD_TEST(users_keep_to_their_rights, modules)
 	EXPECT_INT(call(world, "anna", "DELETE", "users/", id_of("abby"), "", NULL).status, 204);
 }
 
-/* --- oneself
- * ----------------------------------------------------------------------------------------- */
+/* --- oneself -------------------------------------------------------------- */
 
 WORLD_TEST(me_api, modules)
 {
@@ -403,31 +400,7 @@ WORLD_TEST(me_api, modules)
 	EXPECT_INT(world_get(world, "nemo", "/api/v1/me/export").status, 403);
 }
 
-/* --- invitations
- * ----------------------------------------------------------------------------------------- */
-
-static _Atomic int64_t minutes_ahead;
-
-static uint64_t now_ns(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-static int64_t wall_us(void *arg)
-{
-	struct timespec time;
-
-	(void)arg;
-	(void)clock_gettime(CLOCK_REALTIME, &time);
-	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000 +
-	       minutes_ahead * (int64_t)(MINUTE / MICROSECOND);
-}
-
-static const struct clock_source ahead = { now_ns, wall_us, NULL };
+/* --- invitations ---------------------------------------------------------- */
 
 struct taking {
 	struct invitation_ref ref;
@@ -565,18 +538,18 @@ WORLD_TEST(invitations_expire, modules)
 	struct answer answer;
 	char resend[100];
 
-	clock_replace(&ahead);
+	clock_ahead(0);
 	settle(world);
 	answer = invite(world, "anna", "new@example.org", "member");
 	(void)snprintf(resend, sizeof(resend), "%s/resend", answer_text(&answer, "id"));
-	minutes_ahead = INVITATION_DAYS * 24 * 60 + 1;
+	clock_ahead((INVITATION_DAYS * 24 * 60 + 1) * MINUTE);
 	EXPECT(taken(world, "anna", text_to(world, "new@example.org")) == NULL);
 	answer = world_get(world, "anna", "/api/v1/invitations");
 	EXPECT(answer_count(&answer, "\"items\":[]") == 1);
 	EXPECT_INT(call(world, "anna", "POST", "invitations/", resend, "", NULL).status, 404);
 	world_do(world, "anna", sweep, NULL);
 	EXPECT_INT(invite(world, "anna", "new@example.org", "member").status, 201);
-	clock_replace(NULL);
+	clock_back();
 }
 
 WORLD_TEST(invitations_keep_to_rights, modules)
@@ -644,8 +617,7 @@ WORLD_TEST(invitations_are_bounded, modules)
 	EXPECT_INT(invite(world, "bob", "new@example.org", "member").status, 201);
 }
 
-/* --- two at once
- * ------------------------------------------------------------------------------------- */
+/* --- two at once ---------------------------------------------------------- */
 
 /* One of two transactions that run beside each other. */
 struct racer {
@@ -724,8 +696,7 @@ WORLD_TEST(users_keep_an_owner, modules)
 	EXPECT_INT((racers[0].result == -ERR_CONFLICT) + (racers[1].result == -ERR_CONFLICT), 1);
 }
 
-/* --- what other modules do
- * ------------------------------------------------------------------------------- */
+/* --- what other modules do ------------------------------------------------ */
 
 static int prove_in_tx(struct tx *tx, void *arg)
 {
@@ -854,8 +825,7 @@ WORLD_TEST(accounts_of_an_address, modules)
 	EXPECT_STR(str_from_c(slugs_of(world, "amy@example.org")), S(""));
 }
 
-/* --- without memory
- * ----------------------------------------------------------------------------------- */
+/* --- without memory ------------------------------------------------------- */
 
 /* Each allocation fails in turn: the answer is 503 until it goes well. When it was the answer that
  * failed, the next try finds what is done: by its key, or because it is no other state. */
