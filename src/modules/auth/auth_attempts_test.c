@@ -197,7 +197,7 @@ STORE_TEST_WITH(attempts_that_meet, tables(), NULL)
 		int64_t tries = meet(test, cases[i].first, cases[i].second, cases[i].before);
 
 		if (!EXPECT_INT(tries, cases[i].after))
-			fprintf(stderr, "  %s\n", cases[i].title);
+			(void)fprintf(stderr, "  %s\n", cases[i].title);
 	}
 }
 

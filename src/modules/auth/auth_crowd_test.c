@@ -45,7 +45,7 @@ static int64_t conflicts(void)
 	REQUIRE(metric_write(&text, METRIC_TEXT) == 0);
 	buf_byte(&text, (char)0);
 	at = str_find(buf_str(&text), name);
-	count = at < 0 ? 0 : atoll(text.at + at + name.len);
+	count = at < 0 ? 0 : strtoll(text.at + at + name.len, NULL, 10);
 	buf_done(&text);
 	return count;
 }
@@ -74,7 +74,7 @@ static void count(struct outcome *outcome, const struct answer *answer)
 		outcome->full++;
 	} else {
 		outcome->failed++;
-		fprintf(stderr, "  %.*s\n", STR_ARG(answer->body));
+		(void)fprintf(stderr, "  %.*s\n", STR_ARG(answer->body));
 	}
 }
 
@@ -129,7 +129,7 @@ static void write_login(char *body, size_t room, size_t who)
 static void expect_all(const struct outcome *outcome, size_t size)
 {
 	if (!EXPECT(outcome->conflicts <= (int64_t)size / 8))
-		fprintf(stderr, "  %" PRId64 " conflicts\n", outcome->conflicts);
+		(void)fprintf(stderr, "  %" PRId64 " conflicts\n", outcome->conflicts);
 	EXPECT_INT(outcome->failed, 0);
 	EXPECT_INT(outcome->done + outcome->full, size);
 	if (size == SMALL_CROWD)

@@ -54,9 +54,8 @@ struct link_order {
 };
 
 /*
- * Makes a link and mails it. 1 when it
- * went out, 0 when there were too many within the hour, which is no error: who asks is not told.
- * Errors of tx_exec and mail_post_in_tx.
+ * Makes a link and mails it. 1 when it went out, 0 when there were too many within the hour, which
+ * is no error: who asks is not told. Errors of tx_exec and mail_post_in_tx.
  */
 int link_mail_in_tx(struct tx *tx, const struct link_order *order);
 
