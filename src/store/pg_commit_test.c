@@ -22,6 +22,7 @@ struct between {
 	int pairs[PAIRS_MAX][2]; /* client, server; -1: none */
 	bool late[PAIRS_MAX];    /* came when others were swallowed already: is not */
 	_Atomic bool swallows;   /* what the server says */
+	bool mute;               /* it lets a connection stand, and then nothing more through */
 	_Atomic bool over;
 };
 
@@ -46,7 +47,13 @@ static void let_in(struct between *between)
 	CHECK(connect(server, (struct sockaddr *)&between->server, sizeof(between->server)) == 0);
 	between->pairs[free][0] = client;
 	between->pairs[free][1] = server;
-	between->late[free] = between->swallows;
+	between->late[free] = between->swallows && !between->mute;
+}
+
+/* What a server says to a log-in begins with AuthenticationOk. */
+static bool is_welcome(const char *bytes, ssize_t len)
+{
+	return len > 0 && bytes[0] == 'R';
 }
 
 /* Moves what there is; false when one of them has gone. */
@@ -56,7 +63,8 @@ static bool pass(const struct between *between, size_t number, int from)
 	char bytes[8192];
 	ssize_t got = recv(pair[from], bytes, sizeof(bytes), 0), sent = 0;
 
-	if (from == 1 && between->swallows && !between->late[number])
+	if (from == 1 && between->swallows && !between->late[number] &&
+		!(between->mute && is_welcome(bytes, got)))
 		return got > 0;
 	while (got > 0 && sent < got) {
 		ssize_t more = send(pair[!from], bytes + sent, (size_t)(got - sent), MSG_NOSIGNAL);
@@ -193,6 +201,27 @@ TEST_SLOW(postgres_commit_without_an_answer, 60)
 	pg_bench_open(&bench, &options, pg_server_url(&server, "owner", "things", "", owner_url));
 	pg_bench_run(&bench, 1, commit_into_nothing);
 	pg_bench_close(&bench);
+	close_between(&between);
+	pg_server_remove(&server);
+}
+
+/* A server that lets connections stand and then says nothing does not hold up who connects. */
+TEST_SLOW(postgres_connection_without_an_answer, 60)
+{
+	char url[PG_URL_MAX];
+	struct pg_server server, other;
+	struct pg_target target = { .connect_ns = SECOND };
+	uint64_t began;
+
+	pg_server_start(&server, NULL);
+	pg_server_database(&server, "things");
+	open_between(&between, &server, &other);
+	between.mute = between.swallows = true;
+	target.url = pg_server_url(&other, "app", "things", "", url).at;
+	began = clock_now_ns();
+	EXPECT(pg_connect(&target) == NULL);
+	EXPECT_STR(str_from_c(err_text()), S("cannot connect to PostgreSQL: it does not answer"));
+	EXPECT(clock_now_ns() - began >= SECOND);
 	close_between(&between);
 	pg_server_remove(&server);
 }

@@ -8,8 +8,10 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "observe/clock.h"
 #include "observe/log.h"
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -24,6 +26,9 @@ enum {
 	FORGOTTEN_LIMIT = 60, /* s; a transaction without a word from us */
 	TCP_LIMIT = 10 * 1000, /* ms; data that nobody acknowledges */
 };
+
+/* Within it a server says what it is asked of a session. */
+#define ANSWER_LIMIT (5 * SECOND)
 
 static _Atomic uint64_t round_trips;
 static _Thread_local uint64_t round_trips_here;
@@ -44,6 +49,8 @@ uint64_t pg_round_trips_here(void)
 static int first_line(const PGconn *pg, const char **ret)
 {
 	*ret = PQerrorMessage(pg);
+	if (!**ret)
+		*ret = "it does not answer";
 	return (int)MIN(strcspn(*ret, "\n"), (size_t)MESSAGE_MAX);
 }
 
@@ -76,29 +83,68 @@ static void log_notice(void *arg, const PGresult *notice)
 	log_debug("notice from PostgreSQL", LOG_STR("notice", str_from_c(text)));
 }
 
-static bool run_blocking(PGconn *pg, const char *sql, int count, const char *const *values)
+/* False when there is nothing to be read before `until_ns`, and never will be. */
+static bool wait_for_input(PGconn *pg, uint64_t until_ns)
 {
-	PGresult *result = PQexecParams(pg, sql, count, NULL, values, NULL, NULL, 0);
+	uint64_t now_ns = clock_now_ns();
+	struct pollfd entry = { .fd = PQsocket(pg), .events = POLLIN };
+
+	if (now_ns >= until_ns)
+		return false;
+	(void)poll(&entry, 1, (int)((until_ns - now_ns) / MILLISECOND) + 1);
+	return !entry.revents || PQconsumeInput(pg);
+}
+
+/* PQexecParams, which would wait for ever for a server that says nothing. NULL without an answer;
+ * the connection is of no use then. */
+static PGresult *ask_blocking(
+	PGconn *pg, const char *sql, int count, const char *const *values, uint64_t until_ns)
+{
+	PGresult *result = NULL;
+
+	if (!PQsendQueryParams(pg, sql, count, NULL, values, NULL, NULL, 0))
+		return NULL;
+	for (;;) {
+		PGresult *next;
+
+		while (PQisBusy(pg))
+			if (!wait_for_input(pg, until_ns)) {
+				PQclear(result);
+				return NULL;
+			}
+		next = PQgetResult(pg);
+		if (!next)
+			return result;
+		PQclear(result);
+		result = next;
+	}
+}
+
+static bool run_blocking(
+	PGconn *pg, const char *sql, int count, const char *const *values, uint64_t until_ns)
+{
+	PGresult *result = ask_blocking(pg, sql, count, values, until_ns);
 	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK;
 
 	PQclear(result);
 	return ok;
 }
 
-static bool put_on_role(PGconn *pg, const char *role)
+static bool put_on_role(PGconn *pg, const char *role, uint64_t until_ns)
 {
-	return run_blocking(pg, "SELECT set_config('role', $1, false)", 1, &role);
+	return run_blocking(pg, "SELECT set_config('role', $1, false)", 1, &role, until_ns);
 }
 
 int pg_put_on_role(PGconn *pg, const char *role)
 {
-	return put_on_role(pg, role) ? 0 : cannot_connect(pg);
+	return put_on_role(pg, role, clock_now_ns() + ANSWER_LIMIT) ? 0 : cannot_connect(pg);
 }
 
 /* What every session of ours has: one message. Behind a pooler it may reach only one of several
  * sessions, so there each transaction brings what it cannot do without (pg_tx.c). */
 static bool set_defaults(PGconn *pg, const struct pg_target *target)
 {
+	const uint64_t until_ns = clock_now_ns() + MIN(target->connect_ns, ANSWER_LIMIT);
 	static const char settings[] =
 		"SELECT set_config('search_path', 'main', false), "
 		"set_config('TimeZone', 'UTC', false), "
@@ -112,8 +158,8 @@ static bool set_defaults(PGconn *pg, const struct pg_target *target)
 	(void)snprintf(limits[0], sizeof(limits[0]), "%ds", STATEMENT_LIMIT);
 	(void)snprintf(limits[1], sizeof(limits[1]), "%ds", LOCK_LIMIT);
 	(void)snprintf(limits[2], sizeof(limits[2]), "%ds", FORGOTTEN_LIMIT);
-	return run_blocking(pg, settings, LEN(values), values) &&
-	       (!target->role || put_on_role(pg, target->role));
+	return run_blocking(pg, settings, LEN(values), values, until_ns) &&
+	       (!target->role || put_on_role(pg, target->role, until_ns));
 }
 
 PGconn *pg_connect(const struct pg_target *target)
@@ -151,7 +197,8 @@ PGconn *pg_connect(const struct pg_target *target)
 /* A pooler makes up the process that it tells its clients, for when they want to cancel. */
 int pg_ask_pooled(PGconn *pg, bool *ret)
 {
-	PGresult *result = PQexec(pg, "SELECT pg_backend_pid()");
+	PGresult *result =
+		ask_blocking(pg, "SELECT pg_backend_pid()", 0, NULL, clock_now_ns() + ANSWER_LIMIT);
 	int64_t pid = 0;
 	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK &&
 		  num_parse_i64(str_from_c(PQgetvalue(result, 0, 0)), &pid);
