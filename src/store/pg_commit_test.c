@@ -216,7 +216,8 @@ TEST_SLOW(postgres_connection_without_an_answer, 60)
 	pg_server_start(&server, NULL);
 	pg_server_database(&server, "things");
 	open_between(&between, &server, &other);
-	between.mute = between.swallows = true;
+	between.mute = true;
+	between.swallows = true;
 	target.url = pg_server_url(&other, "app", "things", "", url).at;
 	began = clock_now_ns();
 	EXPECT(pg_connect(&target) == NULL);
