@@ -17,6 +17,8 @@ static const struct job_statements *const statements[] = {
 	&job_queue_statements,
 	&job_kind_statements,
 	&job_depth_statements,
+	&job_note_statements,
+	&job_watch_statements,
 };
 
 int jobs_register(struct store *store)
