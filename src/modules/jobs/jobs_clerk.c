@@ -46,7 +46,7 @@ static int beat_in_tx(struct tx *tx, void *arg)
 /* Opens a lease, and tells everybody that jobs may be taken. */
 static int open_lease(struct work *work, struct arena *arena)
 {
-	struct db db = db_of_system(work->server->store, arena);
+	struct db db = db_of(work->server->store, &tenant_system, arena);
 	struct lease lease = { .tenant = tenant_system,
 		.kind = LEASE_PROGRAM,
 		.worker = str_from_c(work->worker_name),
@@ -64,7 +64,7 @@ static int open_lease(struct work *work, struct arena *arena)
  * under it is cancelled; whatever it says would be refused. */
 static int beat(struct work *work, struct arena *arena)
 {
-	struct db db = db_of_system(work->server->store, arena);
+	struct db db = db_of(work->server->store, &tenant_system, arena);
 	struct lease lease;
 	int r;
 

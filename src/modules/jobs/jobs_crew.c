@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 enum {
-	ENDS_MAX = 1000, /* of one turn */
 	ARENA_CHUNK = 64 * 1024,
 	START_CHUNK = 2048,
 };
@@ -220,7 +219,7 @@ static int by_tenant(const void *a, const void *b)
 static int gather_ends(struct turn *turn)
 {
 	struct crew *crew = turn->crew;
-	size_t count = MIN(crew->ended_count, crew->alone ? (size_t)1 : (size_t)ENDS_MAX);
+	size_t count = MIN(crew->ended_count, crew->alone ? (size_t)1 : (size_t)JOBS_END_MAX);
 
 	if (count == 0)
 		return 0;

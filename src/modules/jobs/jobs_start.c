@@ -21,6 +21,7 @@ static int name_it(struct start *start, const struct taken *taken, const struct 
 	memcpy(start->id, taken->id.at, UUID_TEXT_LEN);
 	uuid_write(start->lease_id, lease);
 	start->end = (struct job_end){ .id = str_of(start->id, UUID_TEXT_LEN),
+		.queue = start->crew->queue,
 		.lease_id = str_of(start->lease_id, UUID_TEXT_LEN),
 		.attempt = taken->attempt };
 	if (!uuid_parse(taken->id, &start->job.id) ||
@@ -104,7 +105,7 @@ static void judge_failure(struct start *start, int r, bool late)
 	if (start->stop == START_STOPPED || start->stop == START_LOST) {
 		start_end(start, END_RELEASE, "");
 	} else if (start->stop == START_CANCELLED) {
-		start_end(start, END_DISCARD, "cancelled");
+		start_end(start, END_FAIL, "cancelled");
 	} else if (late) {
 		start_end(start, END_TIMEOUT, "the handler took longer than its timeout");
 	} else {

@@ -1,122 +1,75 @@
-/*
- * What a thread looks at once a second for all its queues: the age of the oldest ready job where
- * the concurrency is dynamic, and, when notices may have been missed, which of its jobs were
- * cancelled.
- */
-#include "modules/jobs/jobs_rows.h"
-#include "modules/jobs/jobs_work_internal.h"
-#include "observe/clock.h"
-#include "observe/log.h"
+/* What is watched is two sorted arrays: each look is merged with the one before. */
+#include "modules/jobs/jobs_watch.h"
 
-#define WATCH_EVERY SECOND
+#include "base/err.h"
+#include "base/mem.h"
 
-struct old_key {
-	struct str queue;
-	int64_t before;
-};
-
-struct old_job {
-	int64_t run_at;
-};
-
-struct had_key {
-	struct str queue, lease_id;
-};
-
-/* clang-format off */
-static const struct schema old_key_schema = SCHEMA(old_key, "Which job has waited.",
-	FIELD(old_key, queue, "Where."),
-	FIELD(old_key, before, "Since then, at least."));
-static const struct schema old_job_schema = SCHEMA(old_job, "A job that has waited.",
-	FIELD(old_job, run_at, "Since when."));
-static const struct schema had_key_schema = SCHEMA(had_key, "Whose jobs.",
-	FIELD(had_key, queue, "Where."),
-	FIELD(had_key, lease_id, "Who has them.", .format = FORMAT_UUID));
-/* clang-format on */
-
-/* Any job that is old enough will do: it says that one grows old. */
-static const struct statement job_old = STATEMENT("job_old",
-	.sql = "SELECT j.run_at FROM main.job AS j WHERE j.queue = :queue "
-	       "AND j.state = 'available' AND NOT j.blocked AND j.run_at <= :before LIMIT 1",
-	.in = &old_key_schema, .out = &old_job_schema, .flags = STATEMENT_SYSTEM);
-
-static const struct statement job_cancelling = STATEMENT("job_cancelling",
-	.sql = "SELECT j.id FROM main.job AS j WHERE j.queue = :queue AND j.state = 'running' "
-	       "AND j.cancelling AND j.lease_id = :lease_id LIMIT 10000",
-	.in = &had_key_schema, .out = &job_ref_schema, .flags = STATEMENT_SYSTEM);
-
-const struct job_statements job_watch_statements = JOB_STATEMENTS(&job_old, &job_cancelling);
-
-/* --- dynamic queues ------------------------------------------------------------------------------
- */
-
-static void look_at_age(struct crew *crew, const struct db *db)
+int watch_key_cmp(const struct watch_key *a, const struct watch_key *b)
 {
-	int64_t now_us = clock_wall_us();
-	struct old_key key = { crew->queue, now_us - (int64_t)(PACE_AGE / MICROSECOND) };
-	struct queue_settings settings;
-	struct old_job old;
-	uint64_t age = 0;
-	int64_t former = crew->pace.hands;
-	int r;
+	int r = uuid_cmp(&a->tenant, &b->tenant);
 
-	queue_settings(crew->queue, &settings);
-	if (settings.concurrency_min <= 0)
-		return;
-	r = db_one(db, &job_old, &key, &old);
-	if (r == 0)
-		age = (uint64_t)(now_us - old.run_at) * MICROSECOND;
-	else if (r != -ERR_NOT_FOUND)
-		return; /* others will tell */
-	if (pace_look(&crew->pace, &settings, age, clock_now_ns()) > former)
-		crew_wake(crew);
+	return r ? r : uuid_cmp(&a->id, &b->id);
 }
 
-/* --- cancellations
- * ---------------------------------------------------------------------------------- */
-
-/* Under the lease there is now; what was begun under another one is lost anyway. */
-static int look_for_cancelled(struct crew *crew, const struct db *db)
+void watch_begin(struct watch *watch)
 {
-	char lease_id[UUID_TEXT_LEN];
-	struct had_key key = { crew->queue, str_of(lease_id, sizeof(lease_id)) };
-	struct job_ref *refs;
-	struct lease lease;
-	size_t count;
-	int r;
+	watch->now_count = 0;
+	watch->at = 0;
+}
 
-	if (crew->running_count == 0 || !work_lease(crew->thread->work, &lease))
+void watch_end(struct watch *watch)
+{
+	struct watch seen = *watch;
+
+	watch->former = seen.now;
+	watch->former_count = seen.now_count;
+	watch->former_room = seen.now_room;
+	watch->now = seen.former;
+	watch->now_room = seen.former_room;
+}
+
+void watch_done(struct watch *watch)
+{
+	mem_free(watch->former, watch->former_room * sizeof(*watch->former));
+	mem_free(watch->now, watch->now_room * sizeof(*watch->now));
+	*watch = (struct watch){ NULL };
+}
+
+static int make_room(struct watch *watch)
+{
+	size_t room = watch->now_room ? watch->now_room * 2 : 64, size = sizeof(*watch->now);
+	struct watched *now;
+
+	if (watch->now_count < watch->now_room)
 		return 0;
-	uuid_write(lease_id, &lease.id);
-	r = db_all(db, &job_cancelling, &key, &refs, &count);
-	for (size_t i = 0; i < count && r == 0; i++) {
-		struct uuid id;
-
-		if (uuid_parse(refs[i].id, &id))
-			crew_cancel(crew, &id, START_CANCELLED);
-	}
-	return r;
+	if (watch->now_count >= WATCHED_MAX)
+		return fail(ERR_FULL, "more than %d things to watch", WATCHED_MAX);
+	now = mem_resize(watch->now, watch->now_room * size, room * size);
+	if (!now)
+		return -(int)err_last()->code;
+	watch->now = now;
+	watch->now_room = room;
+	return 0;
 }
 
-int crews_watch(void *arg)
+int watch_see(struct watch *watch, const struct watch_key *key, int64_t version, uint64_t now_ns,
+	uint64_t *ret_since)
 {
-	struct work_thread *thread = arg;
-	struct arena arena;
-	struct db db;
+	uint64_t since_ns = now_ns;
+	int r = make_room(watch);
 
-	arena_init(&arena, 4 * KILOBYTE, 16 * MEGABYTE);
-	db = db_of_system(thread->work->server->store, &arena);
-	while (fiber_sleep_until(clock_now_ns() + WATCH_EVERY) == 0) {
-		bool doubt = thread->doubt;
+	if (r < 0)
+		return r;
+	while (watch->at < watch->former_count &&
+		watch_key_cmp(&watch->former[watch->at].key, key) < 0)
+		watch->at++;
+	if (watch->at < watch->former_count) {
+		const struct watched *former = &watch->former[watch->at];
 
-		thread->doubt = false;
-		for (size_t i = 0; i < thread->crew_count; i++) {
-			look_at_age(&thread->crews[i], &db);
-			if (doubt && look_for_cancelled(&thread->crews[i], &db) < 0)
-				thread->doubt = true; /* once more */
-			arena_reset(&arena);
-		}
+		if (watch_key_cmp(&former->key, key) == 0 && former->version == version)
+			since_ns = former->since_ns;
 	}
-	arena_done(&arena);
+	watch->now[watch->now_count++] = (struct watched){ *key, version, since_ns };
+	*ret_since = since_ns;
 	return 0;
 }

@@ -195,7 +195,7 @@ static void open_crews(struct work_thread *thread)
 	int r = scope_spawn(root, notes_keep, thread);
 
 	if (r == 0)
-		r = scope_spawn(root, crews_watch, thread);
+		r = scope_spawn(root, crews_look, thread);
 	for (size_t i = 0; i < thread->crew_count && r == 0; i++)
 		r = crew_open(&thread->crews[i]);
 	if (r < 0)

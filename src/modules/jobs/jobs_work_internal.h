@@ -177,8 +177,8 @@ void crew_lose(struct crew *crew, const char lease_id[UUID_TEXT_LEN]);
 /* Frees a thread's starts that nobody uses. */
 void crew_free_starts(struct work_thread *thread);
 
-/* A fiber of each thread: what is to be looked at now and then (jobs_watch.c). */
-int crews_watch(void *arg);
+/* A fiber of each thread: what is to be looked at now and then (jobs_look.c). */
+int crews_look(void *arg);
 
 /* --- threads (jobs_work.c) ------------------------------------------------------------------- */
 
