@@ -198,4 +198,139 @@ extern const struct schema job_start_request_schema, job_complete_request_schema
 	job_standings_schema, worker_ref_schema, worker_session_request_schema,
 	worker_released_schema;
 
+/* --- who asks ------------------------------------------------------------------------------- */
+
+/* A worker of one tenant, or of all. */
+struct worker_caller {
+	struct store *store;
+	bool platform;      /* of all tenants */
+	struct uuid tenant; /* whose its leases are: tenant_system with `platform` */
+};
+
+/* By the right of the route. -ERR_FORBIDDEN for who has no tenant. */
+int worker_caller_of(struct req *req, struct worker_caller *ret);
+
+/* The handle for rows of jobs: its tenant's, or the system's. */
+struct db worker_db(const struct worker_caller *caller, struct arena *arena);
+
+/* Whether a token can be of a job of this caller; and on its handle, becoming that tenant. */
+bool worker_may(const struct worker_caller *caller, const struct job_token *token);
+int worker_enter(struct tx *tx, const struct worker_caller *caller, const struct uuid *tenant);
+int worker_leave(struct tx *tx, const struct worker_caller *caller);
+
+/* --- how many wait (jobs_worker_seats.c) ---------------------------------------------------- */
+
+/* What a tenant may have only so many of at this instance. Any thread. */
+enum worker_seat { SEAT_POLL, SEAT_SESSION, WORKER_SEATS };
+
+/* -ERR_TOO_MANY when all are taken. */
+int seat_take(enum worker_seat kind, const struct uuid *tenant);
+void seat_give(enum worker_seat kind, const struct uuid *tenant);
+
+/* --- rows (jobs_worker_store.c) ------------------------------------------------------------- */
+
+/* A start, as a token names it. `lease_id` is text in the arena it was made in. */
+struct start {
+	struct str id;
+	struct str lease_id;
+	int64_t attempt;
+};
+
+/* Where a start stands: 0 while it runs; 1 when this very start has ended (`*ret_state` is what the
+ * job is now); -ERR_CONFLICT when another one has begun or it was lost; -ERR_NOT_FOUND without such
+ * a job. On a handle of the job's tenant. */
+int start_look_in_tx(
+	struct tx *tx, const struct start *start, enum job_state *ret_state, bool *ret_cancelling);
+
+/* The newest session of a worker, on a handle of the lease's tenant; -ERR_NOT_FOUND. It cannot go
+ * before the transaction ends. */
+int session_find_in_tx(struct tx *tx, struct str worker, struct uuid *ret, int64_t *ret_lease_us);
+
+/* The leases of a worker, or only its sessions; on a system handle in no tenant. */
+struct worker_found {
+	struct str id;
+	int64_t lease_us;
+};
+
+int worker_leases_in_tx(struct tx *tx, const struct uuid *tenant, struct str worker, bool sessions,
+	struct worker_found **ret, size_t *ret_count);
+
+/* A lease's row; it beats. -ERR_NOT_FOUND. */
+int lease_renew_in_tx(struct tx *tx, const struct uuid *id, int64_t *ret_lease_us);
+
+/* Whether something is ready in a queue for this caller: 1 or 0. Reads only. */
+int worker_ready(const struct worker_caller *caller, struct arena *arena, struct str queue);
+
+/* SOFT and READ COMMITTED: heartbeats, progress, lines. */
+extern const struct tx_options worker_soft;
+
+enum { JOB_WORKER_STATEMENTS = 16 };
+extern const struct statement *const job_worker_statements[JOB_WORKER_STATEMENTS];
+
+/* --- saying what became of jobs (jobs_worker_end.c) ----------------------------------------- */
+
+/* What a worker says of one start: `end` with id, kind and what belongs to that; the token says the
+ * rest. */
+struct worker_end {
+	struct str token;
+	struct job_end end;
+	struct uuid tenant;   /* from the token */
+	int result;           /* out: 0, -ERR_CONFLICT or -ERR_NOT_FOUND */
+	enum job_state state; /* out, with 0 */
+};
+
+/* Reads the tokens; a bad one has its result at once. At the beginning, once. -ERR_NO_MEMORY. */
+int worker_ends_read(const struct worker_caller *caller, struct arena *arena,
+	struct worker_end *ends, size_t count);
+
+/* Ends what can be; on a handle of worker_db. A start that ended like that before counts as done:
+ * who heard no answer asks again. */
+int worker_ends_in_tx(
+	struct tx *tx, const struct worker_caller *caller, struct worker_end *ends, size_t count);
+
+/* Both, as a transaction. */
+int worker_ends(const struct worker_caller *caller, struct arena *arena, struct worker_end *ends,
+	size_t count);
+
+/* The text of a result that is no success, and that with its code. */
+struct str worker_refusal(int result);
+int worker_refuse(struct arena *arena, int result, struct job_refusal **ret);
+
+/* As much of a text as has room in so many bytes, whole characters. */
+struct str worker_cut(struct str text, size_t bytes);
+
+/* --- while it works (jobs_worker_standing.c): handlers ---------------------------------------- */
+
+int worker_heartbeat(struct req *req, const struct job_start_request *in, struct job_standing *out);
+int worker_heartbeats(struct req *req, const struct job_start_refs *in, struct job_standings *out);
+int worker_progress(
+	struct req *req, const struct job_progress_request *in, struct job_standing *out);
+int worker_log(struct req *req, const struct job_log_request *in, struct job_logged *out);
+
+/* --- taking (jobs_worker_lease.c) ----------------------------------------------------------- */
+
+/* What is taken by a call, and what was said with it. */
+struct worker_take {
+	struct worker_caller caller;
+	struct str queue, worker;
+	size_t max;
+	int64_t lease_us; /* of a lease of its own */
+	struct worker_end *ends;
+	size_t end_count;
+
+	/* out; texts live in the arena of the call */
+	struct taken *taken;
+	size_t count;
+	struct uuid lease;     /* whose the jobs are, */
+	int64_t expires_at_us; /* and until when, unless it is renewed */
+};
+
+/* Ends what is to be ended, and takes jobs, waiting for the first one until `deadline_ns` or until
+ * the server drains. */
+int worker_take(
+	struct req *req, struct worker_take *take, struct arena *arena, uint64_t deadline_ns);
+
+/* Hands taken jobs back at once, whatever became of the caller. */
+void worker_give_back(struct worker_take *take);
+
 #endif
