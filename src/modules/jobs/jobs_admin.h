@@ -12,7 +12,7 @@ struct req;
 
 enum {
 	JOBS_LOOK_MAX = 5000,   /* rows that a page looks at; behind them it ends, with a cursor */
-	JOBS_BATCH = 100,       /* jobs of one transaction, */
+	JOBS_BATCH = 50,        /* jobs of one transaction, */
 	JOBS_CALL_MAX = 1000,   /* and of one call */
 	JOB_STARTS_MAX = 300,   /* of a job, however often it is tried again */
 };
