@@ -4,7 +4,7 @@
 --
 -- `turn` is run_at moved back by the priority: jobs of a queue and tenant start in its order. `seated` has
 -- a seat in its group, `blocked` waits for one. `lease_id` and `attempt` together say which start it is.
--- What may be long stands at the end, so that a look at the other columns does not read it.
+-- What may be long stands at the end, so that the rest is read without it.
 CREATE TABLE main.job (
 	tenant_id uuid NOT NULL,
 	id uuid NOT NULL,
