@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "modules/jobs/jobs_adding.h"
+#include "modules/jobs/jobs_run.h"
 
 /* A row as it is found, and as it is put back. */
 struct job_held {
@@ -47,24 +48,12 @@ static const struct statement job_again = STATEMENT("job_again",
 	       "WHERE tenant_id = :tenant AND id = :id",
 	.in = &held_schema, .expect = EXPECT_ONE);
 
-static const struct statement job_due = STATEMENT("job_due",
+static const struct statement job_due = STATEMENT("job_promoted",
 	.sql = "UPDATE main.job SET state = :state, run_at = :run_at, turn = :turn, "
 	       "seated = :seated, blocked = :blocked WHERE tenant_id = :tenant AND id = :id",
 	.in = &held_schema, .expect = EXPECT_ONE);
 
-static const struct statement lines_delete = STATEMENT("job_lines_delete",
-	.sql = "DELETE FROM main.job_line WHERE tenant_id = :tenant AND job_id = :id",
-	.in = &held_schema);
-
-static const struct statement errors_delete = STATEMENT("job_errors_delete",
-	.sql = "DELETE FROM main.job_error WHERE tenant_id = :tenant AND job_id = :id",
-	.in = &held_schema);
-
-static const struct statement job_delete = STATEMENT("job_delete",
-	.sql = "DELETE FROM main.job WHERE tenant_id = :tenant AND id = :id", .in = &held_schema);
-
-const struct job_statements job_change_statements = JOB_STATEMENTS(
-	&job_hold, &job_again, &job_due, &lines_delete, &errors_delete, &job_delete);
+const struct job_statements job_change_statements = JOB_STATEMENTS(&job_hold, &job_again, &job_due);
 
 static int refuse(const struct job_held *job, const char *what)
 {
@@ -183,6 +172,7 @@ static int cancel(struct tx *tx, const struct job_held *job)
 /* One that waits is called off first, so that its group and its key go on without it. */
 static int discard(struct tx *tx, const struct job_held *job)
 {
+	const struct end_row gone = { .id = job->id };
 	int r = 0;
 
 	if (job->state == JOB_RUNNING)
@@ -190,10 +180,8 @@ static int discard(struct tx *tx, const struct job_held *job)
 	if (!has_ended(job))
 		r = cancel(tx, job);
 	if (r == 0)
-		r = tx_exec(tx, &lines_delete, job);
-	if (r == 0)
-		r = tx_exec(tx, &errors_delete, job);
-	return r < 0 ? r : tx_exec(tx, &job_delete, job);
+		r = end_drop_in_tx(tx, job->id);
+	return r < 0 ? r : end_forget_in_tx(tx, &gone, 1);
 }
 
 int job_change_in_tx(struct tx *tx, enum job_change change, struct str id, struct opt_int state)
