@@ -94,10 +94,10 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 	" AND (j.ended_at < :ended_before OR :ended_before IS NULL)"
 
 #define WITH_TAG_SQLITE                                                                            \
-	" AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(j.tags) AS t WHERE t.value = :tag))"
+	" AND (EXISTS (SELECT 1 FROM json_each(j.tags) AS t WHERE t.value = :tag) OR :tag IS NULL)"
 #define WITH_TAG_POSTGRES                                                                          \
-	" AND (:tag IS NULL OR EXISTS (SELECT 1 FROM "                                             \
-	"json_array_elements_text(CAST(j.tags AS json)) AS t (value) WHERE t.value = :tag))"
+	" AND (EXISTS (SELECT 1 FROM json_array_elements_text(CAST(j.tags AS json)) AS t (value) " \
+	"WHERE t.value = :tag) OR :tag IS NULL)"
 
 #define WINDOW(columns, driver)                                                                    \
 	"SELECT " columns " FROM job WHERE tenant_id = :tenant AND id < :after_id "                \
@@ -127,7 +127,7 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 	" AND state = 'running' AND queue IN (SELECT q.value FROM json_each(:queues) AS q)"
 #define RUNNING_POSTGRES                                                                           \
 	" AND state = 'running' AND queue IN (SELECT q.value FROM "                                \
-	"json_array_elements_text(CAST(:queues AS json)) AS q (value))"
+	"json_array_elements_text(CAST(CAST(:queues AS text) AS json)) AS q (value))"
 
 enum job_list { LIST_ALL, LIST_KEY, LIST_RUNNING, LIST_ASIDE, LISTS };
 
