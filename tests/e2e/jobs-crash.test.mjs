@@ -49,7 +49,7 @@ class Database {
 
 	constructor(folder) {
 		this.folder = folder;
-		const url = (role) => `postgresql://${role}@/pattern?host=${encodeURIComponent(folder)}&port=5432`;
+		const url = (role) => `postgresql://${role}@localhost/pattern?host=${encodeURIComponent(folder)}&port=5432`;
 		this.env = { DATABASE_URL: url('app'), DATABASE_OWNER_URL: url('owner') };
 	}
 
