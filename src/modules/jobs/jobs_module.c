@@ -1,5 +1,8 @@
 /* The module: what it is made of, what it opens, and what it does beside requests. */
+#include "modules/jobs/jobs_change.h"
+#include "modules/jobs/jobs_cleanup.h"
 #include "modules/jobs/jobs_routes.h"
+#include "modules/jobs/jobs_run.h"
 #include "modules/jobs/jobs_schemas.h"
 
 #include "base/embed.h"
@@ -18,6 +21,20 @@ static const struct job_statements *const statements[] = {
 	&job_queue_statements,
 	&job_schema_statements,
 	&job_depth_statements,
+	&job_note_statements,
+	&job_look_statements,
+	&job_lease_statements,
+	&job_limit_statements,
+	&job_take_statements,
+	&job_end_statements,
+	&job_cancel_statements,
+	&job_promote_statements,
+	&job_reap_statements,
+	&job_list_statements,
+	&job_change_statements,
+	&job_census_statements,
+	&job_census_read_statements,
+	&job_cleanup_statements,
 };
 
 int jobs_register(struct store *store)
