@@ -287,6 +287,10 @@ static void heard(struct notice_listener *listener, const struct uuid *tenant, s
 
 int queues_open(struct store *store)
 {
+	int r = schema_compile(&queue_settings_schema);
+
+	if (r < 0)
+		return r;
 	arena_init(&queues.arena, 16 * KILOBYTE, QUEUE_MEMORY);
 	queues.listener = (struct notice_listener){ .topic = QUEUES_TOPIC, .heard = heard };
 	atomic_store(&queues.stale, true);
@@ -296,6 +300,7 @@ int queues_open(struct store *store)
 void queues_close(struct store *store)
 {
 	notice_unlisten(store, &queues.listener);
+	schema_release(&queue_settings_schema);
 	memset(queues.slots, 0, sizeof(queues.slots));
 	queues.count = 0;
 	arena_done(&queues.arena);
