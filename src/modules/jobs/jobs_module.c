@@ -39,7 +39,9 @@ static const struct job_statements *const statements[] = {
 
 int jobs_register(struct store *store)
 {
-	int r = 0;
+	const struct job_statements *special =
+		store_is_sqlite(store) ? &job_end_statements_sqlite : &job_end_statements_postgres;
+	int r = store_register(store, special->at, special->count);
 
 	for (size_t i = 0; i < LEN(statements) && r == 0; i++)
 		if (statements[i]->count)
