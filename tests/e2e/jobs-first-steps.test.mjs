@@ -71,7 +71,7 @@ test('the first five minutes, as the README tells them', async (t) => {
 	const server = await startServer(t, { env, dataDir: join(folder, 'data') });
 
 	// As they stand there, but for the port, and with a wait where a person would read.
-	const lines = (await commands('The first five minutes')).filter((line) => !line.startsWith('build/release/') && !line.startsWith('kill '));
+	const lines = (await commands('The first five minutes')).filter((line) => !/^(build\/release\/|kill |\.\/run)/.test(line));
 	const script = lines.join('\n').replaceAll('localhost:8080', `127.0.0.1:${server.port}`)
 		.replace(/^TOKEN=/m, 'until ls data/mails/*-verify.eml >/dev/null 2>&1; do sleep 0.1; done\nTOKEN=');
 	assert.match(script, /worker\.mjs.*&\n.*worker\.py.*&\n/);
