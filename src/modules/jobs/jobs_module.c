@@ -2,6 +2,7 @@
 #include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_change.h"
 #include "modules/jobs/jobs_cleanup.h"
+#include "modules/jobs/jobs_queues.h"
 #include "modules/jobs/jobs_run.h"
 
 #include "base/embed.h"
@@ -32,6 +33,7 @@ static const struct job_statements *const statements[] = {
 	&job_census_statements,
 	&job_census_read_statements,
 	&job_cleanup_statements,
+	&job_queues_statements,
 };
 
 int jobs_register(struct store *store)
