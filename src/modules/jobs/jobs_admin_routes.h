@@ -5,8 +5,9 @@
 #include "http/module.h"
 #include "modules/jobs/jobs_admin.h"
 
-enum { JOB_ADMIN_ROUTES = 11 };
+enum { JOB_ADMIN_ROUTES = 11, JOB_QUEUE_ROUTES = 16 };
 extern const struct route job_admin_routes[JOB_ADMIN_ROUTES];
+extern const struct route job_queue_routes[JOB_QUEUE_ROUTES];
 
 /* The tenant of the caller. -ERR_FORBIDDEN without one. */
 int caller_tenant(struct req *req, struct uuid *ret);

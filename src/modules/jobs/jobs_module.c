@@ -4,6 +4,7 @@
 #include "modules/jobs/jobs_cleanup.h"
 #include "modules/jobs/jobs_queues.h"
 #include "modules/jobs/jobs_run.h"
+#include "modules/jobs/jobs_settings.h"
 
 #include "base/embed.h"
 #include "base/err.h"
@@ -34,6 +35,7 @@ static const struct job_statements *const statements[] = {
 	&job_census_read_statements,
 	&job_cleanup_statements,
 	&job_queues_statements,
+	&job_settings_statements,
 };
 
 int jobs_register(struct store *store)
