@@ -14,12 +14,20 @@ static int open_module(struct server *server)
 
 	if (r == 0)
 		r = server_add_check(server, &jobs_health);
-	return r < 0 ? r : jobs_change_compile();
+	if (r == 0)
+		r = jobs_change_compile();
+	if (r < 0)
+		return r;
+	r = schema_compile(&page_key_schema);
+	if (r < 0)
+		jobs_change_release();
+	return r;
 }
 
 static void close_module(struct server *server)
 {
 	(void)server;
+	schema_release(&page_key_schema);
 	jobs_change_release();
 	census_forget();
 }

@@ -13,7 +13,7 @@
 
 struct queues_query {
 	int64_t limit;
-	struct str cursor, after;
+	struct str cursor;
 };
 
 struct queue_drain_in {
@@ -32,7 +32,7 @@ struct group_ref_in {
 
 struct workers_query {
 	int64_t limit;
-	struct str cursor, after_id;
+	struct str cursor;
 };
 
 /* clang-format off */
@@ -53,25 +53,19 @@ static const struct schema group_ref_in_schema = SCHEMA(group_ref_in, "A group o
 
 static const struct schema workers_query_schema = SCHEMA(workers_query, "Which workers.",
 	PAGE_FIELDS(workers_query));
-
-static const struct schema name_key_schema = SCHEMA(queues_query, "Where a page begins.",
-	FIELD(queues_query, after, "Behind this queue.", RANGE(0, JOB_QUEUE_MAX)));
-
-static const struct schema id_key_schema = SCHEMA(workers_query, "Where a page begins.",
-	FIELD(workers_query, after_id, "Behind this one.", .format = FORMAT_UUID));
 /* clang-format on */
 
 /* --- looking ------------------------------------------------------------------------------------ */
 
 static const struct statement queue_list = {
-	.name = "queues_page", .in = &name_key_schema, .out = &queue_shown_schema
+	.name = "queues_page", .in = &page_key_schema, .out = &queue_shown_schema
 };
 
 static const struct page_order by_name = {
 	.name = S_INIT("queues by name"),
 	.list = &queue_list,
 	.key = { "name" },
-	.after = { "after" },
+	.after = { "after_name" },
 	.start = { "" },
 };
 
@@ -80,10 +74,10 @@ static int list_queues(struct req *req, const struct uuid *tenant, const struct 
 {
 	struct queues_ask ask = { .tenant = tenant, .limit = in->limit };
 	struct db db = db_of_system(req_server(req)->store, &req->arena);
-	struct queues_query query = *in;
-	int r = page_begin(req, &by_name, in->cursor, &query);
+	struct page_key key = { 0 };
+	int r = page_begin(req, &by_name, in->cursor, &key);
 
-	ask.after = query.after;
+	ask.after = key.after_name;
 	if (r == 0)
 		r = queues_show(&db, &ask, &out->items.at, &out->items.count);
 	return r < 0 ? r : page_end(req, &by_name, in->limit, out->items.at, &out->items.count);
@@ -126,7 +120,7 @@ static int queue_show(struct req *req, const struct queue_by_name *in, struct qu
 HANDLER(queue_show, queue_by_name, queue_shown, ROUTE_FAILS(NOT_FOUND))
 
 static const struct statement worker_list = {
-	.name = "workers_page", .in = &id_key_schema, .out = &worker_shown_schema
+	.name = "workers_page", .in = &page_key_schema, .out = &worker_shown_schema
 };
 
 static const struct page_order oldest_first = {
@@ -141,11 +135,11 @@ static int list_workers(struct req *req, const struct uuid *tenant, const struct
 	struct worker_page *out)
 {
 	struct db db = db_of_system(req_server(req)->store, &req->arena);
-	struct workers_query query = *in;
-	int r = page_begin(req, &oldest_first, in->cursor, &query);
+	struct page_key key = { 0 };
+	int r = page_begin(req, &oldest_first, in->cursor, &key);
 
 	if (r == 0)
-		r = workers_show(&db, tenant, query.after_id, in->limit, &out->items.at,
+		r = workers_show(&db, tenant, key.after_id, in->limit, &out->items.at,
 			&out->items.count);
 	return r < 0 ? r
 		     : page_end(req, &oldest_first, in->limit, out->items.at, &out->items.count);
