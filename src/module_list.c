@@ -8,6 +8,7 @@
 #include "modules/auth/auth.h"
 #include "modules/hello/hello.h"
 #include "modules/jobs/jobs.h"
+#include "modules/jobs/jobs_worker.h"
 #include "modules/mails/mails.h"
 #include "modules/operators/operators.h"
 #include "modules/ops/ops.h"
@@ -38,6 +39,7 @@ static const struct {
 	{ &jobs_module, NULL },
 	{ &jobs_admin_module, NULL },
 	{ &jobs_queues_module, NULL },
+	{ &job_workers_module, NULL },
 	{ &users_module, NULL },
 	{ &auth_module, NULL },
 	{ &api_keys_module, NULL },

@@ -107,6 +107,7 @@ struct req {
 	bool replayed;          /* answered with what was kept, whatever the handler says */
 	void *repeat;           /* what the hook keeps of this request */
 	struct str next_cursor; /* of a list: goes into meta */
+	int success; /* the handler's status of success, set before it writes; 0: the route's */
 
 	/* what goes in and out: http/body.c and http/reply.c */
 	struct conn *conn;
@@ -142,6 +143,11 @@ ssize_t req_read(struct req *req, char *at, size_t size);
  * body_max bounds it. Errors of req_read, and of the arena. */
 int req_read_all(struct req *req, struct str *ret);
 
+/* The client counts as gone when something was sent and not acknowledged for so long: for answers
+ * that last, since otherwise the network lets a machine that has lost its power seem alive for
+ * minutes. */
+void req_give_up_after(struct req *req, uint64_t after_ns);
+
 /* --- the reply ---------------------------------------------------------- */
 
 /* Adds a header line. Names are tokens in lower case, and not one of those the server writes itself
@@ -156,7 +162,7 @@ int reply_json(struct req *req, int status, struct str body);
 /* An answer without a body: 204, 304, redirects. */
 int reply_empty(struct req *req, int status);
 
-/* The status that the route's line promises for success. */
+/* The status of success: what the handler has said, else what the route's line promises. */
 int req_success(const struct req *req);
 
 /* The version of the handler's output, which is its ETag; false when the route has none. */
