@@ -13,7 +13,7 @@ struct master_key auth_master_key(const struct server *server);
 
 /* --- what each half brings; joined in auth.c -------------------------------------------- */
 
-enum { AUTH_SESSION_ROUTES = 11, AUTH_SESSION_STATEMENTS = 12 };
+enum { AUTH_SESSION_ROUTES = 12, AUTH_SESSION_STATEMENTS = 12 };
 
 extern const struct route auth_session_routes[AUTH_SESSION_ROUTES];
 extern const struct statement *const auth_session_statements[AUTH_SESSION_STATEMENTS];

@@ -107,7 +107,8 @@ int cookies_clear(struct req *req)
 
 	for (int which = 0; which < SESSION_COOKIES && r == 0; which++)
 		r = set(req, (enum session_cookie)which, S(""), 0);
-	return r;
+	/* Cookies of others and the device's are not ours to take away. */
+	return r < 0 ? r : reply_header(req, S("clear-site-data"), S("\"cache\", \"storage\""));
 }
 
 /* --- pages of others ------------------------------------------------------ */
