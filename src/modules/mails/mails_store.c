@@ -142,7 +142,8 @@ static const struct statement mail_waiting = STATEMENT("mail_waiting",
 	.out = &mail_number_schema, .flags = STATEMENT_SYSTEM);
 
 const struct statement *const mail_statements[MAIL_STATEMENTS] = { &mail_insert, &mail_due,
-	&mail_lease, &mail_near, &mail_done, &mail_later, &mail_sweep, &mail_waiting };
+	&mail_lease, &mail_near, &mail_done, &mail_later, &mail_sweep, &mail_waiting, &mail_boxes,
+	&mail_box_set };
 
 /* --- posting -------------------------------------------------------------------------------- */
 

@@ -700,7 +700,7 @@ TEST(letters_are_sealed_in_their_place)
 	int r;
 
 	arena_init(&arena, KILOBYTE, MEGABYTE);
-	REQUIRE(letters_open(NULL) == 0);
+	REQUIRE(letters_open(NULL, NULL) == 0);
 	REQUIRE(letter_seal(&arena, &tenant, &id, &hostile, &box) == 0);
 	EXPECT(str_find(box, S("jo@")) < 0);
 	EXPECT_INT(letter_open(&arena, &tenant, &id, box, &back), 0);
