@@ -15,7 +15,8 @@ enum {
 	MAIL_KEEP_HOURS = 24,     /* a mail that cannot be sent is given up after that, and the row
 				     without its letter kept as long again */
 	MAIL_ATTEMPTS_MAX = 20,
-	MAILS_AN_HOUR = 20, /* to one address; as many alerts beside them */
+	MAILS_AN_HOUR = 20, /* to one address; as many alerts beside them, and as many of each from
+			       a tenant where it was proved */
 	MAILS_AT_ONCE = 8,  /* of one instance */
 	MAIL_FOLDER_MAX = 1000,
 	MAIL_FILES_MAX = 1000, /* in the folder */
@@ -57,8 +58,9 @@ int letter_reseal(struct arena *arena, const struct uuid *tenant, const struct u
 
 enum { RECIPIENT_LEN = 32 };
 
-/* What stands for an address where mails to it are counted: it cannot be read from that. */
-void letter_recipient(struct str to, char ret[RECIPIENT_LEN]);
+/* What stands for an address where mails to it are counted: it cannot be read from that. With a
+ * tenant, where those of the tenant are counted. */
+void letter_recipient(struct str to, const struct uuid *tenant, char ret[RECIPIENT_LEN]);
 
 /* --- wordings (mails_text.c) ------------------------------------------------------------------ */
 

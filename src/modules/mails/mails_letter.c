@@ -130,15 +130,19 @@ int letter_reseal(struct arena *arena, const struct uuid *tenant, const struct u
 
 /* --- recipients ----------------------------------------------------------------------------- */
 
-void letter_recipient(struct str to, char ret[RECIPIENT_LEN])
+void letter_recipient(struct str to, const struct uuid *tenant, char ret[RECIPIENT_LEN])
 {
 	char folded[MAIL_ADDRESS_MAX];
 	uint8_t hash[SHA256_LEN];
 	size_t len = MIN(to.len, sizeof(folded));
+	/* No address begins with the NUL in front of a tenant. */
+	const struct str parts[] = { str_of("", tenant ? 1 : 0),
+		str_of(tenant ? (const char *)tenant->bytes : "", tenant ? sizeof(*tenant) : 0),
+		str_of(folded, len) };
 
 	for (size_t i = 0; i < len; i++)
 		folded[i] = to.at[i] >= 'A' && to.at[i] <= 'Z' ? (char)(to.at[i] | 0x20) : to.at[i];
-	hmac(DIGEST_SHA256, str_of((const char *)counting, sizeof(counting)), str_of(folded, len),
-		hash);
+	hmac_parts(DIGEST_SHA256, str_of((const char *)counting, sizeof(counting)), parts,
+		LEN(parts), hash);
 	hex_write(ret, str_of((const char *)hash, RECIPIENT_LEN / 2));
 }

@@ -216,7 +216,7 @@ int mail_post_in_tx(struct tx *tx, const struct mail_post *post)
 	}
 	uuid_v7(&id, tx_now_us(tx));
 	uuid_write(text, &id);
-	letter_recipient(letter.to, recipient);
+	letter_recipient(letter.to, post->proved ? tx_tenant(tx) : NULL, recipient);
 	row.id = str_of(text, sizeof(text));
 	row.recipient = str_of(recipient, sizeof(recipient));
 	r = letter_seal(tx_arena(tx), tx_tenant(tx), &id, &letter, &row.box);
