@@ -52,6 +52,7 @@ static const struct control_command commands[] = {
 	{ "keys rotate", keys_command_rotate, .on_fiber = true },
 	{ "keys reseal", keys_command_reseal, .on_fiber = true },
 	{ "audit verify", audit_command_verify, .on_fiber = true },
+	{ "audit export", audit_command_export, .on_fiber = true },
 };
 
 /* --- metrics ---------------------------------------------------------------------------- */

@@ -348,4 +348,8 @@ int audit_reseal(struct server *server, struct resealed *counted);
 struct req;
 int audit_export(struct req *req, const struct audit_query *query);
 
+/* Appends an entry; and what comes after all of them: how many there were, and the signed head. */
+int audit_export_item(enum audit_format format, const struct audit_item *item, struct buf *out);
+int audit_export_end(const struct db *db, enum audit_format format, int64_t count, struct buf *out);
+
 #endif
