@@ -92,13 +92,14 @@ static int renew_mark(
 	return r < 0 ? r : 1;
 }
 
-static int put_era(struct tx *tx, struct audit_era *era)
+static int put_era(struct tx *tx, const struct audit_era *era)
 {
+	struct audit_era sealed = *era;
 	char seal[AUDIT_DIGEST_TEXT];
 
 	audit_era_seal(0, tx_tenant(tx), era, seal);
-	era->seal = str_of(seal, sizeof(seal));
-	return tx_exec(tx, &audit_era_put, era);
+	sealed.seal = str_of(seal, sizeof(seal));
+	return tx_exec(tx, &audit_era_put, &sealed);
 }
 
 /* Where the former key ends: here. Rows of those before it are sealed anew. */

@@ -51,8 +51,8 @@ static int cut_in_tx(struct tx *tx, void *arg)
 	struct cut *cut = arg;
 	struct audit_eras eras = { .count = 0 };
 	struct audit_walk walk;
-	struct audit_row *rows;
-	size_t count;
+	struct audit_row *rows = NULL;
+	size_t count = 0;
 	int64_t former;
 	int r = audit_mark_read(tx, AUDIT_START, &start);
 
