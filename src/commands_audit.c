@@ -171,6 +171,12 @@ static const struct command commands[] = {
 		"Exit codes: 0 whole, 1 it could not be verified, 2 used wrongly, 3 something was "
 		"found.",
 		run_verify },
+	{ "audit", "export", "TENANT", 1, 1, COMMAND_JSON | COMMAND_CSV,
+		"Write the audit log of a tenant (slug, id or system) to standard output.",
+		"JSON lines, or CSV; the last line is the signed head of the chain, for `bulkhead "
+		"audit\nverify`. That it was exported is an entry, too.\n"
+		"Exit codes: 0 all of it was written, 1 not all, 2 used wrongly.",
+		audit_run_export },
 };
 
 const struct command_family audit_commands = { commands, LEN(commands) };

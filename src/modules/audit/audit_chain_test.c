@@ -46,7 +46,7 @@ WORLD_TEST(audit_key_is_another, audit_world)
 
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
-	audit_keys_set(&other);
+	audit_keys_set(&other, NULL);
 	verdict = audit_verdict_of(world, NULL);
 	EXPECT_INT(verdict.report.found, 1);
 	EXPECT_INT(verdict.kinds[FINDING_KEY], 1);
@@ -54,7 +54,7 @@ WORLD_TEST(audit_key_is_another, audit_world)
 	/* Nothing is chained behind a head that was sealed with another key. */
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
-	audit_keys_set(&world_master_key);
+	audit_keys_set(&world_master_key, NULL);
 	verdict = audit_verdict_of(world, NULL);
 	EXPECT_INT(verdict.report.unchained, 3);
 	EXPECT_INT(verdict.kinds[FINDING_EDITED], 3); /* in the tail: written under the other one */
@@ -387,7 +387,7 @@ static void rewind_chain(struct world *world, const struct saved *saved, int64_t
 		if (saved->rows[i].sequence.value == to)
 			head.chain = saved->rows[i].chain;
 	head.sequence = to;
-	audit_mark_seal(&tenant, &head, seal);
+	audit_mark_seal(0, &tenant, &head, seal);
 	head.seal = str_of(seal, sizeof(seal));
 	past.marks = &head;
 	world_do(world, "ada", restore, &past);

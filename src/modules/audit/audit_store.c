@@ -42,6 +42,18 @@ const struct schema audit_erased_schema = SCHEMA(audit_erasure, "What was erased
 	FIELD(audit_erasure, erased, "In how many places.", .name = "entries"));
 /* clang-format on */
 
+/* clang-format off */
+static const struct schema era_schema = SCHEMA(audit_era, "Where a former key ends.",
+	FIELD(audit_era, key_id, "Which key."),
+	FIELD(audit_era, sequence, "The last place that counts."),
+	FIELD(audit_era, chain, "The chain there."),
+	FIELD(audit_era, seal, "Under the key in force."));
+
+static const struct schema former_schema = SCHEMA(audit_former, "A former key.",
+	FIELD(audit_former, key_id, "Which."),
+	FIELD(audit_former, sealed, "Under the key in force.", .flags = SECRET));
+/* clang-format on */
+
 /* --- entries ------------------------------------------------------------------------------- */
 
 #define COLUMNS                                                                                    \
@@ -229,7 +241,7 @@ int audit_mark_put(struct tx *tx, struct audit_mark *mark, int64_t former)
 	char seal[AUDIT_DIGEST_TEXT];
 
 	mark->marked_at = tx_now_us(tx);
-	audit_mark_seal(tx_tenant(tx), mark, seal);
+	audit_mark_seal(0, tx_tenant(tx), mark, seal);
 	mark->seal = str_of(seal, sizeof(seal));
 	mark->former = former;
 	return tx_exec(tx, former < 0 ? &mark_insert : &mark_update, mark);
@@ -296,6 +308,85 @@ const struct statement audit_erased_entry = STATEMENT("audit_erased_entry",
 	       "AND target_id IN (:target, :other)) ORDER BY id DESC LIMIT 1",
 	.in = &ask_schema, .out = &audit_row_schema);
 
+const struct statement audit_erasures_all = STATEMENT("audit_erasures_all",
+	.sql = "SELECT user_id, seal FROM audit_erasure WHERE tenant_id = :tenant "
+	       "AND user_id > :after_id ORDER BY user_id LIMIT :limit",
+	.in = &ask_schema, .out = &erasure_schema);
+
+const struct statement audit_erasure_set = STATEMENT("audit_erasure_set",
+	.sql = "UPDATE main.audit_erasure SET seal = :seal WHERE tenant_id = :tenant "
+	       "AND user_id = :user_id",
+	.in = &ask_schema);
+
+/* --- former keys ---------------------------------------------------------- */
+
+const struct statement audit_era_list = STATEMENT("audit_era_list",
+	.sql = "SELECT key_id, sequence, chain, seal FROM audit_era WHERE tenant_id = :tenant "
+	       "ORDER BY sequence",
+	.out = &era_schema);
+
+const struct statement audit_era_put = STATEMENT("audit_era_put",
+	.sql = "INSERT INTO main.audit_era (tenant_id, key_id, sequence, chain, seal) "
+	       "VALUES (:tenant, :key_id, :sequence, :chain, :seal) "
+	       "ON CONFLICT (tenant_id, key_id) DO UPDATE SET sequence = :sequence, "
+	       "chain = :chain, seal = :seal",
+	.in = &era_schema);
+
+const struct statement audit_era_drop = STATEMENT("audit_era_drop",
+	.sql = "DELETE FROM main.audit_era WHERE tenant_id = :tenant "
+	       "AND sequence <= :last_sequence",
+	.in = &ask_schema);
+
+const struct statement audit_former_list = STATEMENT("audit_former_list",
+	.sql = "SELECT key_id, sealed FROM audit_former_key WHERE tenant_id = :tenant "
+	       "ORDER BY retired_at, key_id",
+	.out = &former_schema);
+
+const struct statement audit_former_put = STATEMENT("audit_former_put",
+	.sql = "INSERT INTO main.audit_former_key (tenant_id, key_id, sealed, retired_at) "
+	       "VALUES (:tenant, :key_id, :sealed, :now)",
+	.in = &former_schema);
+
+const struct statement audit_former_set = STATEMENT("audit_former_set",
+	.sql = "UPDATE main.audit_former_key SET sealed = :sealed WHERE tenant_id = :tenant "
+	       "AND key_id = :key_id",
+	.in = &former_schema);
+
+/* Not while a change may still be under way. */
+const struct statement audit_former_drop = STATEMENT("audit_former_drop",
+	.sql = "DELETE FROM main.audit_former_key AS f WHERE f.retired_at < :now - 86400000000 "
+	       "AND NOT EXISTS (SELECT 1 FROM main.audit_era AS e WHERE e.key_id = f.key_id)",
+	.flags = STATEMENT_SYSTEM);
+
+/* One that cannot be believed counts for nothing. */
+int audit_eras_read(struct tx *tx, struct audit_eras *ret)
+{
+	struct audit_era *rows = NULL;
+	char seal[AUDIT_DIGEST_TEXT];
+	size_t count = 0, key;
+	int r = tx_all(tx, &audit_era_list, NULL, &rows, &count);
+
+	*ret = (struct audit_eras){ .count = 0 };
+	for (size_t i = 0; i < count && r == 0; i++) {
+		bool sound = false;
+
+		for (key = 0; key < audit_key_count() && !sound; key++) {
+			audit_era_seal(key, tx_tenant(tx), &rows[i], seal);
+			sound = audit_key_at(key)->trusted &&
+				crypto_equal(str_of(seal, sizeof(seal)), rows[i].seal);
+		}
+		if (!sound || !audit_key_of(rows[i].key_id, &key) ||
+			rows[i].chain.len != AUDIT_DIGEST_TEXT || ret->count == AUDIT_KEYS_MAX) {
+			ret->forged = true;
+			continue;
+		}
+		ret->at[ret->count].key = key;
+		ret->at[ret->count].until = rows[i].sequence;
+		memcpy(ret->at[ret->count++].chain, rows[i].chain.at, AUDIT_DIGEST_TEXT);
+	}
+	return r;
+}
+
 const struct statement *const audit_statements[AUDIT_STATEMENTS] = { &audit_insert,
 	&audit_unchained, &audit_chain_set, &audit_by_sequence, &audit_loose, &audit_next_sequence,
 	&audit_last_sequence, &audit_delete, &audit_lists[LIST_ALL], &audit_lists[LIST_TARGET],
@@ -306,4 +397,6 @@ const struct statement *const audit_statements[AUDIT_STATEMENTS] = { &audit_inse
 	&audit_next_old, &mark_get, &mark_insert, &mark_update, &audit_mark_told,
 	&audit_marks_untold, &audit_of_user, &audit_of_person, &audit_erase_address,
 	&audit_erase_personal, &audit_erasure_add, &audit_erasure_due, &audit_erasure_again,
-	&audit_erasure_done, &audit_erasures_of, &audit_erased_entry };
+	&audit_erasure_done, &audit_erasures_of, &audit_erased_entry, &audit_erasures_all,
+	&audit_erasure_set, &audit_era_list, &audit_era_put, &audit_era_drop, &audit_former_list,
+	&audit_former_put, &audit_former_set, &audit_former_drop };

@@ -14,7 +14,11 @@
 static int alert(struct tx *tx, const struct user *user, struct str to, struct str what)
 {
 	struct mail_post mail = {
-		.kind = MAIL_ALERT, .to = to, .name = user->name, .detail = what
+		.kind = MAIL_ALERT,
+		.to = to,
+		.name = user->name,
+		.detail = what,
+		.proved = user->email_verified_at.set,
 	};
 	struct tenant tenant;
 	int r = tenant_get_in_tx(tx, &tenant);

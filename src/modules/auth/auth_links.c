@@ -180,6 +180,8 @@ static int post(struct tx *tx, const struct link_order *order, int64_t expires_u
 		.tenant_name = order->tenant_name,
 		.link = link,
 		.expires_us = expires_us,
+		/* Not to another address, which may be anybody's. */
+		.proved = !order->email.len && order->user->email_verified_at.set,
 	};
 	struct tenant tenant = { 0 };
 	int r;
