@@ -38,8 +38,8 @@ static int write_row(struct req *req, const struct nothing *in, struct nothing *
 }
 HANDLER(write_row, nothing, nothing, 0)
 
-/* Signs 400 bytes, which a token has, with a key of this thread: what any server has to do, beneath the same
- * load and with the same caches as the server that is measured. */
+/* Signs 400 bytes, which a token has, with a key of this thread: what any server has to do, beneath
+ * the same load and with the same caches as the server that is measured. */
 static int sign(EVP_PKEY *key)
 {
 	static const unsigned char message[400];

@@ -21,7 +21,7 @@ enum {
 	AUDIT_ID_MAX = 255,
 	AUDIT_ADDRESS_MAX = 100,
 	AUDIT_REQUEST_MAX = 128,
-	AUDIT_CHAIN_BATCH = 200,  /* entries that are chained in one transaction, */
+	AUDIT_CHAIN_BATCH = 500,  /* entries that are chained in one transaction, */
 	AUDIT_CHECK_BATCH = 100,  /* read at once by who verifies, */
 	AUDIT_EXPORT_BATCH = 100, /* or exports, */
 	AUDIT_DELETE_BATCH = 200, /* deleted, */
@@ -216,7 +216,7 @@ extern const struct schema audit_erased_schema;
 extern const struct statement audit_insert, audit_unchained, audit_chain_set, audit_by_sequence,
 	audit_loose, audit_next_sequence, audit_last_sequence, audit_delete, audit_next_unchained,
 	audit_next_entry, audit_next_mark, audit_next_old, audit_mark_told, audit_marks_untold,
-	audit_of_user, audit_of_person, audit_erase_address, audit_erase_personal,
+	audit_of_user, audit_of_other, audit_erase_address, audit_erase_own, audit_erase_other,
 	audit_erasure_add, audit_erasure_due, audit_erasure_again, audit_erasure_done,
 	audit_erasures_of, audit_erased_entry;
 
@@ -227,7 +227,7 @@ extern const struct statement audit_forward[LISTS]; /* oldest first */
 /* The statements that find what the query wants with the least reading. */
 enum audit_list audit_list_of(const struct audit_query *query);
 
-enum { AUDIT_STATEMENTS = 27 + 2 * LISTS };
+enum { AUDIT_STATEMENTS = 28 + 2 * LISTS };
 extern const struct statement *const audit_statements[AUDIT_STATEMENTS];
 
 /* The mark of the transaction's tenant. 1, or 0 when there is none. */
