@@ -1,8 +1,6 @@
 /* The world of the tests of this module. */
 #include "modules/api_keys/api_keys_world_test.h"
 
-#include "base/fault.h"
-#include "base/num.h"
 #include "http/server.h"
 #include "modules/mails/mails.h"
 #include "modules/rbac/rbac_world_test.h"
@@ -38,14 +36,7 @@ static void open_limiters(void)
 /* As the world's own hook does for people. */
 static int arm_and_identify(struct req *req, struct caller *ret)
 {
-#ifdef BULKHEAD_FAULTS
-	uint64_t nth = 0;
-
-	for (size_t i = 0; i < req->head.count; i++)
-		if (str_eq_nocase(req->head.fields[i].name, S("x-fault")))
-			REQUIRE(num_parse_u64(req->head.fields[i].value, &nth));
-	fault_arm(FAULT_MEMORY, (size_t)nth);
-#endif
+	world_arm(req);
 	return former(req, ret);
 }
 
