@@ -214,11 +214,11 @@ struct audit_erasure {
 extern const struct schema audit_erased_schema;
 
 extern const struct statement audit_insert, audit_unchained, audit_chain_set, audit_by_sequence,
-	audit_loose, audit_next_sequence, audit_last_sequence, audit_delete, audit_next_unchained,
-	audit_next_entry, audit_next_mark, audit_next_old, audit_mark_told, audit_marks_untold,
-	audit_of_user, audit_of_other, audit_erase_address, audit_erase_own, audit_erase_other,
-	audit_erasure_add, audit_erasure_due, audit_erasure_again, audit_erasure_done,
-	audit_erasures_of, audit_erased_entry;
+	audit_loose, audit_next_loose, audit_next_sequence, audit_last_sequence, audit_delete,
+	audit_next_unchained, audit_next_entry, audit_next_mark, audit_next_old, audit_mark_told,
+	audit_marks_untold, audit_of_user, audit_of_other, audit_erase_address, audit_erase_own,
+	audit_erase_other, audit_erasure_add, audit_erasure_due, audit_erasure_again,
+	audit_erasure_done, audit_erasures_of, audit_erased_entry;
 
 enum audit_list { LIST_ALL, LIST_TARGET, LIST_KEY, LIST_USER, LIST_ACTION, LIST_SECURITY, LISTS };
 extern const struct statement audit_lists[LISTS];   /* newest first */
@@ -227,7 +227,7 @@ extern const struct statement audit_forward[LISTS]; /* oldest first */
 /* The statements that find what the query wants with the least reading. */
 enum audit_list audit_list_of(const struct audit_query *query);
 
-enum { AUDIT_STATEMENTS = 28 + 2 * LISTS };
+enum { AUDIT_STATEMENTS = 29 + 2 * LISTS };
 extern const struct statement *const audit_statements[AUDIT_STATEMENTS];
 
 /* The mark of the transaction's tenant. 1, or 0 when there is none. */

@@ -36,6 +36,8 @@ static const struct {
 	{ &audit_by_sequence, "audit_by_sequence (tenant_id=? AND sequence>?" },
 	{ &audit_loose, "COVERING INDEX audit_unchained (tenant_id=?" },
 	{ &audit_loose, PRIMARY },
+	{ &audit_next_loose,
+		"COVERING INDEX audit_unchained (tenant_id=? AND sequence=? AND id>?)" },
 	{ &audit_next_sequence, "audit_by_sequence (tenant_id=? AND sequence>?" },
 	{ &audit_last_sequence, "audit_by_sequence (tenant_id=?" },
 	{ &audit_delete, "audit_by_sequence (tenant_id=? AND sequence>? AND sequence<?)" },

@@ -82,6 +82,11 @@ const struct statement audit_loose = STATEMENT("audit_loose",
 	       "AND id > :after_id ORDER BY id LIMIT :limit) ORDER BY id",
 	.in = &ask_schema, .out = &audit_row_schema);
 
+const struct statement audit_next_loose = STATEMENT("audit_next_loose",
+	.sql = "SELECT id FROM audit WHERE tenant_id = :tenant AND sequence IS NULL "
+	       "AND id > :after_id ORDER BY id LIMIT 1",
+	.in = &ask_schema, .out = &found_schema);
+
 const struct statement audit_next_sequence = STATEMENT("audit_next_sequence",
 	.sql = "SELECT coalesce(min(sequence), 0) AS count FROM audit WHERE tenant_id = :tenant "
 	       "AND sequence > :sequence",
@@ -323,13 +328,14 @@ const struct statement audit_erased_entry = STATEMENT("audit_erased_entry",
 	.in = &ask_schema, .out = &audit_row_schema);
 
 const struct statement *const audit_statements[AUDIT_STATEMENTS] = { &audit_insert,
-	&audit_unchained, &audit_chain_set, &audit_by_sequence, &audit_loose, &audit_next_sequence,
-	&audit_last_sequence, &audit_delete, &audit_lists[LIST_ALL], &audit_lists[LIST_TARGET],
-	&audit_lists[LIST_KEY], &audit_lists[LIST_USER], &audit_lists[LIST_ACTION],
-	&audit_lists[LIST_SECURITY], &audit_forward[LIST_ALL], &audit_forward[LIST_TARGET],
-	&audit_forward[LIST_KEY], &audit_forward[LIST_USER], &audit_forward[LIST_ACTION],
-	&audit_forward[LIST_SECURITY], &audit_next_unchained, &audit_next_entry, &audit_next_mark,
-	&audit_next_old, &mark_get, &mark_insert, &mark_update, &audit_mark_told,
-	&audit_marks_untold, &audit_of_user, &audit_of_other, &audit_erase_address,
-	&audit_erase_own, &audit_erase_other, &audit_erasure_add, &audit_erasure_due,
-	&audit_erasure_again, &audit_erasure_done, &audit_erasures_of, &audit_erased_entry };
+	&audit_unchained, &audit_chain_set, &audit_by_sequence, &audit_loose, &audit_next_loose,
+	&audit_next_sequence, &audit_last_sequence, &audit_delete, &audit_lists[LIST_ALL],
+	&audit_lists[LIST_TARGET], &audit_lists[LIST_KEY], &audit_lists[LIST_USER],
+	&audit_lists[LIST_ACTION], &audit_lists[LIST_SECURITY], &audit_forward[LIST_ALL],
+	&audit_forward[LIST_TARGET], &audit_forward[LIST_KEY], &audit_forward[LIST_USER],
+	&audit_forward[LIST_ACTION], &audit_forward[LIST_SECURITY], &audit_next_unchained,
+	&audit_next_entry, &audit_next_mark, &audit_next_old, &mark_get, &mark_insert, &mark_update,
+	&audit_mark_told, &audit_marks_untold, &audit_of_user, &audit_of_other,
+	&audit_erase_address, &audit_erase_own, &audit_erase_other, &audit_erasure_add,
+	&audit_erasure_due, &audit_erasure_again, &audit_erasure_done, &audit_erasures_of,
+	&audit_erased_entry };
