@@ -2,6 +2,7 @@
 #include "modules/auth/auth_signin_world_test.h"
 
 #include "base/utf8.h"
+#include "modules/mails/mails_fixture_test.h"
 #include "observe/clock_test.h"
 
 #include <stdio.h>

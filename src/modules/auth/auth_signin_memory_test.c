@@ -1,6 +1,7 @@
 /* Sign-in while allocations fail: what was begun is whole or not there. */
 #include "modules/auth/auth_signin_world_test.h"
 
+#include "modules/mails/mails_fixture_test.h"
 #include "observe/clock_test.h"
 
 #include <stdio.h>

@@ -1,6 +1,8 @@
 /* Registering: founding a tenant and joining one, by invitation, with verification first. */
 #include "modules/auth/auth_signin_world_test.h"
 
+#include "modules/mails/mails_fixture_test.h"
+
 #include <stdio.h>
 
 /* --- registering ---------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* Wrong passwords: what is counted, slowed down and locked, also a thousand at a time. */
 #include "modules/auth/auth_signin_world_test.h"
 
+#include "modules/mails/mails_fixture_test.h"
 #include "observe/clock.h"
 #include "observe/clock_test.h"
 #include "observe/metric.h"

@@ -2,6 +2,7 @@
 #include "modules/auth/auth_signin_world_test.h"
 
 #include "http/server.h"
+#include "modules/mails/mails_fixture_test.h"
 #include "modules/rbac/rbac.h"
 #include "rest/idempotency.h"
 

@@ -5,7 +5,7 @@
 #include "modules/auth/auth_signin.h"
 
 #include "modules/auth/auth_fixture_test.h"
-#include "modules/mails/mails_fixture_test.h"
+#include "modules/mails/mails.h"
 
 #define SIGNIN_PASSWORD "tin whistle over boots"
 #define SIGNIN_BCRYPT                                                                              \
