@@ -167,3 +167,15 @@ test('what was changed in a stopped file is found, and a state of the past by th
 	const cut = `ATTACH '${past}' AS past; DELETE FROM audit WHERE id NOT IN (SELECT id FROM past.audit); REPLACE INTO audit_mark SELECT * FROM past.audit_mark`;
 	assert.deepEqual(await found(cut), ['', 'head']);
 });
+
+test('heads are read from files, and a pipe holds up nobody', async (t) => {
+	const server = await startServer(t);
+	await register(server, 'acme');
+	const pipe = join(server.dataDir, 'pipe');
+	spawnSync('mkfifo', [pipe]);
+	const result = await runProgram(t, ['audit', 'verify', pipe], { cwd: server.dataDir });
+	assert.equal(result.code, 1);
+	assert.match(result.stderr, /is no file/);
+	assert.equal((await call(server, 'GET /health/live')).status, 200);
+	await server.stop();
+});

@@ -21,7 +21,7 @@ enum {
 	AUDIT_ID_MAX = 255,
 	AUDIT_ADDRESS_MAX = 100,
 	AUDIT_REQUEST_MAX = 128,
-	AUDIT_CHAIN_BATCH = 200,  /* entries that are chained in one transaction, */
+	AUDIT_CHAIN_BATCH = 500,  /* entries that are chained in one transaction, */
 	AUDIT_CHECK_BATCH = 100,  /* read at once by who verifies, */
 	AUDIT_EXPORT_BATCH = 100, /* or exports, */
 	AUDIT_DELETE_BATCH = 200, /* deleted, */
@@ -286,13 +286,13 @@ struct audit_erasure {
 extern const struct schema audit_erased_schema;
 
 extern const struct statement audit_insert, audit_unchained, audit_chain_set, audit_by_sequence,
-	audit_loose, audit_next_sequence, audit_last_sequence, audit_delete, audit_next_unchained,
-	audit_next_entry, audit_next_mark, audit_next_old, audit_mark_told, audit_marks_untold,
-	audit_of_user, audit_of_person, audit_erase_address, audit_erase_personal,
-	audit_erasure_add, audit_erasure_due, audit_erasure_again, audit_erasure_done,
-	audit_erasures_of, audit_erased_entry, audit_erasures_all, audit_erasure_set,
-	audit_era_list, audit_era_put, audit_era_drop, audit_former_list, audit_former_put,
-	audit_former_set, audit_former_drop;
+	audit_loose, audit_next_loose, audit_next_sequence, audit_last_sequence, audit_delete,
+	audit_next_unchained, audit_next_entry, audit_next_mark, audit_next_old, audit_mark_told,
+	audit_marks_untold, audit_of_user, audit_of_other, audit_erase_address, audit_erase_own,
+	audit_erase_other, audit_erasure_add, audit_erasure_due, audit_erasure_again,
+	audit_erasure_done, audit_erasures_of, audit_erased_entry, audit_erasures_all,
+	audit_erasure_set, audit_era_list, audit_era_put, audit_era_drop, audit_former_list,
+	audit_former_put, audit_former_set, audit_former_drop;
 
 enum audit_list { LIST_ALL, LIST_TARGET, LIST_KEY, LIST_USER, LIST_ACTION, LIST_SECURITY, LISTS };
 extern const struct statement audit_lists[LISTS];   /* newest first */
@@ -301,7 +301,7 @@ extern const struct statement audit_forward[LISTS]; /* oldest first */
 /* The statements that find what the query wants with the least reading. */
 enum audit_list audit_list_of(const struct audit_query *query);
 
-enum { AUDIT_STATEMENTS = 36 + 2 * LISTS };
+enum { AUDIT_STATEMENTS = 38 + 2 * LISTS };
 extern const struct statement *const audit_statements[AUDIT_STATEMENTS];
 
 /* The mark of the transaction's tenant. 1, or 0 when there is none. */

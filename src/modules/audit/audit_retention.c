@@ -256,8 +256,11 @@ static int erase_user(const struct db *db, const struct audit_erasure *order)
 		return refuse(db, &round);
 	r = erase_all(db, order->user_id, &audit_of_user, &audit_erase_address, &round.ask.erased);
 	if (r == 0)
-		r = erase_all(db, order->user_id, &audit_of_person, &audit_erase_personal,
-			&round.ask.erased);
+		r = erase_all(
+			db, order->user_id, &audit_of_user, &audit_erase_own, &round.ask.erased);
+	if (r == 0)
+		r = erase_all(
+			db, order->user_id, &audit_of_other, &audit_erase_other, &round.ask.erased);
 	if (r == 0)
 		r = db_write(db, end_round_in_tx, &round);
 	return r == -ERR_NOT_FOUND ? 0 : r; /* another instance was faster */

@@ -94,6 +94,11 @@ const struct statement audit_loose = STATEMENT("audit_loose",
 	       "AND id > :after_id ORDER BY id LIMIT :limit) ORDER BY id",
 	.in = &ask_schema, .out = &audit_row_schema);
 
+const struct statement audit_next_loose = STATEMENT("audit_next_loose",
+	.sql = "SELECT id FROM audit WHERE tenant_id = :tenant AND sequence IS NULL "
+	       "AND id > :after_id ORDER BY id LIMIT 1",
+	.in = &ask_schema, .out = &found_schema);
+
 const struct statement audit_next_sequence = STATEMENT("audit_next_sequence",
 	.sql = "SELECT coalesce(min(sequence), 0) AS count FROM audit WHERE tenant_id = :tenant "
 	       "AND sequence > :sequence",
@@ -124,19 +129,33 @@ const struct statement audit_delete = STATEMENT("audit_delete",
 	" AND (action >= :action_from OR :action_from IS NULL)"                                    \
 	" AND (action < :action_to OR :action_to IS NULL)"
 
-/* `driver` is what the statement is for: it has an index of its own. */
+/*
+ * `driver` is what the statement is for: it has an index of its own. SQLite, which takes a tenant
+ * for ten rows, would rather walk through all of them by the primary key, which saves it a look-up;
+ * so the ids come from the index first, which has all that is asked for there.
+ */
+#define SQLITE_IDS(driver, range)                                                                  \
+	"SELECT " COLUMNS                                                                          \
+	" FROM (SELECT id AS entry_id FROM audit WHERE tenant_id = :tenant" driver range           \
+	") AS i CROSS JOIN audit WHERE tenant_id = :tenant AND id = i.entry_id" FILTERS
+
+#define PLAIN(driver, range)                                                                       \
+	"SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant" driver range FILTERS
+
+#define BACKWARD_RANGE " AND id < :after_id AND id >= :first_id"
+#define FORWARD_RANGE  " AND id > :after_id AND id < :last_id"
+
 #define LIST_STATEMENT(name_, driver)                                                              \
 	STATEMENT("audit_list_" name_,                                                             \
-		.sql = "SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant" driver            \
-		       " AND id < :after_id AND id >= :first_id" FILTERS                           \
-		       " ORDER BY id DESC LIMIT :limit + 1",                                       \
+		.sqlite = SQLITE_IDS(driver, BACKWARD_RANGE) " ORDER BY i.entry_id DESC "          \
+							     "LIMIT :limit + 1",                   \
+		.postgres = PLAIN(driver, BACKWARD_RANGE) " ORDER BY id DESC LIMIT :limit + 1",    \
 		.in = &audit_search_schema, .out = &audit_row_schema)
 
 #define FORWARD_STATEMENT(name_, driver)                                                           \
 	STATEMENT("audit_forward_" name_,                                                          \
-		.sql = "SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant" driver            \
-		       " AND id > :after_id AND id < :last_id" FILTERS                             \
-		       " ORDER BY id LIMIT :limit",                                                \
+		.sqlite = SQLITE_IDS(driver, FORWARD_RANGE) " ORDER BY i.entry_id LIMIT :limit",   \
+		.postgres = PLAIN(driver, FORWARD_RANGE) " ORDER BY id LIMIT :limit",              \
 		.in = &audit_search_schema, .out = &audit_row_schema)
 
 #define BY_TARGET " AND target_id = :target_id"
@@ -150,7 +169,7 @@ const struct statement audit_lists[LISTS] = {
 	[LIST_KEY] = LIST_STATEMENT("key", BY_KEY),
 	[LIST_USER] = LIST_STATEMENT("user", BY_USER),
 	[LIST_ACTION] = LIST_STATEMENT("action", BY_ACTION),
-	[LIST_SECURITY] = LIST_STATEMENT("security", " AND security"),
+	[LIST_SECURITY] = LIST_STATEMENT("security", " AND security = true"),
 };
 
 const struct statement audit_forward[LISTS] = {
@@ -159,7 +178,7 @@ const struct statement audit_forward[LISTS] = {
 	[LIST_KEY] = FORWARD_STATEMENT("key", BY_KEY),
 	[LIST_USER] = FORWARD_STATEMENT("user", BY_USER),
 	[LIST_ACTION] = FORWARD_STATEMENT("action", BY_ACTION),
-	[LIST_SECURITY] = FORWARD_STATEMENT("security", " AND security"),
+	[LIST_SECURITY] = FORWARD_STATEMENT("security", " AND security = true"),
 };
 
 enum audit_list audit_list_of(const struct audit_query *query)
@@ -254,25 +273,37 @@ const struct statement audit_of_user = STATEMENT("audit_of_user",
 	       "AND id > :after_id ORDER BY id LIMIT :limit",
 	.in = &ask_schema, .out = &found_schema);
 
-const struct statement audit_of_person = STATEMENT("audit_of_person",
-	.sql = "SELECT id FROM audit WHERE tenant_id = :tenant AND person_id = :user_id "
-	       "AND id > :after_id ORDER BY id LIMIT :limit",
+/* The entries of others that tell of this one; the condition is that of the index. */
+#define OF_OTHER "person_id = :user_id AND person_id IS DISTINCT FROM user_id"
+
+const struct statement audit_of_other = STATEMENT("audit_of_other",
+	.sql = "SELECT id FROM audit WHERE tenant_id = :tenant AND " OF_OTHER
+	       " AND id > :after_id ORDER BY id LIMIT :limit",
 	.in = &ask_schema, .out = &found_schema);
 
+/* One's own entries, and those of others, up to the last one that was found, through their index.
+ */
+#define ERASED_OF(whose)                                                                           \
+	" WHERE tenant_id = :tenant AND id IN (SELECT id FROM audit WHERE tenant_id = :tenant "    \
+	"AND " whose " AND id > :after_id AND id <= :last_id)"
+
 const struct statement audit_erase_address = STATEMENT("audit_erase_address",
-	.sql = "UPDATE main.audit SET address = NULL, address_salt = NULL "
-	       "WHERE tenant_id = :tenant AND user_id = :user_id AND id > :after_id "
-	       "AND id <= :last_id AND address_salt IS NOT NULL",
+	.sql = "UPDATE main.audit SET address = NULL, address_salt = NULL" ERASED_OF(
+		"user_id = :user_id") " AND address_salt IS NOT NULL",
+	.in = &ask_schema);
+
+const struct statement audit_erase_own = STATEMENT("audit_erase_own",
+	.sql = "UPDATE main.audit SET personal = NULL, personal_salt = NULL" ERASED_OF(
+		"user_id = :user_id") " AND person_id = :user_id AND personal_salt IS NOT NULL",
 	.in = &ask_schema);
 
 /* The address of nobody is the person's, as far as anybody knows. */
-const struct statement audit_erase_personal = STATEMENT("audit_erase_personal",
+const struct statement audit_erase_other = STATEMENT("audit_erase_other",
 	.sql = "UPDATE main.audit SET personal = NULL, personal_salt = NULL, "
 	       "address = CASE WHEN kind = 'nobody' THEN NULL ELSE address END, "
-	       "address_salt = CASE WHEN kind = 'nobody' THEN NULL ELSE address_salt END "
-	       "WHERE tenant_id = :tenant AND person_id = :user_id AND id > :after_id "
-	       "AND id <= :last_id AND (personal_salt IS NOT NULL OR "
-	       "(kind = 'nobody' AND address_salt IS NOT NULL))",
+	       "address_salt = CASE WHEN kind = 'nobody' THEN NULL ELSE address_salt END" ERASED_OF(
+		       OF_OTHER) " AND (personal_salt IS NOT NULL OR "
+				 "(kind = 'nobody' AND address_salt IS NOT NULL))",
 	.in = &ask_schema);
 
 const struct statement audit_erasure_add = STATEMENT("audit_erasure_add",
@@ -388,15 +419,16 @@ int audit_eras_read(struct tx *tx, struct audit_eras *ret)
 }
 
 const struct statement *const audit_statements[AUDIT_STATEMENTS] = { &audit_insert,
-	&audit_unchained, &audit_chain_set, &audit_by_sequence, &audit_loose, &audit_next_sequence,
-	&audit_last_sequence, &audit_delete, &audit_lists[LIST_ALL], &audit_lists[LIST_TARGET],
-	&audit_lists[LIST_KEY], &audit_lists[LIST_USER], &audit_lists[LIST_ACTION],
-	&audit_lists[LIST_SECURITY], &audit_forward[LIST_ALL], &audit_forward[LIST_TARGET],
-	&audit_forward[LIST_KEY], &audit_forward[LIST_USER], &audit_forward[LIST_ACTION],
-	&audit_forward[LIST_SECURITY], &audit_next_unchained, &audit_next_entry, &audit_next_mark,
-	&audit_next_old, &mark_get, &mark_insert, &mark_update, &audit_mark_told,
-	&audit_marks_untold, &audit_of_user, &audit_of_person, &audit_erase_address,
-	&audit_erase_personal, &audit_erasure_add, &audit_erasure_due, &audit_erasure_again,
-	&audit_erasure_done, &audit_erasures_of, &audit_erased_entry, &audit_erasures_all,
-	&audit_erasure_set, &audit_era_list, &audit_era_put, &audit_era_drop, &audit_former_list,
-	&audit_former_put, &audit_former_set, &audit_former_drop };
+	&audit_unchained, &audit_chain_set, &audit_by_sequence, &audit_loose, &audit_next_loose,
+	&audit_next_sequence, &audit_last_sequence, &audit_delete, &audit_lists[LIST_ALL],
+	&audit_lists[LIST_TARGET], &audit_lists[LIST_KEY], &audit_lists[LIST_USER],
+	&audit_lists[LIST_ACTION], &audit_lists[LIST_SECURITY], &audit_forward[LIST_ALL],
+	&audit_forward[LIST_TARGET], &audit_forward[LIST_KEY], &audit_forward[LIST_USER],
+	&audit_forward[LIST_ACTION], &audit_forward[LIST_SECURITY], &audit_next_unchained,
+	&audit_next_entry, &audit_next_mark, &audit_next_old, &mark_get, &mark_insert, &mark_update,
+	&audit_mark_told, &audit_marks_untold, &audit_of_user, &audit_of_other,
+	&audit_erase_address, &audit_erase_own, &audit_erase_other, &audit_erasure_add,
+	&audit_erasure_due, &audit_erasure_again, &audit_erasure_done, &audit_erasures_of,
+	&audit_erased_entry, &audit_erasures_all, &audit_erasure_set, &audit_era_list,
+	&audit_era_put, &audit_era_drop, &audit_former_list, &audit_former_put, &audit_former_set,
+	&audit_former_drop };

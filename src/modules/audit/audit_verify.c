@@ -24,8 +24,8 @@ struct exam {
 	struct audit_mark start, head;
 	struct audit_eras eras;
 	bool has_start, has_head;
-	int64_t limit, last; /* sequence of the last entry that there is */
-	struct str after_id; /* of the unchained tail */
+	int64_t limit, last;          /* sequence of the last entry that there is */
+	struct str after_id, next_id; /* of the unchained tail */
 	struct audit_row *rows;
 	bool *excused; /* by row: its personal values were erased as they should be */
 	size_t count;
@@ -143,6 +143,19 @@ static int skip_in_tx(struct tx *tx, void *arg)
 	if (r == 0)
 		exam->walk.sequence = found.count;
 	exam->walk.lost = true;
+	exam->limit = AUDIT_CHECK_BATCH;
+	return r;
+}
+
+static int skip_tail_in_tx(struct tx *tx, void *arg)
+{
+	struct exam *exam = arg;
+	struct audit_ask ask = { .after_id = exam->after_id };
+	struct audit_found found = { 0 };
+	int r = tx_one(tx, &audit_next_loose, &ask, &found);
+
+	exam->next_id = found.id;
+	exam->limit = AUDIT_CHECK_BATCH;
 	return r;
 }
 
@@ -304,6 +317,20 @@ static int examine_page(struct exam *exam)
 	return examine_end(exam);
 }
 
+/* A row that cannot be read, whose id perhaps can be: 1 when it can. */
+static int pass_in_tail(struct exam *exam)
+{
+	int r = find(exam, FINDING_UNREADABLE, 0, str_of(NULL, 0));
+
+	if (r == 0)
+		r = db_read(&exam->db, skip_tail_in_tx, exam);
+	if (r < 0)
+		return r == -ERR_INTERNAL || r == -ERR_NOT_FOUND ? 0 : r;
+	exam->report->unchained++;
+	return 1;
+}
+
+/* One page of the tail: 1 when there may be more, behind next_id. */
 static int examine_tail_page(struct exam *exam)
 {
 	struct audit_report *report = exam->report;
@@ -311,7 +338,7 @@ static int examine_tail_page(struct exam *exam)
 	int r = read_page(exam, tail_in_tx, &unreadable);
 
 	if (r == 0 && unreadable)
-		return find(exam, FINDING_UNREADABLE, 0, str_of(NULL, 0));
+		return pass_in_tail(exam);
 	for (size_t i = 0; i < exam->count && r == 0; i++) {
 		int64_t time = exam->rows[i].created_at;
 
@@ -320,7 +347,10 @@ static int examine_tail_page(struct exam *exam)
 		if (report->oldest_unchained == 0 || time < report->oldest_unchained)
 			report->oldest_unchained = time;
 	}
-	return r < 0 ? r : (int64_t)exam->count == exam->limit;
+	if (r < 0 || exam->count == 0)
+		return r;
+	exam->next_id = exam->rows[exam->count - 1].id;
+	return (int64_t)exam->count == exam->limit;
 }
 
 static int examine_tail(struct exam *exam)
@@ -335,7 +365,7 @@ static int examine_tail(struct exam *exam)
 
 		r = examine_tail_page(exam);
 		if (r > 0) {
-			memcpy(after, exam->rows[exam->count - 1].id.at, UUID_TEXT_LEN);
+			memcpy(after, exam->next_id.at, UUID_TEXT_LEN);
 			exam->after_id = str_of(after, sizeof(after));
 		}
 		arena_back(exam->db.arena, mark);

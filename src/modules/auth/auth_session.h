@@ -2,6 +2,7 @@
 #ifndef MODULES_AUTH_SESSION_H
 #define MODULES_AUTH_SESSION_H
 
+#include "crypto/opaque.h"
 #include "modules/audit/audit.h"
 #include "modules/auth/auth_internal.h"
 #include "modules/auth/sessions.h"
@@ -10,7 +11,7 @@
 
 enum {
 	REFRESH_SECRET_LEN = 32,
-	REFRESH_HASH_LEN = 64, /* hex of SHA-256 */
+	REFRESH_HASH_LEN = OPAQUE_HASH_LEN,
 };
 
 /* How long the parent of the newest token still gives that one. */

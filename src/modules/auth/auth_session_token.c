@@ -134,10 +134,7 @@ bool refresh_read(const struct refresh_keys *keys, struct str text, struct refre
 
 void refresh_hash(const struct refresh_token *token, char at[REFRESH_HASH_LEN])
 {
-	uint8_t hash[SHA256_LEN];
-
-	digest(DIGEST_SHA256, bytes_of(token->secret, sizeof(token->secret)), hash);
-	hex_write(at, bytes_of(hash, sizeof(hash)));
+	opaque_hash(at, bytes_of(token->secret, sizeof(token->secret)));
 }
 
 /* --- judging -------------------------------------------------------------- */
