@@ -92,6 +92,9 @@ void job_kinds_close(struct store *store);
  */
 const struct job_kind *job_kind_find(struct str name);
 
+/* One after another, in no order; `*at` is 0 for the first. NULL after the last. */
+const struct job_kind *job_kind_next(size_t *at);
+
 /* Checks a payload by the table of the kind; problems get `at` and "payload" before their paths.
  * 0 also when there are problems; -ERR_TOO_LARGE, -ERR_NO_MEMORY. */
 int job_kind_check(

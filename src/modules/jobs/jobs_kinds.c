@@ -31,6 +31,14 @@ const struct job_kind *job_kind_find(struct str name)
 	return kinds.count ? *slot_of(name) : NULL;
 }
 
+const struct job_kind *job_kind_next(size_t *at)
+{
+	while (*at < KIND_SLOTS)
+		if (kinds.slots[(*at)++])
+			return kinds.slots[*at - 1];
+	return NULL;
+}
+
 /* Numbers that no job of the kind could have. */
 static bool is_sound(const struct job_kind *kind)
 {
@@ -63,6 +71,7 @@ int job_kind_declare(struct server *server, const struct job_kind *kind)
 void job_kinds_close(struct store *store)
 {
 	(void)store;
+
 	for (size_t i = 0; i < KIND_SLOTS; i++)
 		if (kinds.slots[i] && kinds.slots[i]->schema)
 			schema_release(kinds.slots[i]->schema);
