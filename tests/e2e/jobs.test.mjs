@@ -240,6 +240,7 @@ test('a poll waits for a job, and has it at once', async (t) => {
 	server.signal('SIGTERM');
 	assert.deepEqual((await waiting).jobs, []);
 	assert.ok(Date.now() - stopped < 3000);
+	assert.equal((await server.gone()).code, 0);
 });
 
 test('a poll on one instance hears of a job that another one has added', async (t) => {
@@ -339,6 +340,7 @@ test('a session tells which job shall stop, and when the server ends', async (t)
 	server.signal('SIGTERM');
 	await session.got('drain');
 	await session.over();
+	assert.equal((await server.gone()).code, 0);
 });
 
 test('what a killed server had lent is still the worker\'s', async (t) => {
