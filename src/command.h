@@ -19,6 +19,7 @@ enum command_option {
 	COMMAND_PASSWORD = 8,
 	COMMAND_NAME = 16, /* with a value, the word behind it */
 	COMMAND_NOW = 32,
+	COMMAND_CSV = 64,
 };
 
 /* A command as it was called. */

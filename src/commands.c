@@ -245,6 +245,7 @@ static const struct {
 	{ "--dry-run", COMMAND_DRY_RUN, "only tell what would be done" },
 	{ "--replace", COMMAND_REPLACE, "take over from a server that runs" },
 	{ "--now", COMMAND_NOW, "at once" },
+	{ "--csv", COMMAND_CSV, "print CSV" },
 	{ "--name", COMMAND_NAME, "the name for people", "NAME" },
 	{ "--password-stdin", COMMAND_PASSWORD, "read the password from standard input" },
 };

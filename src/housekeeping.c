@@ -50,7 +50,9 @@ static const struct control_command commands[] = {
 	{ "admin create", admin_command_create, .on_fiber = true },
 	{ "admin reset", admin_command_reset, .on_fiber = true },
 	{ "keys rotate", keys_command_rotate, .on_fiber = true },
+	{ "keys reseal", keys_command_reseal, .on_fiber = true },
 	{ "audit verify", audit_command_verify, .on_fiber = true },
+	{ "audit export", audit_command_export, .on_fiber = true },
 };
 
 /* --- metrics ---------------------------------------------------------------------------- */

@@ -18,8 +18,6 @@
 #include "observe/log.h"
 #include "rest/idempotency.h"
 
-enum { MODULES_MAX = MIGRATION_SOURCES_MAX - 1 };
-
 static bool hello_enabled(const struct config *config)
 {
 	return config->hello_enabled;
@@ -37,6 +35,8 @@ static const struct {
 	{ &rbac_module, NULL },
 	{ &mails_module, NULL },
 	{ &jobs_module, NULL },
+	{ &jobs_admin_module, NULL },
+	{ &jobs_queues_module, NULL },
 	{ &job_workers_module, NULL },
 	{ &users_module, NULL },
 	{ &auth_module, NULL },

@@ -14,6 +14,9 @@
 #include "modules/jobs/jobs_adding.h"
 #include "store/store_test.h"
 
+/* Statements of single tests. */
+extern const struct job_statements job_add_test_statements, job_law_test_statements;
+
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *));
 
 #define JOBS_TEST(name_)                                                                           \
