@@ -4,7 +4,9 @@
 #include "modules/jobs/jobs_queues.h"
 #include "modules/jobs/jobs_run.h"
 #include "modules/jobs/jobs_settings.h"
+#include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_routes.h"
+#include "modules/jobs/jobs_run.h"
 #include "modules/jobs/jobs_schemas.h"
 
 #include "base/embed.h"
