@@ -29,7 +29,8 @@ export async function startRedis(folder, fsync) {
 		// Its environment stays readable, by which tools/leash knows it.
 		'--set-proc-title', 'no'], { stdio: 'ignore' });
 	const ended = new Promise((resolve_) => child.on('exit', resolve_).on('error', resolve_));
-	process.on('exit', () => child.kill('SIGKILL'));
+	const kill = () => child.kill('SIGKILL');
+	process.on('exit', kill);
 	for (const deadline = Date.now() + START_LIMIT_MS; !existsSync(path); await sleep(20))
 		if (child.exitCode !== null || child.pid === undefined || Date.now() > deadline)
 			throw new Error(`redis-server does not start: ${existsSync(join(folder, 'log')) ? readFileSync(join(folder, 'log'), 'utf8') : ''}`);
@@ -38,22 +39,30 @@ export async function startRedis(folder, fsync) {
 		async stop() {
 			child.kill('SIGTERM');
 			await ended;
+			process.off('exit', kill);
 			rmSync(folder, { recursive: true, force: true });
 		},
 	};
 }
 
 // PostgreSQL with fsync, synchronous_commit and full_page_writes on and its own defaults for memory. `as` gives
-// the URL of a role in a database; `create` makes a database that `owner` owns.
+// the URL of a role in a database, `ask` the answer to a statement of the superuser; `create` makes a database that
+// `owner` owns.
 export function startPostgres(folder) {
 	const url = execFileSync('tests/postgres', ['start', folder, '--fsync', '--for', String(process.pid),
 		'-c', 'shared_buffers=128MB', '-c', 'max_wal_size=1GB'], { encoding: 'utf8' }).trim();
+	const as = (user, database) => url.replace('postgres@', `${user}@`).replace('/postgres?', `/${database}?`);
+	const ask = (database, sql) => execFileSync('psql', ['-qXAt', as('postgres', database), '-c', sql],
+		{ encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 	return {
-		url,
-		as: (user, database) => url.replace('postgres@', `${user}@`).replace('/postgres?', `/${database}?`),
-		create(database) {
-			execFileSync('psql', ['-qX', url, '-c', `CREATE DATABASE ${database} TEMPLATE pattern OWNER owner`],
-				{ stdio: ['ignore', 'ignore', 'inherit'] });
+		as,
+		ask,
+		create: (database) => ask('postgres', `CREATE DATABASE ${database} TEMPLATE pattern OWNER owner`),
+		drop: (database) => ask('postgres', `DROP DATABASE ${database} WITH (FORCE)`),
+		// What autovacuum and the checkpointer would do a minute later.
+		settle(database) {
+			ask(database, 'VACUUM ANALYZE');
+			ask(database, 'CHECKPOINT');
 		},
 		stop() {
 			execFileSync('tests/postgres', ['stop', folder]);

@@ -17,10 +17,15 @@ export function payload(at = 1_000_000_000_000) {
 	return value;
 }
 
-// Calls `add` from `callers` loops for `seconds`; how often it was done in a second.
+// Calls `add` from `callers` loops for a second to become warm, then for `seconds`; how often a second.
 export async function callFor(seconds, callers, add) {
+	await callUntil(performance.now() + 1000, callers, add);
 	const began = performance.now();
-	const until = began + seconds * 1000;
+	const done = await callUntil(began + seconds * 1000, callers, add);
+	return done / ((performance.now() - began) / 1000);
+}
+
+async function callUntil(until, callers, add) {
 	let done = 0;
 	const loop = async () => {
 		while (performance.now() < until) {
@@ -29,7 +34,7 @@ export async function callFor(seconds, callers, add) {
 		}
 	};
 	await Promise.all(Array.from({ length: callers }, loop));
-	return done / ((performance.now() - began) / 1000);
+	return done;
 }
 
 // Calls `add` `count` times from `callers` loops.

@@ -27,23 +27,23 @@
 #pragma GCC visibility push(default)
 
 enum {
-	JOB_QUEUE_MAX = 64,              /* bytes of a queue's name: [a-z][a-z0-9_-]* */
-	JOB_NAME_MAX = 100,              /* bytes of a job's name: "domain:action" */
-	JOB_KEY_MAX = 200,               /* characters of a unique or group key */
-	JOB_PAYLOAD_MAX = 256 * 1024,    /* bytes of JSON */
-	JOB_RESULT_MAX = 256 * 1024,     /* bytes of JSON */
-	JOB_TAGS_MAX = 20,               /* of a job, */
-	JOB_TAG_MAX = 64,                /* characters each */
-	JOB_ATTEMPTS_MAX = 100,          /* of a job */
-	JOB_BACKOFFS_MAX = 100,          /* waits of a custom list */
-	JOB_PRIORITIES = 10,             /* 0 is the most urgent */
+	JOB_QUEUE_MAX = 64,           /* bytes of a queue's name: [a-z][a-z0-9_-]* */
+	JOB_NAME_MAX = 100,           /* bytes of a job's name: "domain:action" */
+	JOB_KEY_MAX = 200,            /* characters of a unique or group key */
+	JOB_PAYLOAD_MAX = 256 * 1024, /* bytes of JSON */
+	JOB_RESULT_MAX = 256 * 1024,  /* bytes of JSON */
+	JOB_TAGS_MAX = 20,            /* of a job, */
+	JOB_TAG_MAX = 64,             /* characters each */
+	JOB_ATTEMPTS_MAX = 100,       /* of a job */
+	JOB_BACKOFFS_MAX = 100,       /* waits of a custom list */
+	JOB_PRIORITIES = 10,          /* 0 is the most urgent */
 	JOB_PRIORITY_NORMAL = 5,
-	JOB_BULK_MAX = 1000,             /* jobs of one call */
-	JOB_MESSAGE_MAX = 10000,         /* bytes of an attempt's error */
-	JOB_LINES_MAX = 1000,            /* log lines of a job, */
-	JOB_LINE_MAX = 8192,             /* bytes each */
-	JOB_NOTE_MAX = 500,              /* characters of a progress's note */
-	JOB_DELAY_DAYS = 366,            /* longest delay */
+	JOB_BULK_MAX = 1000,     /* jobs of one call */
+	JOB_MESSAGE_MAX = 10000, /* bytes of an attempt's error */
+	JOB_LINES_MAX = 1000,    /* log lines of a job, */
+	JOB_LINE_MAX = 8192,     /* bytes each */
+	JOB_NOTE_MAX = 500,      /* characters of a progress's note */
+	JOB_DELAY_DAYS = 366,    /* longest delay */
 };
 
 /* --- adding -------------------------------------------------------------------------- */
@@ -75,11 +75,11 @@ struct job_new {
 	const void *data;
 	struct str payload; /* JSON; empty: {} */
 	struct opt_i64 priority;
-	int64_t run_at_us;    /* 0: at once */
-	uint64_t delay_ns;    /* instead of run_at_us */
-	int64_t attempts;     /* starts in all */
+	int64_t run_at_us; /* 0: at once */
+	uint64_t delay_ns; /* instead of run_at_us */
+	int64_t attempts;  /* starts in all */
 	const struct job_backoff *backoff;
-	uint64_t timeout_ns;  /* of an attempt */
+	uint64_t timeout_ns; /* of an attempt */
 	struct str unique_key;
 	enum job_unique_mode unique_mode;
 	uint64_t unique_ns; /* of THROTTLE and DEBOUNCE */

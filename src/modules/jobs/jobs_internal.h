@@ -33,8 +33,7 @@ int64_t job_backoff_us(const struct job_backoff *backoff, int64_t attempt, uint6
 /* --- adding (jobs_add.c) ----------------------------------------------------------------- */
 
 /* tx_enqueue of several, in order; all or none. */
-int jobs_add_in_tx(
-	struct tx *tx, const struct job_new *jobs, size_t count, struct job_added *ret);
+int jobs_add_in_tx(struct tx *tx, const struct job_new *jobs, size_t count, struct job_added *ret);
 
 /* How adding alone runs on PostgreSQL: it compares and sets single rows by their keys. */
 extern const struct tx_options jobs_adding;
@@ -139,13 +138,14 @@ struct job_end {
 	struct json_value result; /* of COMPLETE; may be empty */
 	struct str message;       /* of what failed */
 	struct str trace;
-	int64_t delay_us;         /* of SNOOZE; of FAIL instead of the backoff when not 0 */
-	int result_code;          /* out: 0, or -ERR_CONFLICT when it was somebody else's by then */
-	enum job_state state;     /* out: what became of it */
+	int64_t delay_us;     /* of SNOOZE; of FAIL instead of the backoff when not 0 */
+	int result_code;      /* out: 0, or -ERR_CONFLICT when it was somebody else's by then */
+	enum job_state state; /* out: what became of it */
 };
 
 /* In a transaction of the jobs' tenant (entered, on a system handle); READ COMMITTED
- * (jobs_ending) when nothing else is in it. Stale ends change nothing and do not fail the others. */
+ * (jobs_ending) when nothing else is in it. Stale ends change nothing and do not fail the others.
+ */
 int jobs_end_in_tx(struct tx *tx, struct job_end *ends, size_t count);
 extern const struct tx_options jobs_ending;
 
