@@ -49,9 +49,11 @@ export async function startRedis(folder, fsync) {
 // the URL of a role in a database, `ask` the answer to a statement of the superuser; `create` makes a database that
 // `owner` owns.
 export function startPostgres(folder) {
-	const url = execFileSync('tests/postgres', ['start', folder, '--fsync', '--for', String(process.pid),
-		'-c', 'shared_buffers=128MB', '-c', 'max_wal_size=1GB'], { encoding: 'utf8' }).trim();
-	const as = (user, database) => url.replace('postgres@', `${user}@`).replace('/postgres?', `/${database}?`);
+	execFileSync('tests/postgres', ['start', folder, '--fsync', '--for', String(process.pid),
+		'-c', 'shared_buffers=128MB', '-c', 'max_wal_size=1GB'], { stdio: ['ignore', 'ignore', 'inherit'] });
+	// The socket's folder goes before the host: what our settings and those of the peers both take.
+	const port = readFileSync(join(folder, 'port'), 'utf8').trim();
+	const as = (user, database) => `postgresql://${user}@localhost/${database}?host=${folder}&port=${port}`;
 	const ask = (database, sql) => execFileSync('psql', ['-qXAt', as('postgres', database), '-c', sql],
 		{ encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 	return {
