@@ -7,6 +7,7 @@
 #include "modules/audit/audit.h"
 #include "modules/auth/auth.h"
 #include "modules/hello/hello.h"
+#include "modules/jobs/jobs.h"
 #include "modules/mails/mails.h"
 #include "modules/operators/operators.h"
 #include "modules/ops/ops.h"
@@ -34,6 +35,7 @@ static const struct {
 	{ &audit_module, NULL },
 	{ &rbac_module, NULL },
 	{ &mails_module, NULL },
+	{ &jobs_module, NULL },
 	{ &users_module, NULL },
 	{ &auth_module, NULL },
 	{ &api_keys_module, NULL },

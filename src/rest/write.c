@@ -58,10 +58,10 @@ static int yield_to_faster(struct req *req, struct repeat *repeat)
 	return err_restore(&err);
 }
 
-static int write_and_keep(struct req *req, const struct db *db,
+static int write_and_keep(struct req *req, const struct db *db, const struct tx_options *options,
 	int (*in_tx)(struct tx *, void *arg), struct write_call *call)
 {
-	int r = db_write(db, in_tx, call);
+	int r = db_write_with(db, options, in_tx, call);
 
 	if (r < 0)
 		return err_info(r)->status < 500 ? yield_to_faster(req, call->repeat) : r;
@@ -70,20 +70,26 @@ static int write_and_keep(struct req *req, const struct db *db,
 	return 0;
 }
 
-/* Whether the answer of this write is to be kept. */
-static bool keeps(const struct req *req)
+bool req_write_keeps(const struct req *req)
 {
 	const struct repeat *repeat = req->repeat;
 
 	return repeat && !repeat->kept;
 }
 
-int req_write(struct req *req, int (*fn)(struct tx *, void *arg), void *arg)
+int req_write_with(struct req *req, const struct tx_options *options,
+	int (*fn)(struct tx *, void *arg), void *arg)
 {
 	struct write_call call = { .req = req, .fn = fn, .arg = arg, .repeat = req->repeat };
 	struct db db = req_db(req);
 
-	return keeps(req) ? write_and_keep(req, &db, write_in_tx, &call) : db_write(&db, fn, arg);
+	return req_write_keeps(req) ? write_and_keep(req, &db, options, write_in_tx, &call)
+				    : db_write_with(&db, options, fn, arg);
+}
+
+int req_write(struct req *req, int (*fn)(struct tx *, void *arg), void *arg)
+{
+	return req_write_with(req, &(struct tx_options){ 0 }, fn, arg);
 }
 
 int req_system_write(struct req *req, int (*fn)(struct tx *, void *arg), void *arg)
@@ -91,6 +97,7 @@ int req_system_write(struct req *req, int (*fn)(struct tx *, void *arg), void *a
 	struct write_call call = { .req = req, .fn = fn, .arg = arg, .repeat = req->repeat };
 	struct db db = req_system_db(req);
 
-	return keeps(req) ? write_and_keep(req, &db, system_write_in_tx, &call)
-			  : db_write(&db, fn, arg);
+	return req_write_keeps(req) ? write_and_keep(req, &db, &(struct tx_options){ 0 },
+					      system_write_in_tx, &call)
+				    : db_write(&db, fn, arg);
 }

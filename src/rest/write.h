@@ -26,6 +26,14 @@ struct req;
  */
 int req_write(struct req *req, int (*fn)(struct tx *, void *arg), void *arg);
 
+/* The same as db_write_with. */
+int req_write_with(struct req *req, const struct tx_options *options,
+	int (*fn)(struct tx *, void *arg), void *arg);
+
+/* Whether the answer of the request's write is to be kept: it has an Idempotency-Key, and nothing
+ * was written yet. Else whoever has but one statement may do without a transaction function. */
+bool req_write_keeps(const struct req *req);
+
 /* The same on the system handle, for operators' routes (rest/db.h). */
 int req_system_write(struct req *req, int (*fn)(struct tx *, void *arg), void *arg);
 

@@ -406,9 +406,10 @@ int tx_each(struct tx *tx, const struct statement *statement, const void *in, vo
 
 /* --- transactions of one statement ---------------------------------------------------- */
 
-static int run_single(const struct db *db, const struct tx_single *single)
+static int run_single(
+	const struct db *db, const struct tx_options *options, const struct tx_single *single)
 {
-	struct tx tx = { .single = single };
+	struct tx tx = { .options = *options, .single = single };
 	int r;
 
 	if (!db->store || is_nil(&db->tenant))
@@ -420,16 +421,22 @@ static int run_single(const struct db *db, const struct tx_single *single)
 	return run(db, &tx);
 }
 
+int db_exec_with(const struct db *db, const struct tx_options *options,
+	const struct statement *statement, const void *in)
+{
+	return run_single(db, options, &(struct tx_single){ .statement = statement, .in = in });
+}
+
 int db_exec(const struct db *db, const struct statement *statement, const void *in)
 {
-	return run_single(db, &(struct tx_single){ .statement = statement, .in = in });
+	return db_exec_with(db, &(struct tx_options){ 0 }, statement, in);
 }
 
 int db_one(const struct db *db, const struct statement *statement, const void *in, void *ret)
 {
 	struct one_row one = one_row(statement, ret);
-	int r = run_single(
-		db, &(struct tx_single){ .statement = statement, .in = in, .rows = &one.rows });
+	int r = run_single(db, &(struct tx_options){ 0 },
+		&(struct tx_single){ .statement = statement, .in = in, .rows = &one.rows });
 
 	return r < 0 ? r : one_came(&one);
 }
@@ -438,8 +445,8 @@ int db_all(const struct db *db, const struct statement *statement, const void *i
 	size_t *ret_count)
 {
 	struct all_rows all = all_rows(statement, db->arena);
-	int r = run_single(
-		db, &(struct tx_single){ .statement = statement, .in = in, .rows = &all.rows });
+	int r = run_single(db, &(struct tx_options){ 0 },
+		&(struct tx_single){ .statement = statement, .in = in, .rows = &all.rows });
 
 	if (r == 0)
 		give_all(&all, ret_at, ret_count);
@@ -475,12 +482,34 @@ int tx_leave(struct tx *tx)
 
 /* --- the rest ------------------------------------------------------------------------------ */
 
+void *tx_after_arg(const struct tx *tx, void (*fn)(void *arg))
+{
+	const struct tx_after *after;
+
+	LIST_EACH (after, &tx->after, struct tx_after, link)
+		if (after->fn == fn)
+			return after->arg;
+	return NULL;
+}
+
+static bool is_asked_for(const struct tx *tx, void (*fn)(void *arg), const void *arg)
+{
+	const struct tx_after *after;
+
+	LIST_EACH (after, &tx->after, struct tx_after, link)
+		if (after->fn == fn && after->arg == arg)
+			return true;
+	return false;
+}
+
 int tx_after_commit(struct tx *tx, void (*fn)(void *arg), void *arg)
 {
 	struct tx_after *after;
 
 	if (tx->failed)
 		return tx_failed_before(tx);
+	if (is_asked_for(tx, fn, arg))
+		return 0;
 	if (tx->after_count == TX_AFTER_MAX)
 		return tx_keep(tx,
 			fail(ERR_FULL, "more than %d things to do after a commit", TX_AFTER_MAX));

@@ -121,6 +121,10 @@ int db_exec(const struct db *db, const struct statement *statement, const void *
 int db_all(const struct db *db, const struct statement *statement, const void *in, void *ret_at,
 	size_t *ret_count);
 
+/* db_exec with options. */
+int db_exec_with(const struct db *db, const struct tx_options *options,
+	const struct statement *statement, const void *in);
+
 /* --- statements of a transaction ------------------------------------------------ */
 
 /*
@@ -176,9 +180,13 @@ int tx_emit(struct tx *tx, const struct event *event);
  */
 int tx_notice(struct tx *tx, struct str topic, struct str key);
 
-/* Calls fn(arg) on the caller's fiber after the commit, in the order given; not when it failed. At
- * most TX_AFTER_MAX, else -ERR_FULL. `arg` must live until then, or be in the arena. */
+/* Calls fn(arg) on the caller's fiber after the commit, in the order given; not when it failed, and
+ * once however often it is asked for. At most TX_AFTER_MAX different ones, else -ERR_FULL. `arg`
+ * must live until then, or be in the arena. */
 int tx_after_commit(struct tx *tx, void (*fn)(void *arg), void *arg);
+
+/* What fn was first asked for with, so that it can be told more; NULL: not yet. */
+void *tx_after_arg(const struct tx *tx, void (*fn)(void *arg));
 
 /* --- of a transaction ------------------------------------------------------------ */
 

@@ -38,12 +38,13 @@ enum {
 	JOB_BACKOFFS_MAX = 100,       /* waits of a custom list */
 	JOB_PRIORITIES = 10,          /* 0 is the most urgent */
 	JOB_PRIORITY_NORMAL = 5,
-	JOB_BULK_MAX = 1000,     /* jobs of one call */
-	JOB_MESSAGE_MAX = 10000, /* bytes of an attempt's error */
-	JOB_LINES_MAX = 1000,    /* log lines of a job, */
-	JOB_LINE_MAX = 8192,     /* bytes each */
-	JOB_NOTE_MAX = 500,      /* characters of a progress's note */
-	JOB_DELAY_DAYS = 366,    /* longest delay */
+	JOB_BULK_MAX = 1000,           /* jobs of one call */
+	JOB_MESSAGE_MAX = 10000,       /* bytes of an attempt's error */
+	JOB_LINES_MAX = 1000,          /* log lines of a job, */
+	JOB_LINE_MAX = 8192,           /* bytes each */
+	JOB_NOTE_MAX = 500,            /* characters of a progress's note */
+	JOB_DELAY_DAYS = 366,          /* longest delay */
+	JOB_TIMEOUT_MS_MAX = 86400000, /* of an attempt */
 };
 
 /* --- adding -------------------------------------------------------------------------- */
@@ -105,7 +106,7 @@ struct job_added {
  * -ERR_INVALID with the field for a name, queue, key, number or payload that breaks a rule (a
  * payload against the schema of a kind of this program: VALIDATION_ERROR with all problems),
  * -ERR_TOO_LARGE for a payload beyond JOB_PAYLOAD_MAX, -ERR_CONFLICT field "uniqueKey",
- * -ERR_FULL field "queue" or "groupKey" when as many wait as may (429); errors of tx_one.
+ * -ERR_TOO_MANY field "queue" or "groupKey" when as many wait as may; errors of tx_one.
  */
 int tx_enqueue(struct tx *tx, const struct job_new *job, struct job_added *ret);
 

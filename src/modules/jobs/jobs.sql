@@ -4,6 +4,7 @@
 --
 -- `turn` is run_at moved back by the priority: jobs of a queue and tenant start in its order. `seated` has
 -- a seat in its group, `blocked` waits for one. `lease_id` and `attempt` together say which start it is.
+-- What may be long stands at the end, so that the rest is read without it.
 CREATE TABLE main.job (
 	tenant_id uuid NOT NULL,
 	id uuid NOT NULL,
@@ -11,7 +12,6 @@ CREATE TABLE main.job (
 	name text NOT NULL,
 	state text NOT NULL CHECK (state IN ('scheduled', 'available', 'running', 'retryable', 'completed',
 		'discarded', 'cancelled')),
-	payload text NOT NULL,
 	priority bigint NOT NULL,
 	turn bigint NOT NULL,
 	run_at bigint NOT NULL,
@@ -31,10 +31,11 @@ CREATE TABLE main.job (
 	cancelling boolean NOT NULL,
 	progress bigint,
 	progress_note text,
-	result text,
 	created_at bigint NOT NULL,
 	started_at bigint,
 	ended_at bigint,
+	payload text NOT NULL,
+	result text,
 	PRIMARY KEY (tenant_id, id)
 ) --sqlite: WITHOUT ROWID
 ;

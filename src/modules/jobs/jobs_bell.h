@@ -10,11 +10,16 @@
 #include <stdint.h>
 
 struct bell;
+struct store;
 struct tx;
 
-enum { BELLS_MAX = 4096 }; /* queues of this process; further ones share one bell */
+enum {
+	BELLS_MAX = 4096,       /* queues of this process; further ones share one bell */
+	BELL_THREADS_MAX = 512, /* that wait at bells */
+};
 
-/* The bell of a queue, made when it is asked for first; lives until bells_close. Any thread. */
+/* The bell of a queue, made when it is asked for first; lives until bells_close. Without memory for
+ * it: the one that is shared. Any thread. */
 struct bell *bell_of(struct str queue);
 
 /* The bell of whoever makes delayed jobs available when their time has come. */
@@ -30,11 +35,16 @@ void bell_ring(struct bell *bell);
  * -ERR_FULL. */
 int bell_ring_after(struct tx *tx, struct bell *bell);
 
-/* Parks until it has been rung since `rings`. 0, -ERR_TIMEOUT, -ERR_CANCELLED. On a fiber. */
+/* Parks until it has been rung since `rings`: 0, also when that was before. -ERR_TIMEOUT,
+ * -ERR_CANCELLED; -ERR_NO_MEMORY and -ERR_FULL (more than BELL_THREADS_MAX threads have waited)
+ * when it did not wait at all. On a fiber of a worker. */
 int bell_wait(struct bell *bell, uint64_t rings, uint64_t deadline_ns);
 
-/* All of them. Nobody may wait when they close. -ERR_NO_MEMORY. */
+/* Once for a store at a time: bells ring for the instances of its database from here on. Without it
+ * they ring here only. -ERR_FULL. */
 int bells_open(struct store *store);
+
+/* Nobody may wait, and none may be used any more. */
 void bells_close(void);
 
 #endif

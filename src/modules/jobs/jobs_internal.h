@@ -132,6 +132,7 @@ enum end_kind {
 /* How a start ended. */
 struct job_end {
 	struct str id;
+	struct str queue;    /* of the job, where it is known: several of one go together; or empty */
 	struct str lease_id; /* with `attempt`: which start it was */
 	int64_t attempt;
 	enum end_kind kind;
@@ -142,6 +143,8 @@ struct job_end {
 	int result_code;      /* out: 0, or -ERR_CONFLICT when it was somebody else's by then */
 	enum job_state state; /* out: what became of it */
 };
+
+enum { JOBS_END_MAX = JOBS_TAKE_MAX };
 
 /* In a transaction of the jobs' tenant (entered, on a system handle); READ COMMITTED
  * (jobs_ending) when nothing else is in it. Stale ends change nothing and do not fail the others.

@@ -49,7 +49,47 @@ struct queue_settings {
 /* The settings of a queue now. Any thread, also in transactions. */
 void queue_settings(struct str queue, struct queue_settings *ret);
 
+/* What a queue without a row has: the settings of its name, or the defaults. */
+void queue_preset(struct str queue, struct queue_settings *ret);
+
+/* The names that have settings of their own without a row; returns how many it has stored. */
+size_t queues_named(struct str *ret, size_t room);
+
 /* [a-z][a-z0-9_-]*, at most JOB_QUEUE_MAX. */
 bool queue_name_valid(struct str name);
+
+/* --- the table ----------------------------------------------------------------------------- */
+
+enum {
+	QUEUES_MAX = 1000, /* queues with a row */
+	QUEUE_SETTINGS_BYTES = 16 * 1024,
+};
+
+/* Who changes main.job_queue tells it: tx_notice(tx, S(QUEUES_TOPIC), name). */
+#define QUEUES_TOPIC "jobs.queue"
+
+/* A row. `settings` is all of queue_settings_schema; `paused` here is what counts. */
+struct queue_row {
+	struct str name;
+	struct json_value settings;
+	bool paused;
+	int64_t version, updated_at;
+};
+
+extern const struct schema queue_row_schema, queue_settings_schema;
+
+/* Settings out of their text; what it refers to is in the arena. -ERR_INVALID, -ERR_NO_MEMORY. */
+int queue_settings_read(
+	struct str name, struct str text, struct arena *arena, struct queue_settings *ret);
+
+/* Reads the table. Until the first time all queues have their presets, so those who start jobs do
+ * this first. On a fiber. Errors of db_all. */
+int queues_load(struct store *store, struct arena *arena);
+
+/* The same when a notice was heard since; to be called often. */
+int queues_refresh(struct store *store, struct arena *arena);
+
+int queues_open(struct store *store);
+void queues_close(struct store *store);
 
 #endif

@@ -1,0 +1,91 @@
+/* What the files that add jobs share. */
+#ifndef JOBS_ADDING_H
+#define JOBS_ADDING_H
+
+#include "modules/jobs/jobs_rows.h"
+
+/* --- a job on its way into the table (jobs_add.c) -------------------------------------------- */
+
+struct adding {
+	struct job_row row;
+	struct queue_settings settings;
+	enum job_unique_mode mode;
+	int64_t until; /* of a throttle, else 0 */
+};
+
+/* Makes the row of what was asked for. What is new lives in the arena. -ERR_INVALID and so on, as
+ * tx_enqueue. */
+int adding_make(const struct job_new *job, struct arena *arena, int64_t now, struct adding *ret);
+
+/* Puts it there. The row is afterwards what is in the table; of one that was kept only the id is.
+ */
+int adding_put_in_tx(struct tx *tx, struct adding *adding, struct job_added *ret);
+
+/* --- unique keys (jobs_unique.c) ----------------------------------------------------------- */
+
+/* What is to be done with a job that has a unique key. */
+enum unique_verdict {
+	UNIQUE_INSERT,  /* it is the only one */
+	UNIQUE_BEHIND,  /* to be inserted behind the one that runs */
+	UNIQUE_REPLACE, /* `there` waits, and becomes this one */
+	UNIQUE_KEPT,    /* `there` stays, nothing is added */
+};
+
+/* The one that waits, as far as a change of it wants to know. */
+struct unique_there {
+	struct str id;
+	enum job_state state;
+	int64_t attempt, run_at;
+	struct opt_str group_key;
+	bool seated, blocked;
+};
+
+/* Takes the key for the row, or says who has it. `until` is the end of a throttle, else 0.
+ * -ERR_CONFLICT, field "uniqueKey", with JOB_UNIQUE_REJECT. */
+int unique_take_in_tx(struct tx *tx, const struct job_row *row, enum job_unique_mode mode,
+	int64_t until, enum unique_verdict *ret, struct unique_there *ret_there);
+
+/* Forgets keys whose time is over and groups that have nobody, on a system handle; a bounded number
+ * of each. */
+int unique_sweep(struct store *store);
+int groups_sweep(struct store *store);
+
+/* --- groups (jobs_group.c) -------------------------------------------------------------------- */
+
+/* What `count` jobs got that have joined together, in their order. */
+struct group_seats {
+	size_t seated;   /* the first ones have a seat, the others wait for one */
+	int64_t at;      /* when the first of them may start, */
+	int64_t step;    /* and how much later each further one, in microseconds */
+	int64_t waiting; /* jobs that wait now, these included */
+};
+
+int group_join_many_in_tx(
+	struct tx *tx, const struct group_ref *group, size_t count, struct group_seats *ret);
+
+/* --- how many wait (jobs_depth.c) ---------------------------------------------------------------
+ */
+
+/* Whether `count` more may wait. -ERR_TOO_MANY, field "queue". Any thread. */
+int depth_check(const struct uuid *tenant, struct str queue, const struct queue_settings *settings,
+	size_t count, int64_t now_us);
+
+/* So many were added. Any thread. */
+void depth_add(const struct uuid *tenant, struct str queue, size_t count);
+
+/* Takes over what was counted (main.job_depth); to be called every second. */
+int depth_refresh(struct store *store, struct arena *arena);
+
+int depth_open(void);
+void depth_close(void);
+
+/* --- kinds and schemas (jobs_kinds.c)
+ * -------------------------------------------------------------- */
+
+void job_kinds_close(void);
+
+/* The kind of that name; NULL when this program has none. Any thread, after the modules are open.
+ */
+const struct job_kind *job_kind_find(struct str name);
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * What is due. The jobs are found across tenants, and then changed as those of each tenant, by
+ * comparing and setting: who promotes at the same time finds nothing left to do.
+ */
+#include "modules/jobs/jobs_run.h"
+
+#include "base/err.h"
+
+#include <stdlib.h>
+
+enum { PROMOTE_MAX = 500 }; /* of one transaction */
+
+struct due_page {
+	int64_t limit;
+};
+
+struct due_job {
+	struct str tenant_id, id, queue;
+	int64_t run_at;
+};
+
+struct due_ref {
+	struct str id;
+};
+
+struct due_row {
+	struct str id, queue;
+	bool seated;
+	struct opt_str group_key;
+};
+
+struct due_seat {
+	struct str id;
+	bool later, blocked;
+	int64_t run_at;
+};
+
+/* clang-format off */
+static const struct schema due_page_schema = SCHEMA(due_page, "How many.",
+	FIELD(due_page, limit, "So many."));
+
+static const struct schema due_job_schema = SCHEMA(due_job, "A job whose time comes.",
+	FIELD(due_job, tenant_id, "Whose.", .format = FORMAT_UUID),
+	FIELD(due_job, id, "Which.", .format = FORMAT_UUID),
+	FIELD(due_job, queue, "Where."),
+	FIELD(due_job, run_at, "When."));
+
+static const struct schema due_ref_schema = SCHEMA(due_ref, "A job.",
+	FIELD(due_ref, id, "Which.", .format = FORMAT_UUID));
+
+static const struct schema due_row_schema = SCHEMA(due_row, "A job whose time has come.",
+	FIELD(due_row, id, "Which.", .format = FORMAT_UUID),
+	FIELD(due_row, queue, "Where."),
+	FIELD(due_row, seated, "Has a seat in its group."),
+	FIELD(due_row, group_key, "Which group."));
+
+static const struct schema due_seat_schema = SCHEMA(due_seat, "What its group says.",
+	FIELD(due_seat, id, "To which job.", .format = FORMAT_UUID),
+	FIELD(due_seat, later, "Not yet."),
+	FIELD(due_seat, blocked, "Not before another one has left."),
+	FIELD(due_seat, run_at, "When then."));
+/* clang-format on */
+
+static const struct statement due_jobs = STATEMENT("job_due",
+	.sql = "SELECT j.tenant_id, j.id, j.queue, j.run_at FROM main.job AS j "
+	       "WHERE j.state IN ('scheduled', 'retryable') AND j.run_at <= :now "
+	       "ORDER BY j.run_at LIMIT :limit",
+	.in = &due_page_schema, .out = &due_job_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement due_next = STATEMENT("job_due_next",
+	.sql = "SELECT j.tenant_id, j.id, j.queue, j.run_at FROM main.job AS j "
+	       "WHERE j.state IN ('scheduled', 'retryable') ORDER BY j.run_at LIMIT :limit",
+	.in = &due_page_schema, .out = &due_job_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement due_ready = STATEMENT("job_due_ready",
+	.sql = "UPDATE main.job SET state = 'available' WHERE tenant_id = :tenant AND id = :id "
+	       "AND state IN ('scheduled', 'retryable') AND run_at <= :now "
+	       "RETURNING id, queue, seated, group_key",
+	.in = &due_ref_schema, .out = &due_row_schema);
+
+static const struct statement due_joined = STATEMENT("job_due_joined",
+	.sql = "UPDATE main.job SET state = CASE WHEN :later THEN 'scheduled' ELSE 'available' END, "
+	       "run_at = CASE WHEN :later THEN :run_at ELSE run_at END, "
+	       "seated = NOT :blocked, blocked = :blocked WHERE tenant_id = :tenant AND id = :id",
+	.in = &due_seat_schema, .expect = EXPECT_ONE);
+
+const struct job_statements job_promote_statements =
+	JOB_STATEMENTS(&due_jobs, &due_next, &due_ready, &due_joined);
+
+/* --- jobs ------------------------------------------------------------------------------------ */
+
+struct promotion {
+	const struct due_job *jobs; /* sorted by tenant, then id */
+	size_t count;
+	size_t changed;
+};
+
+/* The group of a job that was not in line while it was scheduled. */
+static int join(struct tx *tx, const struct due_row *row)
+{
+	struct group_ref group = { row->queue, row->group_key.value };
+	struct due_seat seat = { .id = row->id };
+	int r = group_join_in_tx(tx, &group, &seat.blocked, &seat.run_at);
+
+	if (r < 0)
+		return r;
+	seat.later = !seat.blocked && seat.run_at > tx_now_us(tx);
+	return tx_exec(tx, &due_joined, &seat);
+}
+
+static int promote_job(struct tx *tx, const struct due_job *job, size_t *changed)
+{
+	struct due_row row;
+	int r = tx_one(tx, &due_ready, &(struct due_ref){ job->id }, &row);
+
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	if (r == 0 && row.group_key.set && !row.seated)
+		r = join(tx, &row);
+	*changed += r == 0;
+	return r;
+}
+
+static int promote_in_tx(struct tx *tx, void *arg)
+{
+	struct promotion *promotion = arg;
+	struct str entered = { NULL, 0 };
+	int r = 0;
+
+	promotion->changed = 0;
+	for (size_t i = 0; i < promotion->count && r == 0; i++) {
+		const struct due_job *job = &promotion->jobs[i];
+
+		if (!str_eq(job->tenant_id, entered)) {
+			struct uuid tenant;
+
+			CHECK(uuid_parse(job->tenant_id, &tenant));
+			r = entered.at ? tx_leave(tx) : 0;
+			if (r == 0)
+				r = tx_enter(tx, &tenant);
+			entered = job->tenant_id;
+		}
+		if (r == 0)
+			r = promote_job(tx, job, &promotion->changed);
+	}
+	return r;
+}
+
+static int by_tenant(const void *a, const void *b)
+{
+	const struct due_job *left = a, *right = b;
+	int r = str_cmp(left->tenant_id, right->tenant_id);
+
+	return r ? r : str_cmp(left->id, right->id);
+}
+
+/* --- the whole --------------------------------------------------------------------------------- */
+
+static void ring(const struct due_job *jobs, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || !str_eq(jobs[i].queue, jobs[i - 1].queue))
+			bell_ring(bell_of(jobs[i].queue));
+}
+
+static int promote_some(const struct db *db, size_t *ret_seen, size_t *ret_changed)
+{
+	static const struct tx_options soft = {
+		.name = "job-promote",
+		.durability = TX_SOFT,
+		.isolation = TX_READ_COMMITTED,
+	};
+	struct promotion promotion = { NULL };
+	struct due_job *jobs;
+	int r = db_all(db, &due_jobs, &(struct due_page){ PROMOTE_MAX }, &jobs, &promotion.count);
+
+	*ret_seen = r == 0 ? promotion.count : 0;
+	if (r < 0 || !promotion.count)
+		return r;
+	qsort(jobs, promotion.count, sizeof(*jobs), by_tenant);
+	promotion.jobs = jobs;
+	r = db_write_with(db, &soft, promote_in_tx, &promotion);
+	if (r < 0)
+		return r;
+	ring(jobs, promotion.count);
+	*ret_changed += promotion.changed;
+	return 0;
+}
+
+int jobs_promote(struct store *store, struct arena *arena, size_t *ret_count, int64_t *ret_next_us)
+{
+	struct db db = db_of_system(store, arena);
+	struct due_job *next;
+	size_t changed = 0, seen, count;
+	int r;
+
+	do {
+		struct arena_mark mark = arena_mark(arena);
+
+		r = promote_some(&db, &seen, &changed);
+		arena_back(arena, mark);
+	} while (r == 0 && seen == PROMOTE_MAX);
+	if (r == 0)
+		r = db_all(&db, &due_next, &(struct due_page){ 1 }, &next, &count);
+	if (r < 0)
+		return r;
+	*ret_count = changed;
+	*ret_next_us = count && next->run_at < JOB_BEHIND_US ? next->run_at : 0;
+	return 0;
+}

@@ -1,0 +1,402 @@
+/*
+ * Taking jobs. Tenants who have something ready take turns: which they are is found by hopping from
+ * one to the next in the index, whatever the length of their queues; then each gives its share, as
+ * that tenant. What one leaves over goes round again.
+ */
+#include "modules/jobs/jobs_run.h"
+
+#include "base/err.h"
+
+enum {
+	TENANTS_MAX = 64, /* of one take; the next one begins behind them */
+	ROUNDS_MAX = 4,
+};
+
+/* --- statements ------------------------------------------------------------------------- */
+
+struct take_turn {
+	struct str queue, after;
+	int64_t limit;
+};
+
+struct take_tenant {
+	struct str tenant_id;
+	bool paused;
+};
+
+struct take_share {
+	struct str queue, lease_id, worker;
+	int64_t timeout_us; /* of those who say nothing */
+	int64_t share;
+	int64_t bound; /* of the tenant's running jobs */
+};
+
+struct taken_row {
+	struct str id, name, worker, payload;
+	int64_t priority, turn, attempt, attempts, created_at;
+	struct opt_i64 timeout_us;
+	struct opt_str trace, group_key, unique_key;
+	LIST_OF(struct str) tags;
+};
+
+/* clang-format off */
+static const struct schema take_turn_schema = SCHEMA(take_turn, "Whose turn it is.",
+	FIELD(take_turn, queue, "Where."),
+	FIELD(take_turn, after, "Who was last.", .format = FORMAT_UUID),
+	FIELD(take_turn, limit, "How many."));
+
+static const struct schema take_tenant_schema = SCHEMA(take_tenant, "Who has jobs.",
+	FIELD(take_tenant, tenant_id, "Who.", .format = FORMAT_UUID),
+	FIELD(take_tenant, paused, "Does not want them to start."));
+
+static const struct schema take_share_schema = SCHEMA(take_share, "What a tenant gives.",
+	FIELD(take_share, queue, "Where."),
+	FIELD(take_share, lease_id, "Whose they become.", .format = FORMAT_UUID),
+	FIELD(take_share, worker, "Its name."),
+	FIELD(take_share, timeout_us, "How long they may take."),
+	FIELD(take_share, share, "How many."),
+	FIELD(take_share, bound, "How many may run."));
+
+static const struct schema taken_row_schema = SCHEMA(taken_row, "A job that was taken.",
+	FIELD(taken_row, id, "Which.", .format = FORMAT_UUID),
+	FIELD(taken_row, name, "What is to be done."),
+	FIELD(taken_row, worker, "By whom."),
+	FIELD(taken_row, payload, "With what.", RANGE(0, JOB_PAYLOAD_MAX)),
+	FIELD(taken_row, priority, "How urgent."),
+	FIELD(taken_row, turn, "When it was its turn."),
+	FIELD(taken_row, attempt, "Which start."),
+	FIELD(taken_row, attempts, "Of how many."),
+	FIELD(taken_row, created_at, "Since when."),
+	FIELD(taken_row, timeout_us, "How long it may take."),
+	FIELD(taken_row, trace, "Of who added it."),
+	FIELD(taken_row, group_key, "With whom it is in line."),
+	FIELD(taken_row, unique_key, "What it is the only one of."),
+	LIST(taken_row, tags, "Words of who added it.", RANGE(0, JOB_TAGS_MAX)));
+/* clang-format on */
+
+#define READY "j.queue = :queue AND j.state = 'available' AND NOT j.blocked"
+
+/* The first tenant for which the condition holds. */
+#define FIRST(condition)                                                                           \
+	"(SELECT j.tenant_id FROM main.job AS j WHERE " READY condition                            \
+	" ORDER BY j.tenant_id LIMIT 1)"
+
+#define HOP(name, condition, more)                                                                 \
+	name " (tenant_id, n) AS (SELECT " FIRST(condition) ", 1 UNION ALL SELECT " FIRST(         \
+		" AND j.tenant_id > h.tenant_id") ", h.n + 1 FROM " name                           \
+	" AS h WHERE h.tenant_id IS NOT NULL" more " AND h.n < :limit)"
+
+static const struct statement take_tenants = STATEMENT("job_take_tenants",
+	.sql = "WITH RECURSIVE " HOP("later", " AND j.tenant_id > :after", "") ", "
+	       HOP("sooner", "", " AND h.tenant_id <= :after")
+	       " SELECT x.tenant_id, EXISTS (SELECT 1 FROM main.job_pause AS p "
+	       "WHERE p.tenant_id = x.tenant_id AND p.queue = :queue) AS paused "
+	       "FROM (SELECT l.tenant_id, 0 AS part, l.n FROM later AS l "
+	       "UNION ALL SELECT s.tenant_id, 1, s.n FROM sooner AS s WHERE s.tenant_id <= :after) "
+	       "AS x WHERE x.tenant_id IS NOT NULL ORDER BY x.part, x.n LIMIT :limit",
+	.in = &take_turn_schema, .out = &take_tenant_schema, .flags = STATEMENT_SYSTEM);
+
+#define PICK(share)                                                                                \
+	"(SELECT j.id FROM job AS j WHERE j.tenant_id = :tenant AND " READY                        \
+	" AND NOT EXISTS (SELECT 1 FROM job_pause AS p WHERE p.tenant_id = :tenant "               \
+	"AND p.queue = :queue) ORDER BY j.turn, j.id LIMIT " share
+
+/* What the tenant's own bound leaves of its share. Not below 0, which SQLite takes for no limit. */
+#define WITHIN_BOUND                                                                               \
+	"(SELECT CASE WHEN count(*) >= :bound THEN 0 WHEN :bound - count(*) < :share "             \
+	"THEN :bound - count(*) ELSE :share END FROM (SELECT 1 AS one FROM job AS r "              \
+	"WHERE r.tenant_id = :tenant AND r.queue = :queue AND r.state = 'running' LIMIT :bound) "  \
+	"AS x)"
+
+#define START                                                                                      \
+	"UPDATE main.job AS t SET state = 'running', attempt = attempt + 1, "                      \
+	"lease_id = :lease_id, worker = :worker, started_at = :now, "                              \
+	"timeout_at = :now + coalesce(timeout_us, :timeout_us), progress = NULL, "                 \
+	"progress_note = NULL WHERE t.tenant_id = :tenant AND t.id "
+
+#define STARTED                                                                                    \
+	" RETURNING id, name, worker, payload, priority, turn, attempt, attempts, created_at, "    \
+	"timeout_us, trace, group_key, unique_key, tags"
+
+/* An array, so that PostgreSQL looks up each row whatever it thinks of how many there are. */
+#define TAKE(name_, share)                                                                         \
+	STATEMENT(name_, .sqlite = START "IN " PICK(share) ")" STARTED,                            \
+		.postgres = START "= ANY (ARRAY" PICK(share) " FOR UPDATE SKIP LOCKED))" STARTED,  \
+		.in = &take_share_schema, .out = &taken_row_schema)
+
+static const struct statement take_some = TAKE("job_take", ":share");
+static const struct statement take_within = TAKE("job_take_within", WITHIN_BOUND);
+
+const struct job_statements job_take_statements =
+	JOB_STATEMENTS(&take_tenants, &take_some, &take_within);
+
+/* Rows are compared and set by their keys, and locked as they are found; what is counted is counted
+ * under the lock of the queue. */
+const struct tx_options jobs_taking = {
+	.name = "job-take",
+	.durability = TX_SOFT,
+	.isolation = TX_READ_COMMITTED,
+};
+
+/* --- a tenant's share ------------------------------------------------------------------------- */
+
+/* A tenant whose turn it is. */
+struct giver {
+	struct uuid id;
+	struct str text;
+	bool served, dry; /* gives no more */
+};
+
+/* Jobs that one statement has taken, in their order. */
+struct portion {
+	struct taken *at;
+	size_t count;
+};
+
+struct taking {
+	struct tx *tx;
+	struct take *take;
+	struct limits limits;
+	char lease_id[UUID_TEXT_LEN];
+	struct giver givers[TENANTS_MAX];
+	size_t giver_count;
+	struct portion portions[TENANTS_MAX * ROUNDS_MAX];
+	size_t portion_count;
+	size_t count; /* of all */
+	bool leased;  /* there is a row of the lease */
+};
+
+static int by_turn(const void *a, const void *b)
+{
+	const struct taken_row *left = a, *right = b;
+
+	if (left->turn != right->turn)
+		return left->turn < right->turn ? -1 : 1;
+	return str_cmp(left->id, right->id);
+}
+
+static struct taken taken_of(const struct giver *giver, const struct taken_row *row)
+{
+	struct taken taken = {
+		.tenant_id = giver->text,
+		.id = row->id,
+		.name = row->name,
+		.worker = row->worker,
+		.payload = { row->payload },
+		.priority = row->priority,
+		.turn = row->turn,
+		.attempt = row->attempt,
+		.attempts = row->attempts,
+		.timeout_us = row->timeout_us,
+		.trace = row->trace.value,
+		.group_key = row->group_key,
+		.unique_key = row->unique_key,
+		.created_at = row->created_at,
+	};
+
+	taken.tags.at = row->tags.at;
+	taken.tags.count = row->tags.count;
+	return taken;
+}
+
+static int keep_portion(
+	struct taking *taking, const struct giver *giver, struct taken_row *rows, size_t count)
+{
+	struct portion *portion = &taking->portions[taking->portion_count];
+	struct taken *at;
+
+	if (!count)
+		return 0;
+	at = arena_alloc(tx_arena(taking->tx), count * sizeof(*at));
+	if (!at)
+		return -(int)err_last()->code;
+	qsort(rows, count, sizeof(*rows), by_turn);
+	for (size_t i = 0; i < count; i++)
+		at[i] = taken_of(giver, &rows[i]);
+	*portion = (struct portion){ at, count };
+	taking->portion_count++;
+	taking->count += count;
+	return 0;
+}
+
+/* In the tenant. */
+static int take_rows(struct taking *taking, struct giver *giver, int64_t share)
+{
+	const struct queue_settings *settings = &taking->limits.settings;
+	bool within = settings->tenant_concurrency > 0;
+	struct take_share in = {
+		.queue = taking->take->queue,
+		.lease_id = str_of(taking->lease_id, sizeof(taking->lease_id)),
+		.worker = taking->take->lease.worker,
+		.timeout_us = settings->timeout_ms * 1000,
+		.bound = settings->tenant_concurrency,
+	};
+	struct taken_row *rows;
+	size_t count = 0;
+	int r = limits_tenant_in_tx(taking->tx, &taking->limits, share, &in.share);
+
+	if (r == 0 && in.share > 0)
+		r = tx_all(taking->tx, within ? &take_within : &take_some, &in, &rows, &count);
+	if (r < 0)
+		return r;
+	giver->served = true;
+	giver->dry = (int64_t)count < share;
+	r = limits_spend_tenant_in_tx(taking->tx, &taking->limits, (int64_t)count);
+	return r < 0 ? r : keep_portion(taking, giver, rows, count);
+}
+
+static int open_lease(struct taking *taking)
+{
+	int r;
+
+	if (!taking->count || taking->leased)
+		return 0;
+	r = lease_open_in_tx(taking->tx, &taking->take->lease);
+	taking->leased = r == 0;
+	return r;
+}
+
+static int take_share(struct taking *taking, struct giver *giver, int64_t share)
+{
+	bool own = uuid_cmp(&giver->id, &taking->take->lease.tenant) == 0;
+	int r = tx_enter(taking->tx, &giver->id);
+
+	if (r == 0)
+		r = take_rows(taking, giver, share);
+	if (r == 0 && own)
+		r = open_lease(taking);
+	return r < 0 ? r : tx_leave(taking->tx);
+}
+
+/* --- turns ------------------------------------------------------------------------------------ */
+
+static int find_givers(struct taking *taking)
+{
+	const struct take *take = taking->take;
+	char after[UUID_TEXT_LEN];
+	struct take_turn turn = { take->queue, str_of(after, sizeof(after)), TENANTS_MAX };
+	struct take_tenant *rows;
+	size_t count;
+	int r;
+
+	if (take->tenant) {
+		taking->givers[0] = (struct giver){ .id = *take->tenant,
+			.text = uuid_text(tx_arena(taking->tx), take->tenant) };
+		taking->giver_count = 1;
+		return taking->givers[0].text.at ? 0 : -(int)err_last()->code;
+	}
+	uuid_write(after, &take->after);
+	r = tx_all(taking->tx, &take_tenants, &turn, &rows, &count);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		struct giver *giver = &taking->givers[i];
+
+		*giver = (struct giver){ .text = rows[i].tenant_id,
+			.served = rows[i].paused,
+			.dry = rows[i].paused };
+		CHECK(uuid_parse(rows[i].tenant_id, &giver->id));
+	}
+	if (r == 0)
+		taking->giver_count = count;
+	return r;
+}
+
+static int64_t room(const struct taking *taking)
+{
+	return taking->limits.room - (int64_t)taking->count;
+}
+
+static size_t hungry(const struct taking *taking)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < taking->giver_count; i++)
+		count += !taking->givers[i].dry;
+	return count;
+}
+
+/* Each who has more gives as much; `*ret` says that all has been asked for. */
+static int go_round(struct taking *taking)
+{
+	int64_t givers = (int64_t)hungry(taking), share = room(taking);
+	int r = 0;
+
+	if (givers)
+		share = (share + givers - 1) / givers;
+	for (size_t i = 0; i < taking->giver_count && r == 0 && room(taking) > 0; i++)
+		if (!taking->givers[i].dry)
+			r = take_share(taking, &taking->givers[i], MIN(share, room(taking)));
+	return r;
+}
+
+/* The next take begins behind the last one who was served, or passed over. */
+static void move_on(struct taking *taking)
+{
+	for (size_t i = 0; i < taking->giver_count && taking->givers[i].served; i++)
+		taking->take->after = taking->givers[i].id;
+}
+
+/* --- the whole ---------------------------------------------------------------------------------- */
+
+/* The first of each tenant, then the second of each. */
+static int give(struct taking *taking, struct taken **ret)
+{
+	struct taken *at = NULL;
+	size_t count = 0;
+
+	if (taking->count) {
+		at = arena_alloc(tx_arena(taking->tx), taking->count * sizeof(*at));
+		if (!at)
+			return -(int)err_last()->code;
+	}
+	for (size_t rank = 0; count < taking->count; rank++)
+		for (size_t i = 0; i < taking->portion_count; i++)
+			if (rank < taking->portions[i].count)
+				at[count++] = taking->portions[i].at[rank];
+	*ret = at;
+	return 0;
+}
+
+/* For the rows of a lease whose tenant has given nothing itself. */
+static int open_lease_outside(struct taking *taking)
+{
+	int r;
+
+	if (!taking->count || taking->leased)
+		return 0;
+	r = tx_enter(taking->tx, &taking->take->lease.tenant);
+	if (r == 0)
+		r = open_lease(taking);
+	return r < 0 ? r : tx_leave(taking->tx);
+}
+
+int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t *ret_count,
+	int64_t *ret_next_us)
+{
+	struct taking *taking = arena_new(tx_arena(tx), struct taking);
+	int r;
+
+	CHECK(take->max >= 1 && take->max <= JOBS_TAKE_MAX);
+	if (!taking)
+		return -(int)err_last()->code;
+	taking->tx = tx;
+	taking->take = take;
+	taking->leased = take->lease_opened;
+	uuid_write(taking->lease_id, &take->lease.id);
+	r = limits_open_in_tx(tx, take->queue, (int64_t)take->max, &taking->limits);
+	if (r == 0 && taking->limits.room > 0)
+		r = find_givers(taking);
+	for (size_t i = 0; i < ROUNDS_MAX && r == 0 && room(taking) > 0 && hungry(taking); i++)
+		r = go_round(taking);
+	if (r == 0)
+		r = limits_spend_in_tx(tx, &taking->limits);
+	if (r == 0)
+		r = open_lease_outside(taking);
+	if (r == 0)
+		r = give(taking, ret);
+	if (r < 0)
+		return r;
+	move_on(taking);
+	*ret_count = taking->count;
+	*ret_next_us = taking->limits.again_us;
+	return 0;
+}
