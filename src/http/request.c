@@ -8,6 +8,12 @@ const struct server *req_server(const struct req *req)
 	return req->conn->home->server;
 }
 
+void req_give_up_after(struct req *req, uint64_t after_ns)
+{
+	if (req->conn->own_tcp)
+		tcp_give_up_after(&req->conn->tcp, after_ns);
+}
+
 struct buf *req_text(struct req *req)
 {
 	struct buf *text = &CONTAINER_OF(req, struct exchange, req)->text;

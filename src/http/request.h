@@ -142,6 +142,11 @@ ssize_t req_read(struct req *req, char *at, size_t size);
  * body_max bounds it. Errors of req_read, and of the arena. */
 int req_read_all(struct req *req, struct str *ret);
 
+/* The client counts as gone when something was sent and not acknowledged for so long: for answers
+ * that last, since otherwise the network lets a machine that has lost its power seem alive for
+ * minutes. */
+void req_give_up_after(struct req *req, uint64_t after_ns);
+
 /* --- the reply ---------------------------------------------------------- */
 
 /* Adds a header line. Names are tokens in lower case, and not one of those the server writes itself

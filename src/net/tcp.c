@@ -4,6 +4,8 @@
 #include "base/fault.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -109,4 +111,12 @@ int tcp_open(struct tcp *tcp, struct poller *poller, int fd)
 	if (r < 0)
 		(void)close(fd);
 	return r;
+}
+
+void tcp_give_up_after(struct tcp *tcp, uint64_t after_ns)
+{
+	unsigned after_ms = (unsigned)(after_ns / MILLISECOND);
+
+	/* A socket that is none of TCP has nobody who could be gone unnoticed. */
+	(void)setsockopt(tcp->watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &after_ms, sizeof(after_ms));
 }

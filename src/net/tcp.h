@@ -14,4 +14,8 @@ struct tcp {
  * (-ERR_IO). */
 int tcp_open(struct tcp *tcp, struct poller *poller, int fd);
 
+/* What was sent and not acknowledged for so long breaks the connection (RFC 5482); to the
+ * millisecond. */
+void tcp_give_up_after(struct tcp *tcp, uint64_t after_ns);
+
 #endif
