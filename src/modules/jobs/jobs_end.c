@@ -42,8 +42,7 @@ static bool is_final(enum job_state state)
 	return state == JOB_COMPLETED || state == JOB_DISCARDED || state == JOB_CANCELLED;
 }
 
-static const struct queue_keep *keep_of(
-	const struct queue_settings *settings, enum job_state state)
+static const struct queue_keep *keep_of(const struct queue_settings *settings, enum job_state state)
 {
 	return state == JOB_COMPLETED   ? &settings->completed
 	       : state == JOB_DISCARDED ? &settings->discarded
@@ -90,7 +89,8 @@ static int64_t wait_of(const struct end_row *row, const struct job_end *end,
 		return 0;
 	if (end->kind == END_SNOOZE || end->delay_us)
 		return MIN(end->delay_us, most);
-	return job_backoff_us(row->backoff ? row->backoff : &settings->backoff, row->attempt, chance);
+	return job_backoff_us(
+		row->backoff ? row->backoff : &settings->backoff, row->attempt, chance);
 }
 
 struct end_settle end_decide(const struct end_row *row, const struct job_end *end,
@@ -119,7 +119,8 @@ struct end_settle end_decide(const struct end_row *row, const struct job_end *en
 	return settle;
 }
 
-/* --- rows of a statement ------------------------------------------------------------------------ */
+/* --- rows of a statement ------------------------------------------------------------------------
+ */
 
 static void add_ref(struct ending *ending, struct start *start)
 {
@@ -161,14 +162,16 @@ static int by_group(const void *a, const void *b)
 /* Gives up seats and keys, in an order that is everybody's. */
 static int leave(struct ending *ending, struct end_row *rows, size_t count)
 {
-	struct end_row **leaving = arena_alloc(tx_arena(ending->tx), count * sizeof(struct end_row *));
+	struct end_row **leaving =
+		arena_alloc(tx_arena(ending->tx), count * sizeof(struct end_row *));
 	size_t leaving_count = 0;
 	int r = 0;
 
 	if (!leaving)
 		return -(int)err_last()->code;
 	for (size_t i = 0; i < count; i++)
-		if (is_final(rows[i].end->state) && (rows[i].group_key.set || rows[i].unique_key.set))
+		if (is_final(rows[i].end->state) &&
+			(rows[i].group_key.set || rows[i].unique_key.set))
 			leaving[leaving_count++] = &rows[i];
 	if (leaving_count > 1)
 		qsort(leaving, leaving_count, sizeof(struct end_row *), by_group);
@@ -183,7 +186,8 @@ static int leave(struct ending *ending, struct end_row *rows, size_t count)
 	return r;
 }
 
-/* --- completions ------------------------------------------------------------------------------------ */
+/* --- completions
+ * ------------------------------------------------------------------------------------ */
 
 static bool is_quick(const struct start *start)
 {
@@ -246,7 +250,8 @@ static int complete(struct ending *ending)
 	return r;
 }
 
-/* --- all others --------------------------------------------------------------------------------------- */
+/* --- all others
+ * --------------------------------------------------------------------------------------- */
 
 static int put_error(struct ending *ending, const struct end_row *row)
 {
@@ -311,7 +316,8 @@ static int claim(struct ending *ending)
 	return r < 0 || !count ? r : leave(ending, rows, count);
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------- */
+/* --- the whole
+ * ---------------------------------------------------------------------------------------- */
 
 static int by_id(const void *a, const void *b)
 {
@@ -374,7 +380,8 @@ static bool next_pass(struct ending *ending)
 	ending->pass_count = 0;
 	for (size_t i = 0; i < ending->count; i++) {
 		struct start *start = &ending->starts[i];
-		struct start *last = ending->pass_count ? ending->pass[ending->pass_count - 1] : NULL;
+		struct start *last =
+			ending->pass_count ? ending->pass[ending->pass_count - 1] : NULL;
 
 		if (!start->over && (!last || !str_eq(last->ref.id, start->ref.id)))
 			ending->pass[ending->pass_count++] = start;

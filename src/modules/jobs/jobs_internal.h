@@ -132,7 +132,7 @@ enum end_kind {
 /* How a start ended. */
 struct job_end {
 	struct str id;
-	struct str queue;    /* of the job, where it is known: several of one go together; or empty */
+	struct str queue; /* of the job, where it is known: several of one go together; or empty */
 	struct str lease_id; /* with `attempt`: which start it was */
 	int64_t attempt;
 	enum end_kind kind;

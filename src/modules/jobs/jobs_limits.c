@@ -54,10 +54,10 @@ static const struct schema limit_rate_schema = SCHEMA(limit_rate, "The rate of a
 /* clang-format on */
 
 /* SQLite has one writer, and so nothing to lock. */
-static const struct statement limit_lock = STATEMENT("job_limit_lock",
-	.sqlite = "SELECT CAST(:key AS text) AS locked",
-	.postgres = "SELECT pg_advisory_xact_lock(:key)::text AS locked",
-	.in = &limit_lock_schema, .out = &limit_locked_schema, .flags = STATEMENT_SYSTEM);
+static const struct statement limit_lock =
+	STATEMENT("job_limit_lock", .sqlite = "SELECT CAST(:key AS text) AS locked",
+		.postgres = "SELECT pg_advisory_xact_lock(:key)::text AS locked",
+		.in = &limit_lock_schema, .out = &limit_locked_schema, .flags = STATEMENT_SYSTEM);
 
 static const struct statement limit_see = STATEMENT("job_limit_see",
 	.sql = "SELECT (SELECT count(*) FROM (SELECT 1 AS one FROM main.job AS j "
@@ -84,7 +84,8 @@ const struct job_statements job_limit_statements =
 /* The same in every instance; two queues that share one only wait for each other. */
 static int64_t lock_key(struct str queue)
 {
-	static const struct hash_key key = { UINT64_C(0x6a6f62732e717565), UINT64_C(0x75652e6c696d6974) };
+	static const struct hash_key key = { UINT64_C(0x6a6f62732e717565),
+		UINT64_C(0x75652e6c696d6974) };
 
 	return (int64_t)(hash_keyed(key, queue) >> 1);
 }

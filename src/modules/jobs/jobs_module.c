@@ -1,5 +1,6 @@
 /* The module: what it is made of, what it opens, and what it does beside requests. */
 #include "modules/jobs/jobs_adding.h"
+#include "modules/jobs/jobs_run.h"
 
 #include "base/embed.h"
 #include "base/err.h"
@@ -17,6 +18,13 @@ static const struct job_statements *const statements[] = {
 	&job_queue_statements,
 	&job_kind_statements,
 	&job_depth_statements,
+	&job_lease_statements,
+	&job_limit_statements,
+	&job_take_statements,
+	&job_end_statements,
+	&job_cancel_statements,
+	&job_promote_statements,
+	&job_reap_statements,
 };
 
 int jobs_register(struct store *store)

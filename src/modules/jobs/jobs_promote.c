@@ -79,7 +79,8 @@ static const struct statement due_ready = STATEMENT("job_due_ready",
 	.in = &due_ref_schema, .out = &due_row_schema);
 
 static const struct statement due_joined = STATEMENT("job_due_joined",
-	.sql = "UPDATE main.job SET state = CASE WHEN :later THEN 'scheduled' ELSE 'available' END, "
+	.sql = "UPDATE main.job SET state = CASE WHEN :later THEN 'scheduled' ELSE 'available' "
+	       "END, "
 	       "run_at = CASE WHEN :later THEN :run_at ELSE run_at END, "
 	       "seated = NOT :blocked, blocked = :blocked WHERE tenant_id = :tenant AND id = :id",
 	.in = &due_seat_schema, .expect = EXPECT_ONE);
@@ -154,7 +155,8 @@ static int by_tenant(const void *a, const void *b)
 	return r ? r : str_cmp(left->id, right->id);
 }
 
-/* --- the whole --------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------
+ */
 
 static void ring(const struct due_job *jobs, size_t count)
 {

@@ -87,9 +87,10 @@ static const struct statement reap_programs = STATEMENT("job_reap_programs",
 
 static const struct statement reap_starts = STATEMENT("job_reap_starts",
 	.sql = "SELECT j.tenant_id, j.id, j.lease_id, j.attempt, j.started_at, j.timeout_at, "
-	       "(" LEASE_OF("j.tenant_id") " OR " LEASE_OF(":tenant") ") AS held "
-	       "FROM main.job AS j WHERE j.state = 'running' "
-	       "ORDER BY j.tenant_id, j.id LIMIT :limit",
+	       "(" LEASE_OF("j.tenant_id") " OR " LEASE_OF(
+		       ":tenant") ") AS held "
+				  "FROM main.job AS j WHERE j.state = 'running' "
+				  "ORDER BY j.tenant_id, j.id LIMIT :limit",
 	.in = &reap_page_schema, .out = &start_seen_schema, .flags = STATEMENT_SYSTEM);
 
 const struct job_statements job_reap_statements =
@@ -114,11 +115,11 @@ struct reaper {
 	struct store *store;
 	struct arena arena; /* of a look */
 	struct watch leases, starts;
-	uint64_t watched_ns;      /* how long was looked in all */
-	uint64_t looked_ns;       /* the last time; 0: never */
-	uint64_t starts_ns;       /* when starts are looked at again, by watched_ns */
-	bool orphans;             /* leases have gone since they were looked at */
-	struct lost_lease *lost;  /* at this look, in the arena */
+	uint64_t watched_ns;     /* how long was looked in all */
+	uint64_t looked_ns;      /* the last time; 0: never */
+	uint64_t starts_ns;      /* when starts are looked at again, by watched_ns */
+	bool orphans;            /* leases have gone since they were looked at */
+	struct lost_lease *lost; /* at this look, in the arena */
 	size_t lost_count;
 	struct verdict *verdicts; /* the same */
 	size_t verdict_count;
@@ -155,13 +156,13 @@ static int see_start(void *row, void *arg)
 	const struct start_seen *seen = row;
 	struct reaper *reaper = arg;
 	struct verdict verdict = { .attempt = seen->attempt, .kind = END_LOST };
-	int64_t limit_us =
-		seen->timeout_at - seen->started_at + (int64_t)(GRACE / MICROSECOND);
+	int64_t limit_us = seen->timeout_at - seen->started_at + (int64_t)(GRACE / MICROSECOND);
 	uint64_t since_ns;
 	int r;
 
 	key_of(seen->tenant_id, seen->id, &verdict.key);
-	r = watch_see(&reaper->starts, &verdict.key, seen->started_at, reaper->watched_ns, &since_ns);
+	r = watch_see(
+		&reaper->starts, &verdict.key, seen->started_at, reaper->watched_ns, &since_ns);
 	if (r < 0)
 		return r;
 	if (seen->held && !is_over(reaper, since_ns, limit_us))
@@ -180,7 +181,8 @@ static int look_at_leases_in_tx(struct tx *tx, void *arg)
 
 	watch_begin(&reaper->leases);
 	reaper->lost_count = 0;
-	return tx_each(tx, &reap_leases, &(struct reap_page){ WATCHED_MAX }, &row, see_lease, reaper);
+	return tx_each(
+		tx, &reap_leases, &(struct reap_page){ WATCHED_MAX }, &row, see_lease, reaper);
 }
 
 static int look_at_starts_in_tx(struct tx *tx, void *arg)
@@ -190,10 +192,12 @@ static int look_at_starts_in_tx(struct tx *tx, void *arg)
 
 	watch_begin(&reaper->starts);
 	reaper->verdict_count = 0;
-	return tx_each(tx, &reap_starts, &(struct reap_page){ WATCHED_MAX }, &row, see_start, reaper);
+	return tx_each(
+		tx, &reap_starts, &(struct reap_page){ WATCHED_MAX }, &row, see_start, reaper);
 }
 
-/* --- what comes of it -------------------------------------------------------------------------- */
+/* --- what comes of it --------------------------------------------------------------------------
+ */
 
 static const struct tx_options reaping = {
 	.name = "job-reap",
@@ -220,8 +224,8 @@ static int lose_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-static int make_ends(struct arena *arena, const struct verdict *verdicts, size_t count,
-	struct job_end **ret)
+static int make_ends(
+	struct arena *arena, const struct verdict *verdicts, size_t count, struct job_end **ret)
 {
 	struct job_end *ends = arena_alloc(arena, count * sizeof(*ends));
 
@@ -234,9 +238,8 @@ static int make_ends(struct arena *arena, const struct verdict *verdicts, size_t
 			.lease_id = uuid_text(arena, &verdict->lease),
 			.attempt = verdict->attempt,
 			.kind = verdict->kind,
-			.message = verdict->kind == END_LOST
-					   ? S("its worker is gone")
-					   : S("it took longer than it may") };
+			.message = verdict->kind == END_LOST ? S("its worker is gone")
+							     : S("it took longer than it may") };
 		if (!ends[i].id.at || !ends[i].lease_id.at)
 			return -(int)err_last()->code;
 	}
@@ -253,7 +256,7 @@ static int end_in_tx(struct tx *tx, void *arg)
 
 	for (size_t i = 0; i < reaper->verdict_count && r == 0; i += count) {
 		const struct verdict *first = &reaper->verdicts[i];
-		struct job_end *ends;
+		struct job_end *ends = NULL;
 
 		for (count = 1; i + count < reaper->verdict_count; count++)
 			if (uuid_cmp(&first[count].key.tenant, &first->key.tenant) != 0)
@@ -303,7 +306,8 @@ static int look_at_starts(struct reaper *reaper, const struct db *db, bool *ret_
 	return r;
 }
 
-/* --- the reaper ------------------------------------------------------------------------------------ */
+/* --- the reaper
+ * ------------------------------------------------------------------------------------ */
 
 static int begin_look(struct reaper *reaper)
 {
@@ -334,8 +338,8 @@ int reaper_look(struct reaper *reaper)
 	if (r < 0)
 		return r;
 	reaper->orphans = more;
-	reaper->starts_ns = reaper->watched_ns +
-			    MAX(STARTS_EVERY, (clock_now_ns() - began) * STARTS_PART);
+	reaper->starts_ns =
+		reaper->watched_ns + MAX(STARTS_EVERY, (clock_now_ns() - began) * STARTS_PART);
 	return 0;
 }
 
@@ -361,7 +365,8 @@ void reaper_close(struct reaper *reaper)
 	mem_free(reaper, sizeof(*reaper));
 }
 
-/* --- at the start -------------------------------------------------------------------------------------- */
+/* --- at the start
+ * -------------------------------------------------------------------------------------- */
 
 static int forget_programs_in_tx(struct tx *tx, void *arg)
 {

@@ -23,7 +23,8 @@ int64_t rate_spend(const struct queue_rate *rate, int64_t next_at, int64_t now, 
 /* When one more may start. */
 int64_t rate_again(const struct queue_rate *rate, int64_t next_at, int64_t now);
 
-/* --- what a queue allows (jobs_limits.c) -------------------------------------------------------- */
+/* --- what a queue allows (jobs_limits.c) --------------------------------------------------------
+ */
 
 /* What a transaction may still start. */
 struct limits {
@@ -37,7 +38,8 @@ struct limits {
 	int64_t again_us;  /* when a rate allows one more that is held back now; 0: none is */
 };
 
-/* Locks the queue where it has a bound, and looks. On a system handle that has entered no tenant. */
+/* Locks the queue where it has a bound, and looks. On a system handle that has entered no tenant.
+ */
 int limits_open_in_tx(struct tx *tx, struct str queue, int64_t most, struct limits *ret);
 
 /* How many of `most` the rate of the tenant allows; in the tenant. A struct limits is for one
@@ -50,7 +52,8 @@ int limits_spend_tenant_in_tx(struct tx *tx, struct limits *limits, int64_t coun
 /* All have, in no tenant. */
 int limits_spend_in_tx(struct tx *tx, struct limits *limits);
 
-/* --- rows of what ends (jobs_end_rows.c) -------------------------------------------------------- */
+/* --- rows of what ends (jobs_end_rows.c) --------------------------------------------------------
+ */
 
 /* A start, by its job, lease and number. */
 struct end_ref {

@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 
+#include <stdlib.h>
+
 enum {
 	TENANTS_MAX = 64, /* of one take; the next one begins behind them */
 	ROUNDS_MAX = 4,
@@ -84,16 +86,21 @@ static const struct schema taken_row_schema = SCHEMA(taken_row, "A job that was 
 #define HOP(name, condition, more)                                                                 \
 	name " (tenant_id, n) AS (SELECT " FIRST(condition) ", 1 UNION ALL SELECT " FIRST(         \
 		" AND j.tenant_id > h.tenant_id") ", h.n + 1 FROM " name                           \
-	" AS h WHERE h.tenant_id IS NOT NULL" more " AND h.n < :limit)"
+						  " AS h WHERE h.tenant_id IS NOT NULL" more       \
+						  " AND h.n < :limit)"
 
 static const struct statement take_tenants = STATEMENT("job_take_tenants",
-	.sql = "WITH RECURSIVE " HOP("later", " AND j.tenant_id > :after", "") ", "
-	       HOP("sooner", "", " AND h.tenant_id <= :after")
-	       " SELECT x.tenant_id, EXISTS (SELECT 1 FROM main.job_pause AS p "
-	       "WHERE p.tenant_id = x.tenant_id AND p.queue = :queue) AS paused "
-	       "FROM (SELECT l.tenant_id, 0 AS part, l.n FROM later AS l "
-	       "UNION ALL SELECT s.tenant_id, 1, s.n FROM sooner AS s WHERE s.tenant_id <= :after) "
-	       "AS x WHERE x.tenant_id IS NOT NULL ORDER BY x.part, x.n LIMIT :limit",
+	.sql = "WITH RECURSIVE " HOP("later", " AND j.tenant_id > :after", "") ", " HOP("sooner",
+		"", " AND h.tenant_id <= :after") " SELECT x.tenant_id, EXISTS (SELECT 1 FROM "
+						  "main.job_pause AS p "
+						  "WHERE p.tenant_id = x.tenant_id AND p.queue = "
+						  ":queue) AS paused "
+						  "FROM (SELECT l.tenant_id, 0 AS part, l.n FROM "
+						  "later AS l "
+						  "UNION ALL SELECT s.tenant_id, 1, s.n FROM "
+						  "sooner AS s WHERE s.tenant_id <= :after) "
+						  "AS x WHERE x.tenant_id IS NOT NULL ORDER BY "
+						  "x.part, x.n LIMIT :limit",
 	.in = &take_turn_schema, .out = &take_tenant_schema, .flags = STATEMENT_SYSTEM);
 
 #define PICK(share)                                                                                \
@@ -119,13 +126,13 @@ static const struct statement take_tenants = STATEMENT("job_take_tenants",
 	"timeout_us, trace, group_key, unique_key, tags"
 
 /* An array, so that PostgreSQL looks up each row whatever it thinks of how many there are. */
-#define TAKE(name_, share)                                                                         \
+#define GIVE(name_, share)                                                                         \
 	STATEMENT(name_, .sqlite = START "IN " PICK(share) ")" STARTED,                            \
 		.postgres = START "= ANY (ARRAY" PICK(share) " FOR UPDATE SKIP LOCKED))" STARTED,  \
 		.in = &take_share_schema, .out = &taken_row_schema)
 
-static const struct statement take_some = TAKE("job_take", ":share");
-static const struct statement take_within = TAKE("job_take_within", WITHIN_BOUND);
+static const struct statement take_some = GIVE("job_take", ":share");
+static const struct statement take_within = GIVE("job_take_within", WITHIN_BOUND);
 
 const struct job_statements job_take_statements =
 	JOB_STATEMENTS(&take_tenants, &take_some, &take_within);
@@ -290,9 +297,9 @@ static int find_givers(struct taking *taking)
 	for (size_t i = 0; i < count && r == 0; i++) {
 		struct giver *giver = &taking->givers[i];
 
-		*giver = (struct giver){ .text = rows[i].tenant_id,
-			.served = rows[i].paused,
-			.dry = rows[i].paused };
+		*giver = (struct giver){
+			.text = rows[i].tenant_id, .served = rows[i].paused, .dry = rows[i].paused
+		};
 		CHECK(uuid_parse(rows[i].tenant_id, &giver->id));
 	}
 	if (r == 0)
@@ -335,7 +342,8 @@ static void move_on(struct taking *taking)
 		taking->take->after = taking->givers[i].id;
 }
 
-/* --- the whole ---------------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------------------------------
+ */
 
 /* The first of each tenant, then the second of each. */
 static int give(struct taking *taking, struct taken **ret)
