@@ -144,9 +144,12 @@ int limits_open_in_tx(struct tx *tx, struct str queue, int64_t most, struct limi
 static int spend(struct tx *tx, const struct limits *limits, const struct queue_rate *rate,
 	int64_t next_at, int64_t count)
 {
-	struct limit_rate row = { limits->queue, rate_spend(rate, next_at, tx_now_us(tx), count) };
+	struct limit_rate row = { .queue = limits->queue };
 
-	return rate->count && count ? tx_exec(tx, &limit_rate_set, &row) : 0;
+	if (!rate->count || !count)
+		return 0;
+	row.next_at = rate_spend(rate, next_at, tx_now_us(tx), count);
+	return tx_exec(tx, &limit_rate_set, &row);
 }
 
 /* The installation's own jobs are no tenant's, and their row is that of the queue. */

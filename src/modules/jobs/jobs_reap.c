@@ -377,7 +377,7 @@ static int forget_programs_in_tx(struct tx *tx, void *arg)
 int jobs_recover(struct store *store, struct arena *arena)
 {
 	struct db db = db_of_system(store, arena);
-	struct reaper *reaper;
+	struct reaper *reaper = NULL;
 	bool more = store_is_sqlite(store);
 	int r;
 
