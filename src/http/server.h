@@ -8,6 +8,7 @@
 #include "http/caller.h"
 #include "http/cors.h"
 #include "http/forwarded.h"
+#include "http/health.h"
 #include "http/limiter.h"
 #include "http/peers.h"
 #include "http/router.h"
@@ -69,6 +70,8 @@ struct server {
 	struct server_worker *workers;
 	size_t worker_count;
 	struct hooks hooks;                  /* filled in by modules, before server_start */
+	const struct health_check *checks[HEALTH_CHECKS_MAX]; /* of modules, likewise */
+	size_t check_count;
 	struct store *store;                 /* of the rows behind it; NULL: none. Not used here */
 	const struct master_key *master_key; /* of the installation, for modules; NULL: none */
 	struct limiter *limiters;            /* SERVER_LIMITERS of them, the caller's; NULL: none */

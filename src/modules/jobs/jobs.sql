@@ -40,11 +40,16 @@ CREATE TABLE main.job (
 ) --sqlite: WITHOUT ROWID
 ;
 CREATE INDEX job_ready ON main.job (queue, tenant_id, turn, id) WHERE state = 'available' AND NOT blocked;
-CREATE INDEX job_later ON main.job (run_at) WHERE state IN ('scheduled', 'retryable');
+CREATE INDEX job_later ON main.job (run_at, queue, tenant_id, state) WHERE state IN ('scheduled', 'retryable');
 CREATE INDEX job_running ON main.job (queue, tenant_id) WHERE state = 'running';
 CREATE INDEX job_ended ON main.job (tenant_id, queue, state, ended_at)
 	WHERE state IN ('completed', 'discarded', 'cancelled');
 CREATE INDEX job_blocked ON main.job (tenant_id, queue, group_key, turn, id) WHERE blocked;
+
+-- To find by people: what is out of the ordinary, and the jobs of a unique key.
+CREATE INDEX job_aside ON main.job (tenant_id, state, id)
+	WHERE state IN ('scheduled', 'retryable', 'discarded', 'cancelled');
+CREATE INDEX job_by_key ON main.job (tenant_id, unique_key, id) WHERE unique_key IS NOT NULL;
 
 -- Why an attempt came to nothing.
 CREATE TABLE main.job_error (
@@ -123,14 +128,49 @@ CREATE TABLE main.job_rate (
 ) --sqlite: WITHOUT ROWID
 ;
 
--- How many jobs wait, as counted a moment ago: what an enqueue compares with the bound.
+-- How many jobs there are, as counted a moment ago. `waiting` is what an enqueue compares with the bound:
+-- ready, blocked, scheduled and retryable ones together; `oldest_at` is since when the ready one waits whose
+-- turn is next, `running_at` when the oldest of those that run began.
 CREATE TABLE main.job_depth (
 	tenant_id uuid NOT NULL,
 	queue text NOT NULL,
 	waiting bigint NOT NULL,
 	oldest_at bigint,
 	counted_at bigint NOT NULL,
+	ready bigint NOT NULL DEFAULT 0,
+	blocked bigint NOT NULL DEFAULT 0,
+	scheduled bigint NOT NULL DEFAULT 0,
+	retryable bigint NOT NULL DEFAULT 0,
+	running bigint NOT NULL DEFAULT 0,
+	running_at bigint,
+	completed bigint NOT NULL DEFAULT 0,
+	discarded bigint NOT NULL DEFAULT 0,
+	cancelled bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (tenant_id, queue)
+) --sqlite: WITHOUT ROWID
+;
+
+-- What came of the jobs of a queue in one minute (since 1970): the sum of what all instances saw. Times are
+-- sums, in microseconds: from due to started, and from started to ended.
+CREATE TABLE main.job_tally (
+	tenant_id uuid NOT NULL,
+	queue text NOT NULL,
+	minute bigint NOT NULL,
+	started bigint NOT NULL,
+	completed bigint NOT NULL,
+	failed bigint NOT NULL,
+	discarded bigint NOT NULL,
+	waited_us bigint NOT NULL,
+	ran_us bigint NOT NULL,
+	PRIMARY KEY (tenant_id, queue, minute)
+) --sqlite: WITHOUT ROWID
+;
+CREATE INDEX job_tally_minute ON main.job_tally (minute);
+
+-- Work that one instance does for all: when it was begun last.
+CREATE TABLE main.job_round (
+	name text NOT NULL PRIMARY KEY,
+	begun_at bigint NOT NULL
 ) --sqlite: WITHOUT ROWID
 ;
 
@@ -168,6 +208,8 @@ CREATE TABLE main.job_queue (
 DROP TABLE main.job_queue; -- safe: going down
 DROP TABLE main.job_schema; -- safe: going down
 DROP TABLE main.job_pause; -- safe: going down
+DROP TABLE main.job_round; -- safe: going down
+DROP TABLE main.job_tally; -- safe: going down
 DROP TABLE main.job_depth; -- safe: going down
 DROP TABLE main.job_rate; -- safe: going down
 DROP TABLE main.job_unique; -- safe: going down

@@ -1,5 +1,7 @@
 /* The module: what it is made of, what it opens, and what it does beside requests. */
 #include "modules/jobs/jobs_adding.h"
+#include "modules/jobs/jobs_change.h"
+#include "modules/jobs/jobs_cleanup.h"
 #include "modules/jobs/jobs_run.h"
 
 #include "base/embed.h"
@@ -25,6 +27,11 @@ static const struct job_statements *const statements[] = {
 	&job_cancel_statements,
 	&job_promote_statements,
 	&job_reap_statements,
+	&job_list_statements,
+	&job_change_statements,
+	&job_census_statements,
+	&job_census_read_statements,
+	&job_cleanup_statements,
 };
 
 int jobs_register(struct store *store)

@@ -1,7 +1,8 @@
 /*
  * Health and metrics. Live is about this process alone and never about what it depends on; ready
- * fails while it drains or the store does not answer, so that load balancers look away. On the
- * public port only the bare status is told; details and metrics are for the operators' port.
+ * fails while it drains or the store does not answer, so that load balancers look away; what modules
+ * say of themselves (http/health.h) degrades health and nothing else. On the public port only the
+ * bare status is told; details and metrics are for the operators' port.
  */
 #include "base/mem.h"
 #include "base/version.h"
@@ -27,6 +28,12 @@ static int answer_status(struct req *req, bool ok)
 {
 	return ok ? reply_json(req, 200, S("{\"status\":\"ok\"}"))
 		  : reply_json(req, 503, S("{\"status\":\"unavailable\"}"));
+}
+
+/* One that is degraded serves all the same. */
+static int answer_degraded(struct req *req)
+{
+	return reply_json(req, 200, S("{\"status\":\"degraded\"}"));
 }
 
 static int live(struct req *req)
@@ -84,22 +91,69 @@ static int ready(struct req *req)
 
 /* --- details ------------------------------------------------------------ */
 
-static void write_check(struct json_writer *json, struct str name, bool ok)
+/* What modules say of themselves. */
+struct parts {
+	const struct server *server;
+	struct buf why[HEALTH_CHECKS_MAX]; /* of those that are not well */
+	bool well[HEALTH_CHECKS_MAX];
+	bool all_well;
+};
+
+static void parts_look(struct parts *parts, const struct server *server)
+{
+	*parts = (struct parts){ .server = server, .all_well = true };
+	for (size_t i = 0; i < server->check_count; i++) {
+		buf_init(&parts->why[i], HEALTH_WHY_MAX);
+		parts->well[i] = server->checks[i]->is_well(&parts->why[i]);
+		parts->all_well = parts->all_well && parts->well[i];
+	}
+}
+
+static void parts_done(struct parts *parts)
+{
+	for (size_t i = 0; i < parts->server->check_count; i++)
+		buf_done(&parts->why[i]);
+}
+
+static void write_check(
+	struct json_writer *json, struct str name, struct str status, struct str why)
 {
 	json_write_key(json, name);
 	json_write_object(json);
 	json_write_key(json, S("status"));
-	json_write_string(json, ok ? S("ok") : S("unavailable"));
+	json_write_string(json, status);
+	if (why.len) {
+		json_write_key(json, S("detail"));
+		json_write_string(json, why);
+	}
 	json_write_object_end(json);
 }
 
-static void write_health(struct json_writer *json, const struct server *server, bool store_well)
+static void write_checks(struct json_writer *json, const struct parts *parts, bool store_well)
 {
-	bool is_ready = server_ready(server);
+	const struct server *server = parts->server;
+	const struct str none = { 0 };
+
+	json_write_object(json);
+	write_check(json, S("server"), server_ready(server) ? S("ok") : S("unavailable"), none);
+	if (server->store)
+		write_check(json, S("store"), store_well ? S("ok") : S("unavailable"), none);
+	for (size_t i = 0; i < server->check_count; i++)
+		write_check(json, str_from_c(server->checks[i]->name),
+			parts->well[i] ? S("ok") : S("degraded"), buf_str(&parts->why[i]));
+	json_write_object_end(json);
+}
+
+static void write_health(struct json_writer *json, const struct parts *parts, bool store_well)
+{
+	const struct server *server = parts->server;
+	bool works = server_ready(server) && store_well;
 
 	json_write_object(json);
 	json_write_key(json, S("status"));
-	json_write_string(json, is_ready && store_well ? S("ok") : S("unavailable"));
+	json_write_string(json, !works		   ? S("unavailable")
+				: parts->all_well ? S("ok")
+						  : S("degraded"));
 	json_write_key(json, S("version"));
 	json_write_string(json, S(BULKHEAD_VERSION));
 	json_write_key(json, S("uptimeSeconds"));
@@ -109,11 +163,7 @@ static void write_health(struct json_writer *json, const struct server *server, 
 	json_write_key(json, S("memoryBytes"));
 	json_write_u64(json, mem_used());
 	json_write_key(json, S("checks"));
-	json_write_object(json);
-	write_check(json, S("server"), is_ready);
-	if (server->store)
-		write_check(json, S("store"), store_well);
-	json_write_object_end(json);
+	write_checks(json, parts, store_well);
 	json_write_object_end(json);
 }
 
@@ -132,23 +182,37 @@ static int finish_text(struct req *req, struct buf *buf, int r, struct str *ret)
 	return r;
 }
 
-static int health(struct req *req)
+static int answer_details(struct req *req, const struct parts *parts, bool store_well)
 {
-	const struct server *server = req_server(req);
+	bool works = server_ready(parts->server) && store_well;
 	struct json_writer json;
 	struct str text = { 0 };
 	struct buf buf;
-	bool store_well = store_is_well(req), well = store_well && server_ready(server);
 	int r;
-
-	if (!req_from_operator(req))
-		return answer_status(req, well);
 
 	buf_init(&buf, 64 * KILOBYTE);
 	json_writer_init(&json, &buf);
-	write_health(&json, server, store_well);
+	write_health(&json, parts, store_well);
 	r = finish_text(req, &buf, json_writer_done(&json), &text);
-	return r < 0 ? r : reply_json(req, well ? 200 : 503, text);
+	return r < 0 ? r : reply_json(req, works ? 200 : 503, text);
+}
+
+static int health(struct req *req)
+{
+	const struct server *server = req_server(req);
+	bool store_well = store_is_well(req), works = store_well && server_ready(server);
+	struct parts parts;
+	int r;
+
+	parts_look(&parts, server);
+	if (req_from_operator(req))
+		r = answer_details(req, &parts, store_well);
+	else if (works && !parts.all_well)
+		r = answer_degraded(req);
+	else
+		r = answer_status(req, works);
+	parts_done(&parts);
+	return r;
 }
 
 /* Prometheus asks for OpenMetrics by name; everybody else gets the older text. */
