@@ -80,6 +80,11 @@ int tx_keep(struct tx *tx, int r)
 	return tx_failed_before(tx);
 }
 
+int tx_fail(struct tx *tx, int r)
+{
+	return tx_keep(tx, r);
+}
+
 int tx_call(struct tx *tx)
 {
 	bool on_fiber = fiber_current();

@@ -188,6 +188,10 @@ int tx_after_commit(struct tx *tx, void (*fn)(void *arg), void *arg);
 /* What fn was first asked for with, so that it can be told more; NULL: not yet. */
 void *tx_after_arg(const struct tx *tx, void (*fn)(void *arg));
 
+/* Gives `r` back; a negative one ends the transaction with the current error, whatever its function
+ * returns. For functions that must not be half believed. */
+int tx_fail(struct tx *tx, int r);
+
 /* --- of a transaction ------------------------------------------------------------ */
 
 /* Memory for what a transaction function makes; the handle's arena. */

@@ -88,4 +88,7 @@ void job_kinds_close(void);
  */
 const struct job_kind *job_kind_find(struct str name);
 
+/* One after another, in no order; `*at` is 0 for the first. NULL after the last. */
+const struct job_kind *job_kind_next(size_t *at);
+
 #endif

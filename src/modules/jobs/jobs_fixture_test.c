@@ -46,6 +46,10 @@ static const struct statement counts[] = {
 	[COUNT_WAITING] = STATEMENT("test_jobs_waiting",
 		COUNT("job WHERE tenant_id = :tenant AND state IN ('scheduled', 'available', "
 		      "'retryable')")),
+	[COUNT_RUNNING] = STATEMENT(
+		"test_jobs_running", COUNT("job WHERE tenant_id = :tenant AND state = 'running'")),
+	[COUNT_COMPLETED] = STATEMENT("test_jobs_completed",
+		COUNT("job WHERE tenant_id = :tenant AND state = 'completed'")),
 	[COUNT_GROUPS] = STATEMENT("test_job_groups", COUNT("job_group WHERE tenant_id = :tenant")),
 	[COUNT_KEYS] = STATEMENT("test_job_keys", COUNT("job_unique WHERE tenant_id = :tenant")),
 };
@@ -66,7 +70,7 @@ static const struct statement group_seen = STATEMENT("test_job_group_seen",
 	.in = &group_key_schema, .out = &group_seen_schema);
 
 static const struct statement *const statements[] = { &counts[0], &counts[1], &counts[2],
-	&counts[3], &move, &give, &group_seen };
+	&counts[3], &counts[4], &counts[5], &move, &give, &group_seen };
 
 /* --- up and down ---------------------------------------------------------------------------- */
 

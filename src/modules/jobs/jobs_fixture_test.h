@@ -41,6 +41,8 @@ struct job_shown job_look(const struct db *db, struct str id);
 enum jobs_count {
 	COUNT_JOBS,    /* of the tenant, in all states */
 	COUNT_WAITING, /* scheduled, available, retryable */
+	COUNT_RUNNING,
+	COUNT_COMPLETED,
 	COUNT_GROUPS,
 	COUNT_KEYS,
 };

@@ -26,6 +26,14 @@ const struct job_kind *job_kind_find(struct str name)
 	return kinds.count ? *slot_of(name) : NULL;
 }
 
+const struct job_kind *job_kind_next(size_t *at)
+{
+	while (*at < KIND_SLOTS)
+		if (kinds.slots[(*at)++])
+			return kinds.slots[*at - 1];
+	return NULL;
+}
+
 int job_kind_declare(struct server *server, const struct job_kind *kind)
 {
 	struct str name = str_from_c(kind->name), queue = str_from_c(kind->queue);

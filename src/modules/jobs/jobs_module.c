@@ -20,6 +20,8 @@ static const struct job_statements *const statements[] = {
 	&job_queue_statements,
 	&job_kind_statements,
 	&job_depth_statements,
+	&job_note_statements,
+	&job_look_statements,
 	&job_lease_statements,
 	&job_limit_statements,
 	&job_take_statements,

@@ -1,0 +1,623 @@
+/*
+ * A queue on a thread: takes jobs as long as there are hands for them, starts their handlers, and
+ * tells the store how they ended. Ends and the next jobs are one transaction, a turn; two turns may
+ * be under way, so that the thread works while the store does. Nothing is held back: whatever came
+ * together while the lanes were busy is in the next turn.
+ */
+#include "modules/jobs/jobs_work_internal.h"
+
+#include "base/mem.h"
+#include "crypto/random.h"
+#include "observe/clock.h"
+#include "observe/log.h"
+
+#include <stdlib.h>
+
+enum {
+	ARENA_CHUNK = 64 * 1024,
+	START_CHUNK = 2048,
+};
+
+#define TURN_MEMORY    ((size_t)64 * MEGABYTE) /* beyond it fewer jobs are taken at once */
+#define COMPLAIN_EVERY MINUTE
+#define UNKNOWN_PAUSE  (10 * SECOND)      /* of a job whose name nobody here knows */
+#define PAUSE_MIN      (50 * MILLISECOND) /* after a turn that failed, then twice as long, */
+#define PAUSE_MAX      (5 * SECOND)
+
+/* --- starts, again and again ---------------------------------------------------------------------
+ */
+
+static struct start *make_start(struct work_thread *thread)
+{
+	struct start *start = mem_zalloc(sizeof(*start));
+
+	if (!start)
+		return NULL;
+	notes_init(&start->notes);
+	arena_init(&start->arena, START_CHUNK, thread->work->server->limits.request_memory);
+	return start;
+}
+
+static void free_start(struct start *start)
+{
+	notes_done(&start->notes);
+	arena_done(&start->arena);
+	mem_free(start, sizeof(*start));
+}
+
+/* Gives it back, for another job. */
+static void put_start(struct work_thread *thread, struct start *start)
+{
+	if (thread->pool_count >= STARTS_KEPT) {
+		free_start(start);
+		return;
+	}
+	notes_reset(&start->notes);
+	arena_reset(&start->arena);
+	list_push_first(&thread->pool, &start->link);
+	thread->pool_count++;
+}
+
+/* Makes sure of so many in the pool, so that every job that is taken can at least be handed back.
+ * Returns for how many there is memory. */
+static size_t prepare_starts(struct work_thread *thread, size_t count)
+{
+	while (thread->pool_count < count) {
+		struct start *start = make_start(thread);
+
+		if (!start)
+			return thread->pool_count;
+		list_push(&thread->pool, &start->link);
+		thread->pool_count++;
+	}
+	return count;
+}
+
+/* One of those that were prepared. */
+static struct start *take_start(struct crew *crew)
+{
+	struct start *start = CONTAINER_OF(list_pop(&crew->thread->pool), struct start, link);
+
+	crew->thread->pool_count--;
+	start->crew = crew;
+	start->kind = NULL;
+	start->scope = NULL;
+	start->stop = START_GOES_ON;
+	start->judged = start->completed = false;
+	start->result = str_of(NULL, 0);
+	return start;
+}
+
+void crew_free_starts(struct work_thread *thread)
+{
+	struct link *link;
+
+	while ((link = list_pop(&thread->pool)))
+		free_start(CONTAINER_OF(link, struct start, link));
+	thread->pool_count = 0;
+}
+
+/* --- waking ------------------------------------------------------------------------------ */
+
+void crew_wake(struct crew *crew)
+{
+	cond_broadcast(&crew->changed);
+}
+
+/* Hands have come back: those who had too few look again. */
+static void give_hands(struct crew *crew, size_t count)
+{
+	struct work_thread *thread = crew->thread;
+
+	hands_give(&thread->hands, &crew->share, count);
+	for (size_t i = 0; i < thread->crew_count && thread->hands.hungry > 0 && count > 0; i++)
+		if (thread->crews[i].share.hungry)
+			crew_wake(&thread->crews[i]);
+}
+
+static void add_ended(struct start *start)
+{
+	list_push(&start->crew->ended, &start->link);
+	start->crew->ended_count++;
+}
+
+void crew_take_back(struct start *start)
+{
+	struct crew *crew = start->crew;
+
+	link_remove(&start->link);
+	crew->running_count--;
+	add_ended(start);
+	cond_signal(&crew->changed);
+}
+
+void crew_look(struct crew *crew)
+{
+	crew->rung++;
+	if (crew->more == MORE_NOTHING)
+		crew->more = MORE_MAYBE;
+	cond_signal(&crew->changed);
+}
+
+/* A fiber: what rings the bell wakes the crew. */
+static int hear(void *arg)
+{
+	struct crew *crew = arg;
+	int r = 0;
+
+	while (r != -ERR_CANCELLED) {
+		uint64_t rings = bell_rings(crew->bell);
+
+		crew_look(crew);
+		r = bell_wait(crew->bell, rings, TIME_NEVER);
+		if (r < 0 && r != -ERR_CANCELLED) /* no memory for it: then it looks by itself */
+			r = fiber_sleep_until(clock_now_ns() + SECOND);
+	}
+	return 0;
+}
+
+/* --- hands ---------------------------------------------------------------------------------- */
+
+/* How many may run on this thread: each thread has its part of the queue's bound. */
+static size_t bound_of(const struct crew *crew, const struct queue_settings *settings)
+{
+	size_t threads = crew->thread->work->thread_count;
+	size_t all = settings->concurrency > 0 ? (size_t)settings->concurrency : QUEUE_HANDS;
+
+	if (settings->concurrency_min > 0)
+		all = (size_t)crew->pace.hands;
+	return all / threads + ((crew->thread->index + crew->number) % threads < all % threads);
+}
+
+/* Takes hands for as many jobs as it may start now. */
+static size_t take_hands(struct crew *crew)
+{
+	struct hands *hands = &crew->thread->hands;
+	struct queue_settings settings;
+	size_t bound;
+
+	if (crew->more == MORE_NOTHING || (crew->more == MORE_MAYBE && crew->looking) ||
+		crew->thread->stopping || crew->alone)
+		return 0;
+	queue_settings(crew->queue, &settings);
+	if (settings.paused || settings.push_url.len)
+		return 0;
+	if (settings.concurrency_min > 0 && crew->pace.hands == 0)
+		(void)pace_look(&crew->pace, &settings, 0, clock_now_ns());
+	hands_weigh(hands, &crew->share, settings.level);
+	bound = bound_of(crew, &settings);
+	if (bound <= crew->share.held)
+		return 0;
+	return hands_take(hands, &crew->share, MIN(bound - crew->share.held, crew->batch));
+}
+
+/* --- a turn ----------------------------------------------------------------------------------- */
+
+struct turn {
+	struct crew *crew;
+	struct arena *arena;
+	struct start **ended; /* by tenant */
+	size_t ended_count;
+	struct job_end *ends; /* of those that have one to be told */
+	size_t end_count;
+	size_t hands; /* for new ones */
+	struct take take;
+	struct uuid after;
+	struct taken *taken;
+	size_t count;
+	int64_t next_us;
+};
+
+static int by_tenant(const void *a, const void *b)
+{
+	const struct start *const *left = a, *const *right = b;
+
+	return uuid_cmp(&(*left)->job.tenant, &(*right)->job.tenant);
+}
+
+/* Puts what has ended into the turn, by tenant. */
+static int gather_ends(struct turn *turn)
+{
+	struct crew *crew = turn->crew;
+	size_t count = MIN(crew->ended_count, crew->alone ? (size_t)1 : (size_t)JOBS_END_MAX);
+
+	if (count == 0)
+		return 0;
+	turn->ended = arena_alloc(turn->arena, count * sizeof(struct start *));
+	turn->ends = arena_alloc(turn->arena, count * sizeof(*turn->ends));
+	if (!turn->ended || !turn->ends)
+		return -(int)err_last()->code;
+	for (size_t i = 0; i < count; i++)
+		turn->ended[i] = CONTAINER_OF(list_pop(&crew->ended), struct start, link);
+	crew->ended_count -= count;
+	turn->ended_count = count;
+	qsort((void *)turn->ended, count, sizeof(struct start *), by_tenant);
+	return 0;
+}
+
+/* Tells the ends of the next tenant. */
+static int end_of_tenant(struct tx *tx, struct turn *turn, size_t *at)
+{
+	const struct uuid *tenant = &turn->ended[*at]->job.tenant;
+	size_t first = turn->end_count;
+	int r = tx_enter(tx, tenant);
+
+	for (; r == 0 && *at < turn->ended_count; (*at)++) {
+		const struct start *start = turn->ended[*at];
+
+		if (uuid_cmp(&start->job.tenant, tenant) != 0)
+			break;
+		if (notes_left(&start->notes))
+			r = notes_write_in_tx(tx, start);
+		if (!start->completed)
+			turn->ends[turn->end_count++] = start->end;
+	}
+	if (r == 0 && turn->end_count > first)
+		r = jobs_end_in_tx(tx, &turn->ends[first], turn->end_count - first);
+	return r == 0 ? tx_leave(tx) : r;
+}
+
+static int turn_in_tx(struct tx *tx, void *arg)
+{
+	struct turn *turn = arg;
+	int r = 0;
+
+	turn->end_count = turn->count = 0;
+	turn->next_us = 0;
+	turn->take.after = turn->after;
+	for (size_t at = 0; r == 0 && at < turn->ended_count;)
+		r = end_of_tenant(tx, turn, &at);
+	if (r == 0 && turn->hands > 0)
+		r = jobs_take_in_tx(tx, &turn->take, &turn->taken, &turn->count, &turn->next_us);
+	return r;
+}
+
+/* --- starting what was taken ---------------------------------------------------------------------
+ */
+
+/* Names that nobody here knows are put off, so that somebody else may do them, or this program when
+ * it is a newer one. */
+static void put_off(struct start *start)
+{
+	struct crew *crew = start->crew;
+	uint64_t now = clock_now_ns();
+
+	start_end(start, END_SNOOZE, "");
+	start->end.delay_us = (int64_t)(UNKNOWN_PAUSE / MICROSECOND);
+	if (crew->complained_ns && now - crew->complained_ns < COMPLAIN_EVERY)
+		return;
+	crew->complained_ns = now;
+	log_warn("a queue of this program has a job that it has no handler for",
+		LOG_STR("queue", crew->queue), LOG_STR("job", start->job.name));
+}
+
+/* Cannot be started here and now: back into the queue. */
+static void hand_back(struct start *start)
+{
+	log_warn("a job cannot be started", LOG_ERR, LOG_STR("queue", start->crew->queue));
+	start_end(start, END_RELEASE, "");
+	start->crew->pause_ns = clock_now_ns() + PAUSE_MIN;
+}
+
+static void launch(struct start *start)
+{
+	struct crew *crew = start->crew;
+
+	list_push(&crew->running, &start->link);
+	crew->running_count++;
+	if (!start->kind || !start->kind->run) {
+		put_off(start);
+	} else {
+		if (work_cancelled(crew->thread->work, &start->job.id))
+			start->stop = START_CANCELLED;
+		if (scope_spawn(&crew->thread->worker.sched.root, start_run, start) == 0)
+			return;
+		hand_back(start);
+	}
+	crew_take_back(start);
+}
+
+/* Attempts before this one may have killed the process: they count only when it is on the disk that
+ * this one began. */
+static void launch_synced(struct turn *turn, struct link *repeated)
+{
+	struct store *store = turn->crew->thread->work->server->store;
+	struct link *link;
+	int r = 0;
+
+	if (!list_empty(repeated) && turn->ended_count == 0)
+		r = jobs_sync(store, turn->arena);
+	while ((link = list_pop(repeated))) {
+		struct start *start = CONTAINER_OF(link, struct start, link);
+
+		if (r == 0) {
+			launch(start);
+		} else {
+			hand_back(start);
+			add_ended(start);
+		}
+	}
+}
+
+static void start_taken(struct turn *turn)
+{
+	struct link repeated = LIST_INIT(repeated);
+
+	for (size_t i = 0; i < turn->count; i++) {
+		struct start *start = take_start(turn->crew);
+
+		if (start_fill(start, &turn->taken[i], &turn->take.lease.id) < 0) {
+			hand_back(start);
+			add_ended(start);
+		} else if (start->job.attempt > 1) {
+			list_push(&repeated, &start->link);
+		} else {
+			launch(start);
+		}
+	}
+	launch_synced(turn, &repeated);
+}
+
+/* --- after the transaction
+ * ------------------------------------------------------------------------ */
+
+static void say_conflicts(const struct turn *turn)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < turn->end_count; i++)
+		count += turn->ends[i].result_code < 0;
+	if (count > 0)
+		log_info("jobs had gone to somebody else before they ended here",
+			LOG_STR("queue", turn->crew->queue), LOG_U64("count", count));
+}
+
+/* What the take says of the queue. */
+static void learn(struct turn *turn, uint64_t rung)
+{
+	struct crew *crew = turn->crew;
+	int64_t now_us = clock_wall_us();
+
+	crew->after = turn->take.after;
+	if (turn->count == turn->hands)
+		crew->more = MORE_LOTS;
+	else
+		crew->more = crew->rung == rung ? MORE_NOTHING : MORE_MAYBE;
+	if (turn->next_us > 0) {
+		uint64_t wait_ns = (uint64_t)MAX(turn->next_us - now_us, (int64_t)0) * MICROSECOND;
+
+		crew->look_ns = MIN(crew->look_ns, clock_now_ns() + wait_ns);
+	}
+	if (crew->batch < JOBS_TAKE_MAX)
+		crew->batch++; /* back to what it was before something was too large */
+}
+
+static void finish_turn(struct turn *turn, uint64_t rung)
+{
+	struct crew *crew = turn->crew;
+
+	crew->failures = 0;
+	say_conflicts(turn);
+	for (size_t i = 0; i < turn->ended_count; i++)
+		put_start(crew->thread, turn->ended[i]);
+	if (crew->alone)
+		crew->alone -= MIN(crew->alone, turn->ended_count);
+	if (turn->hands > 0)
+		learn(turn, rung);
+	start_taken(turn);
+	give_hands(crew, turn->ended_count + turn->hands - turn->count);
+}
+
+static bool will_pass(int r)
+{
+	return r == -ERR_UNAVAILABLE || r == -ERR_FULL || r == -ERR_TIMEOUT ||
+	       r == -ERR_NO_MEMORY || r == -ERR_IO || r == -ERR_CANCELLED;
+}
+
+/* Some end cannot be told, whatever is tried: alone it fails, and when not even that can be told it
+ * is left to the job's timeout. Returns whether there is something to be tried again. */
+static bool try_alone(struct turn *turn, int r)
+{
+	struct crew *crew = turn->crew;
+	struct start *start = turn->ended[0];
+
+	if (turn->ended_count > 1 || turn->hands > 0) {
+		crew->alone = turn->ended_count;
+		return true;
+	}
+	if (start->end.kind != END_FAIL && !start->completed) {
+		start->judged = false;
+		start_failed(start, r);
+		return true;
+	}
+	log_error("the end of a job cannot be told", LOG_ERR, LOG_STR("queue", crew->queue),
+		LOG_STR("jobId", start->end.id));
+	return false;
+}
+
+static void fail_turn(struct turn *turn, int r)
+{
+	struct crew *crew = turn->crew;
+	bool again = true;
+
+	log_warn("the ends of jobs cannot be told, or none be taken", LOG_ERR,
+		LOG_STR("queue", crew->queue), LOG_U64("ended", turn->ended_count));
+	if (r == -ERR_TOO_LARGE && turn->hands > 1)
+		crew->batch = turn->hands / 2;
+	else if (!will_pass(r) && turn->ended_count > 0)
+		again = try_alone(turn, r);
+
+	for (size_t i = turn->ended_count; i > 0 && again; i--) {
+		list_push_first(&crew->ended, &turn->ended[i - 1]->link);
+		crew->ended_count++;
+	}
+	if (!again) {
+		put_start(crew->thread, turn->ended[0]);
+		give_hands(crew, 1);
+	}
+	give_hands(crew, turn->hands);
+	crew->pause_ns = clock_now_ns() + MIN(PAUSE_MIN << MIN(crew->failures, 10U), PAUSE_MAX);
+	crew->failures++;
+}
+
+static void do_turn(struct lane *lane, size_t hands, const struct lease *lease)
+{
+	static const struct tx_options ending_too = {
+		.name = "jobs_turn", .durability = TX_DURABLE, .isolation = TX_READ_COMMITTED
+	};
+	struct crew *crew = lane->crew;
+	struct db db = db_of_system(crew->thread->work->server->store, &lane->arena);
+	struct turn turn = {
+		.crew = crew, .arena = &lane->arena, .hands = hands, .after = crew->after
+	};
+	uint64_t rung = crew->rung;
+	int r;
+
+	turn.take = (struct take){
+		.queue = crew->queue, .lease = *lease, .lease_opened = true, .max = hands
+	};
+	r = gather_ends(&turn);
+	crew->looking += hands > 0;
+	if (r == 0)
+		r = db_write_with(
+			&db, turn.ended_count ? &ending_too : &jobs_taking, turn_in_tx, &turn);
+	crew->looking -= hands > 0;
+	if (r == 0)
+		finish_turn(&turn, rung);
+	else
+		fail_turn(&turn, r);
+	arena_reset(&lane->arena);
+}
+
+/* --- the fibers --------------------------------------------------------------------------------
+ */
+
+/* Whether nothing is left to be done, now or later. */
+static bool crew_over(const struct crew *crew)
+{
+	const struct work_thread *thread = crew->thread;
+
+	if (!thread->stopping || crew->running_count > 0)
+		return false;
+	return crew->ended_count == 0 || thread->forsaken;
+}
+
+/* Waits until there is something to do, and for how many jobs there are hands. False: never. */
+static bool wait_for_turn(struct crew *crew, size_t *ret_hands)
+{
+	uint64_t every = jobs_look_every(crew->thread->work->server->store);
+
+	while (!crew_over(crew)) {
+		uint64_t now = clock_now_ns(), until;
+
+		if (now >= crew->look_ns) {
+			crew->look_ns = now + every;
+			if (crew->more == MORE_NOTHING)
+				crew->more = MORE_MAYBE;
+		}
+		*ret_hands = 0;
+		if (now >= crew->pause_ns) {
+			*ret_hands = take_hands(crew);
+			if (*ret_hands > 0 || crew->ended_count > 0)
+				return true;
+		}
+		until = crew->pause_ns > now ? crew->pause_ns : crew->look_ns;
+		if (cond_wait(&crew->changed, until) == -ERR_CANCELLED)
+			return false;
+	}
+	return false;
+}
+
+/* Memory for what it may take, and a lease to take it under; else it gives hands back. */
+static size_t can_take(struct crew *crew, size_t hands, struct lease *ret)
+{
+	size_t can = 0;
+
+	if (hands > 0 && work_lease(crew->thread->work, ret))
+		can = prepare_starts(crew->thread, hands);
+	if (can < hands) {
+		give_hands(crew, hands - can);
+		if (can == 0)
+			crew->more = MORE_NOTHING; /* until it is rung, or looks by itself */
+	}
+	return can;
+}
+
+static int run_lane(void *arg)
+{
+	struct lane *lane = arg;
+	struct crew *crew = lane->crew;
+	size_t hands;
+
+	while (wait_for_turn(crew, &hands)) {
+		struct lease lease = { 0 };
+
+		hands = can_take(crew, hands, &lease);
+		if (hands > 0 || crew->ended_count > 0)
+			do_turn(lane, hands, &lease);
+	}
+	arena_done(&lane->arena);
+	crew->thread->fibers--;
+	crew_wake(crew); /* the other lane may be over, too */
+	cond_broadcast(&crew->thread->changed);
+	return 0;
+}
+
+int crew_open(struct crew *crew)
+{
+	struct work_thread *thread = crew->thread;
+	struct scope *root = &thread->worker.sched.root;
+	int r = scope_spawn(root, hear, crew);
+
+	for (size_t i = 0; i < LANES && r == 0; i++) {
+		struct lane *lane = &crew->lanes[i];
+
+		lane->crew = crew;
+		arena_init(&lane->arena, ARENA_CHUNK, TURN_MEMORY);
+		r = scope_spawn(root, run_lane, lane);
+		thread->fibers += r == 0;
+	}
+	return r;
+}
+
+void crew_init(struct crew *crew, struct work_thread *thread, struct str queue, size_t number)
+{
+	struct queue_settings settings;
+
+	crew->thread = thread;
+	crew->queue = queue;
+	crew->number = number;
+	crew->bell = bell_of(queue);
+	crew->batch = JOBS_TAKE_MAX;
+	queue_settings(queue, &settings);
+	hands_join(&thread->hands, &crew->share, settings.level);
+	cond_init(&crew->changed);
+	link_init(&crew->running);
+	link_init(&crew->ended);
+}
+
+void crew_done(struct crew *crew)
+{
+	struct link *link;
+
+	while ((link = list_pop(&crew->ended)))
+		free_start(CONTAINER_OF(link, struct start, link));
+}
+
+void crew_cancel(struct crew *crew, const struct uuid *id, enum start_stop why)
+{
+	struct start *start;
+
+	LIST_EACH (start, &crew->running, struct start, link)
+		if (!id || uuid_cmp(&start->job.id, id) == 0)
+			start_cancel(start, why);
+}
+
+void crew_lose(struct crew *crew, const char lease_id[UUID_TEXT_LEN])
+{
+	struct start *start;
+
+	LIST_EACH (start, &crew->running, struct start, link)
+		if (memcmp(start->lease_id, lease_id, UUID_TEXT_LEN) == 0)
+			start_cancel(start, START_LOST);
+}
