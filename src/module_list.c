@@ -8,6 +8,7 @@
 #include "modules/auth/auth.h"
 #include "modules/hello/hello.h"
 #include "modules/jobs/jobs.h"
+#include "modules/jobs/jobs_worker.h"
 #include "modules/mails/mails.h"
 #include "modules/operators/operators.h"
 #include "modules/ops/ops.h"
@@ -36,6 +37,7 @@ static const struct {
 	{ &rbac_module, NULL },
 	{ &mails_module, NULL },
 	{ &jobs_module, NULL },
+	{ &job_workers_module, NULL },
 	{ &users_module, NULL },
 	{ &auth_module, NULL },
 	{ &api_keys_module, NULL },

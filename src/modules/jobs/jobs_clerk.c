@@ -199,18 +199,16 @@ static int begin(void *arg)
 int clerk_begin(struct worker *worker)
 {
 	struct work *work = worker->arg;
-	int r = log_thread_attach(0);
+	int r = work->options.schedule ? reaper_open(work->server->store, &work->reaper) : 0;
 
-	if (r < 0)
-		return r;
-	r = work->options.schedule ? reaper_open(work->server->store, &work->reaper) : 0;
 	if (r == 0)
 		r = scope_spawn(&worker->sched.root, begin, work);
 	if (r < 0) {
 		reaper_close(TAKE(work->reaper));
-		log_thread_detach();
+		return r;
 	}
-	return r;
+	(void)log_thread_attach(0); /* without it the thread shares a ring */
+	return 0;
 }
 
 void clerk_end(struct worker *worker)

@@ -104,8 +104,9 @@ static const struct schema end_error_schema = SCHEMA(end_error, "Why an attempt 
 	" WHERE j.tenant_id = :tenant AND j.id = x.id AND j.state = 'running' "                    \
 	"AND j.lease_id = x.lease AND j.attempt = x.attempt"
 
+/* The lease stays in the row: who asks again for an end that has happened is told that it has. */
 #define COMPLETE                                                                                   \
-	" SET state = 'completed', lease_id = NULL, timeout_at = NULL, seated = FALSE, "           \
+	" SET state = 'completed', timeout_at = NULL, seated = FALSE, "                            \
 	"cancelling = FALSE, ended_at = :now, result = "
 
 #define WHOLE(of)                                                                                  \
@@ -136,7 +137,7 @@ static const struct statement end_claim = STATEMENT("job_end_claim",
 
 static const struct statement end_settle = STATEMENT("job_end_settle",
 	.sql = "UPDATE main.job SET state = :state, attempt = :attempt, run_at = :run_at, "
-	       "turn = :turn, seated = :seated, blocked = FALSE, lease_id = NULL, "
+	       "turn = :turn, seated = :seated, blocked = FALSE, "
 	       "timeout_at = NULL, cancelling = FALSE, ended_at = :ended_at, result = :result "
 	       "WHERE tenant_id = :tenant AND id = :id",
 	.in = &end_settle_schema, .expect = EXPECT_ONE);

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "schema/decode.h"
 
 enum { KINDS_MAX = 256, KIND_SLOTS = 2 * KINDS_MAX };
 
@@ -47,6 +48,8 @@ int job_kind_declare(struct server *server, const struct job_kind *kind)
 		return fail(ERR_CONFLICT, "there is a kind of job %s already", kind->name);
 	if (kinds.count == KINDS_MAX)
 		return fail(ERR_FULL, "more than %d kinds of jobs", KINDS_MAX);
+	if (kind->schema && schema_compile(kind->schema) < 0)
+		return err_wrap("kind of job %s", kind->name);
 	*slot = kind;
 	kinds.count++;
 	return 0;
@@ -54,6 +57,9 @@ int job_kind_declare(struct server *server, const struct job_kind *kind)
 
 void job_kinds_close(void)
 {
+	for (size_t i = 0; i < KIND_SLOTS; i++)
+		if (kinds.slots[i] && kinds.slots[i]->schema)
+			schema_release(kinds.slots[i]->schema);
 	memset(kinds.slots, 0, sizeof(kinds.slots));
 	kinds.count = 0;
 }

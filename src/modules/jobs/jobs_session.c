@@ -10,80 +10,10 @@
 #include "modules/jobs/jobs_worker_store.h"
 #include "observe/clock.h"
 
-enum { CLOSE_AT_ONCE = 1000 };
-
 #define PING_EVERY SECOND
 
 /* Sent and not taken for so long: the other side is gone, whatever the network says. */
 #define GIVE_UP_AFTER (2 * SECOND)
-
-/* --- closing a lease ------------------------------------------------------------------------- */
-
-/* What becomes of the jobs of a lease that ends. */
-struct closing {
-	struct worker_caller caller; /* of all tenants */
-	struct uuid tenant;          /* of the lease */
-	enum end_kind kind;
-	struct str message;
-	size_t ended; /* out */
-};
-
-static int end_jobs_in_tx(struct tx *tx, struct closing *closing, struct str lease_id, size_t *ret)
-{
-	struct lease_jobs_key key = { lease_id, CLOSE_AT_ONCE };
-	struct lease_job *jobs = NULL;
-	struct worker_end *ends;
-	size_t count = 0;
-	int r = tx_all(tx, &lease_jobs, &key, &jobs, &count);
-
-	if (r < 0)
-		return r;
-	*ret = count;
-	ends = count ? arena_zalloc(tx_arena(tx), count * sizeof(*ends)) : NULL;
-	if (count && !ends)
-		return -(int)err_last()->code;
-	for (size_t i = 0; i < count; i++) {
-		ends[i].end = (struct job_end){ .id = jobs[i].id,
-			.lease_id = lease_id,
-			.attempt = jobs[i].attempt,
-			.kind = closing->kind,
-			.message = closing->message };
-		CHECK(uuid_parse(jobs[i].tenant_id, &ends[i].tenant));
-	}
-	return worker_ends_in_tx(tx, &closing->caller, ends, count);
-}
-
-/* On a system handle in no tenant. Nobody can take jobs for the lease meanwhile, since its row is
- * ours. 1 when there are more jobs than one transaction should end. */
-static int close_in_tx(struct tx *tx, struct closing *closing, struct str lease_id)
-{
-	struct lease_found key = { lease_id };
-	size_t count = 0;
-	int64_t unused;
-	struct uuid id;
-	int r = tx_enter(tx, &closing->tenant);
-
-	CHECK(uuid_parse(lease_id, &id));
-	if (r == 0)
-		r = lease_renew_in_tx(tx, &id, &unused);
-	if (r == -ERR_NOT_FOUND) /* the reaper was faster */
-		return tx_leave(tx);
-	if (r == 0)
-		r = tx_leave(tx);
-	if (r == 0)
-		r = end_jobs_in_tx(tx, closing, lease_id, &count);
-	if (r < 0)
-		return r;
-	closing->ended += count;
-	if (count == CLOSE_AT_ONCE)
-		return 1;
-	r = tx_enter(tx, &closing->tenant);
-	if (r == 0)
-		r = tx_exec(tx, &lease_close, &key);
-	if (r == 0)
-		r = tx_notice(tx, S(JOBS_SESSION_TOPIC), lease_id);
-	return r < 0 ? r : tx_leave(tx);
-}
 
 /* --- opening --------------------------------------------------------------------------------- */
 
@@ -139,8 +69,7 @@ static bool same_id(struct str a, struct str b)
 static int open_in_tx(struct tx *tx, void *arg)
 {
 	struct opening *opening = arg;
-	struct closing closing = { .caller = opening->caller,
-		.tenant = opening->caller.tenant,
+	struct lease_closing closing = { .tenant = opening->caller.tenant,
 		.kind = END_LOST,
 		.message = S("the worker has begun another session") };
 	struct worker_found *found = NULL;
@@ -149,7 +78,6 @@ static int open_in_tx(struct tx *tx, void *arg)
 		tx, &opening->caller.tenant, opening->worker, true, &found, &count);
 
 	opening->resumed = opening->again = false;
-	closing.caller.platform = true;
 	for (size_t i = 0; i < count && r == 0; i++) {
 		if (same_id(opening->goes_on, found[i].id)) {
 			r = tx_enter(tx, &opening->caller.tenant);
@@ -159,7 +87,7 @@ static int open_in_tx(struct tx *tx, void *arg)
 				r = tx_leave(tx);
 			continue;
 		}
-		r = close_in_tx(tx, &closing, found[i].id);
+		r = lease_close_in_tx(tx, &closing, found[i].id);
 		opening->again |= r > 0;
 		r = MIN(r, 0);
 	}
@@ -244,7 +172,7 @@ static int add_cancelled_rows(struct req *req, const struct opening *opening)
 {
 	struct db db = db_of_system(opening->caller.store, &req->arena);
 	struct arena_mark mark = arena_mark(&req->arena);
-	struct lease_jobs_key key = { uuid_text(&req->arena, &opening->id), CLOSE_AT_ONCE };
+	struct lease_jobs_key key = { uuid_text(&req->arena, &opening->id), SESSION_JOBS_AT_ONCE };
 	struct lease_job *jobs = NULL;
 	size_t count = 0;
 	int r = key.lease_id.at ? db_all(&db, &lease_cancelled, &key, &jobs, &count)
@@ -321,7 +249,7 @@ static int stream(struct req *req, const struct opening *opening)
 		r = reply_begin(req, 200, S("text/event-stream"), UINT64_MAX);
 	if (r == 0)
 		r = hold(req, &session, opening);
-	session_leave(&session);
+	session_exit(&session);
 	return r;
 }
 
@@ -348,7 +276,7 @@ int worker_session(struct req *req, const struct worker_session_request *in, str
 /* --- handing all back ------------------------------------------------------------------------ */
 
 struct releasing {
-	struct closing closing;
+	struct lease_closing closing;
 	struct str worker;
 	bool again;
 };
@@ -356,16 +284,15 @@ struct releasing {
 static int release_in_tx(struct tx *tx, void *arg)
 {
 	struct releasing *releasing = arg;
-	struct closing *closing = &releasing->closing;
+	struct lease_closing *closing = &releasing->closing;
 	struct worker_found *found = NULL;
 	size_t count = 0;
-	int r;
+	int r = worker_leases_in_tx(tx, &closing->tenant, releasing->worker, false, &found, &count);
 
 	closing->ended = 0;
 	releasing->again = false;
-	r = worker_leases_in_tx(tx, &closing->tenant, releasing->worker, false, &found, &count);
 	for (size_t i = 0; i < count && r == 0; i++) {
-		r = close_in_tx(tx, closing, found[i].id);
+		r = lease_close_in_tx(tx, closing, found[i].id);
 		releasing->again |= r > 0;
 		r = MIN(r, 0);
 	}
@@ -374,20 +301,19 @@ static int release_in_tx(struct tx *tx, void *arg)
 
 int worker_release(struct req *req, const struct worker_ref *in, struct worker_released *out)
 {
-	struct releasing releasing = { .worker = in->worker_id };
-	struct closing *closing = &releasing.closing;
+	struct releasing releasing = { .worker = in->worker_id,
+		.closing = { .kind = END_RELEASE } };
+	struct worker_caller caller;
 	struct db db;
-	int r = worker_caller_of(req, &closing->caller);
+	int r = worker_caller_of(req, &caller);
 
 	if (r < 0)
 		return r;
-	closing->tenant = closing->caller.tenant;
-	closing->kind = END_RELEASE;
-	closing->caller.platform = true;
-	db = db_of_system(closing->caller.store, &req->arena);
+	releasing.closing.tenant = caller.tenant;
+	db = db_of_system(caller.store, &req->arena);
 	do {
 		r = db_write_with(&db, &opening_options, release_in_tx, &releasing);
-		out->released += r == 0 ? (int64_t)closing->ended : 0;
+		out->released += r == 0 ? (int64_t)releasing.closing.ended : 0;
 	} while (r == 0 && releasing.again);
 	return r;
 }

@@ -17,6 +17,22 @@
 int worker_session(struct req *req, const struct worker_session_request *in, struct nothing *out);
 int worker_release(struct req *req, const struct worker_ref *in, struct worker_released *out);
 
+/* --- what a lease has (jobs_session_rows.c) -------------------------------------------------- */
+
+enum { SESSION_JOBS_AT_ONCE = 1000 }; /* ended in one transaction */
+
+/* What becomes of the jobs of a lease that ends. */
+struct lease_closing {
+	struct uuid tenant; /* of the lease */
+	enum end_kind kind;
+	struct str message;
+	size_t ended; /* out: grows */
+};
+
+/* Ends a lease and what it has, and tells who holds it. On a system handle in no tenant. Nobody
+ * takes jobs for it meanwhile. 1 when there is more than one transaction should end: again. */
+int lease_close_in_tx(struct tx *tx, struct lease_closing *closing, struct str lease_id);
+
 /* --- those of this instance (jobs_session_list.c) ------------------------------------------- */
 
 enum {
@@ -45,7 +61,7 @@ struct session {
 };
 
 void session_enter(struct session *session);
-void session_leave(struct session *session);
+void session_exit(struct session *session);
 
 /* What is new, taken off. */
 struct session_news {

@@ -119,7 +119,7 @@ void session_enter(struct session *session)
 	unlock();
 }
 
-void session_leave(struct session *session)
+void session_exit(struct session *session)
 {
 	lock();
 	link_remove(&session->link);

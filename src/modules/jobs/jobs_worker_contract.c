@@ -91,7 +91,12 @@ const struct schema job_lease_request_schema = SCHEMA(job_lease_request, "A work
 	FIELD(job_lease_request, lease_ms, "How long they are the worker's without a heartbeat, when it has no session.",
 		RANGE(WORKER_LEASE_MIN_MS, WORKER_LEASE_MAX_MS), .example = "30000"),
 	LIST(job_lease_request, complete, "Jobs that are done, written down in the same transaction.",
-		RANGE(0, JOBS_TAKE_MAX), .item = RULES(.nested = &job_complete_item_schema)));
+		RANGE(0, JOBS_TAKE_MAX), .item = RULES(.nested = &job_complete_item_schema)),
+	FIELD(job_lease_request, lost_answer,
+		"The answer to an earlier call was lost: jobs of the worker's session that are neither in complete nor in "
+		"holding are handed back. Not while another call is under way."),
+	LIST(job_lease_request, holding, "Ids of the jobs that the worker works on.", RANGE(0, WORKER_HOLDING_MAX),
+		.item = RULES(.format = FORMAT_UUID)));
 
 static const struct schema leased_job_schema = SCHEMA(leased_job, "A job that is the worker's from now on.",
 	ID(leased_job),

@@ -15,6 +15,7 @@ enum {
 	WORKER_LEASE_MAX_MS = 3600000,
 	WORKER_POLLS_MAX = 1000,    /* polls that wait, of a tenant at this instance, */
 	WORKER_SESSIONS_MAX = 1000, /* and sessions */
+	WORKER_HOLDING_MAX = 10000, /* jobs that a worker may have at once */
 	WORKER_LINES_MAX = 100,     /* log lines of one call */
 	WORKER_MESSAGE_MAX =
 		100000, /* characters of an error; what is too long for its row is cut */
@@ -107,6 +108,8 @@ struct job_lease_request {
 	int64_t wait_ms;
 	struct opt_i64 lease_ms;
 	struct job_completes complete;
+	bool lost_answer;
+	LIST_OF(struct str) holding; /* ids; with lost_answer */
 };
 
 /* A job that its worker has from now on. */
@@ -255,6 +258,11 @@ struct worker_found {
 int worker_leases_in_tx(struct tx *tx, const struct uuid *tenant, struct str worker, bool sessions,
 	struct worker_found **ret, size_t *ret_count);
 
+/* Hands back what runs under a session, but not those ids: their worker has never heard of it. On a
+ * system handle in no tenant. */
+int session_forget_in_tx(struct tx *tx, const struct worker_caller *caller,
+	const struct uuid *session, const struct str *holding, size_t holding_count);
+
 /* A lease's row; it beats. -ERR_NOT_FOUND. */
 int lease_renew_in_tx(struct tx *tx, const struct uuid *id, int64_t *ret_lease_us);
 
@@ -317,6 +325,9 @@ struct worker_take {
 	int64_t lease_us; /* of a lease of its own */
 	struct worker_end *ends;
 	size_t end_count;
+	bool lost_answer; /* hands back what its session has beside `ends` and these */
+	const struct str *holding;
+	size_t holding_count;
 
 	/* out; texts live in the arena of the call */
 	struct taken *taken;

@@ -108,6 +108,9 @@ static int look_in_tx(struct tx *tx, void *arg)
 	call->count = 0;
 	if (r == 0)
 		r = choose_lease_in_tx(tx, look);
+	if (r == 0 && call->lost_answer && look->take.lease_opened)
+		r = session_forget_in_tx(tx, &call->caller, &look->take.lease.id, call->holding,
+			call->holding_count);
 	if (r == 0)
 		r = jobs_take_in_tx(tx, &look->take, &call->taken, &call->count, &look->next_us);
 	return r;
@@ -146,7 +149,7 @@ static int look_once(struct look *look, struct arena *arena)
 		r = jobs_sync(call->caller.store, arena);
 	if (r < 0)
 		worker_give_back(call);
-	look->ends = false;
+	look->ends = call->lost_answer = false;
 	return r;
 }
 

@@ -240,7 +240,10 @@ static int lease(struct req *req, const struct job_lease_request *in, struct job
 	struct worker_take take = { .queue = in->name,
 		.worker = in->worker_id,
 		.max = (size_t)in->max,
-		.end_count = in->complete.count };
+		.end_count = in->complete.count,
+		.lost_answer = in->lost_answer,
+		.holding = in->holding.at,
+		.holding_count = in->holding.count };
 	struct queue_settings settings;
 	int r;
 
@@ -252,8 +255,10 @@ static int lease(struct req *req, const struct job_lease_request *in, struct job
 	take.ends = room_for(req, in->complete.count);
 	if (!arena || !take.ends)
 		return -(int)err_last()->code;
-	for (size_t i = 0; i < in->complete.count; i++)
+	for (size_t i = 0; i < in->complete.count; i++) {
 		take.ends[i] = completion(&in->complete.at[i]);
+		take.ends[i].end.queue = in->name; /* most likely */
+	}
 	r = worker_caller_of(req, &take.caller);
 	if (r == 0)
 		r = worker_take(req, &take, arena, deadline);

@@ -1,0 +1,131 @@
+/* The worker protocol over HTTP, on both engines. */
+#include "modules/jobs/jobs_worker.h"
+
+#include "http/server.h"
+#include "modules/jobs/jobs_internal.h"
+#include "rest/idempotency.h"
+#include "rest/world_test.h"
+
+#include <stdio.h>
+
+static const struct module *const modules[] = { &rest_module, &jobs_module, &job_workers_module,
+	NULL };
+
+/* --- jobs ------------------------------------------------------------------------------------ */
+
+struct putting {
+	const struct job_new *job;
+	size_t count;
+	struct job_added added;
+};
+
+static int put_in_tx(struct tx *tx, void *arg)
+{
+	struct putting *putting = arg;
+	int r = 0;
+
+	for (size_t i = 0; i < putting->count && r == 0; i++)
+		r = tx_enqueue(tx, putting->job, &putting->added);
+	return r;
+}
+
+static int put(const struct db *db, void *arg)
+{
+	return db_write(db, put_in_tx, arg);
+}
+
+/* Adds so many, and keeps the id of the last. */
+static const char *add(struct world *world, const char *who, const char *queue, size_t count)
+{
+	static char ids[8][UUID_TEXT_LEN + 1];
+	static size_t next;
+	struct job_new job = { .name = S("test:work"),
+		.queue = str_from_c(queue),
+		.payload = S("{\"n\":1}") };
+	struct putting putting = { .job = &job, .count = count };
+	char *id = ids[next++ % LEN(ids)];
+
+	world_do(world, who, put, &putting);
+	uuid_write(id, &putting.added.id);
+	id[UUID_TEXT_LEN] = '\0';
+	return id;
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static struct answer lease(struct world *world, const char *who, const char *queue, const char *body)
+{
+	char request[200];
+
+	(void)snprintf(request, sizeof(request), "POST /api/v1/%squeues/%s/lease",
+		*who == 'o' ? "platform/" : "", queue);
+	return world_call(world, who, request, "", body);
+}
+
+/* "POST /api/v1/jobs/ID/WHAT" with the token and whatever else. */
+static struct answer say(struct world *world, const char *who, const char *id, const char *what,
+	const char *token, const char *more)
+{
+	char request[200], body[1000];
+
+	(void)snprintf(request, sizeof(request), "POST /api/v1/%sjobs/%s/%s",
+		*who == 'o' ? "platform/" : "", id, what);
+	(void)snprintf(body, sizeof(body), "{\"leaseToken\":\"%s\"%s}", token, more);
+	return world_call(world, who, request, "", body);
+}
+
+#define ONE "{\"workerId\":\"w\",\"max\":1}"
+
+/* --- tests ------------------------------------------------------------------------------------- */
+
+WORLD_TEST(a_worker_takes_and_completes, modules)
+{
+	const char *id = add(world, "ada", "default", 1), *token;
+	struct answer answer = lease(world, "ada", "default", ONE);
+
+	EXPECT_INT(answer.status, 200);
+	EXPECT_STR(str_from_c(answer_text(&answer, "id")), str_from_c(id));
+	EXPECT_STR(str_from_c(answer_text(&answer, "name")), S("test:work"));
+	EXPECT_INT(answer_count(&answer, "\"payload\":{\"n\":1}"), 1);
+	EXPECT_INT(answer_count(&answer, "\"attempt\":1,\"attempts\":3"), 1);
+	EXPECT_INT(answer_count(&answer, "tenantId"), 0);
+	token = answer_text(&answer, "leaseToken");
+
+	answer = lease(world, "ada", "default", ONE);
+	EXPECT_INT(answer_count(&answer, "\"jobs\":[]"), 1);
+
+	answer = say(world, "ada", id, "heartbeat", token, "");
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(answer_count(&answer, "\"cancel\":false"), 1);
+	answer = say(world, "ada", id, "progress", token, ",\"percent\":40,\"note\":\"so far\"");
+	EXPECT_INT(answer.status, 200);
+	answer = say(world, "ada", id, "log", token,
+		",\"lines\":[{\"message\":\"a\"},{\"level\":\"warn\",\"message\":\"b\"}]");
+	EXPECT_INT(answer_count(&answer, "\"kept\":2,\"dropped\":0"), 1);
+
+	answer = say(world, "ada", id, "complete", token, ",\"result\":{\"sum\":2}");
+	EXPECT_INT(answer.status, 200);
+	EXPECT_STR(str_from_c(answer_text(&answer, "state")), S("completed"));
+	/* the answer was lost */
+	answer = say(world, "ada", id, "complete", token, ",\"result\":{\"sum\":2}");
+	EXPECT_INT(answer.status, 200);
+	EXPECT_STR(str_from_c(answer_text(&answer, "state")), S("completed"));
+	/* but it cannot have failed, too */
+	answer = say(world, "ada", id, "fail", token, ",\"message\":\"no\"");
+	EXPECT_INT(answer.status, 409);
+	answer = say(world, "ada", id, "heartbeat", token, "");
+	EXPECT_INT(answer.status, 409);
+}
+
+WORLD_TEST(a_start_is_known_by_its_token, modules)
+{
+	const char *id = add(world, "ada", "default", 1), *first;
+	struct answer answer = lease(world, "ada", "default", ONE);
+
+	first = answer_text(&answer, "leaseToken");
+	answer = say(world, "ada", id, "fail", first, ",\"message\":\"no\",\"retryInMs\":0");
+	EXPECT_INT(answer.status, 200);
+	answer = say(world, "ada", id, "fail", first, ",\"message\":\"no\",\"retryInMs\":0");
+	EXPECT_INT(answer.status, 200);
+	EXPECT_STR(str_from_c(answer_text(&answer, "state")), S("retryable"));
+}
