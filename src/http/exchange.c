@@ -172,6 +172,7 @@ static void begin(struct req *req, struct conn *conn)
 	req->repeating = req->replayed = false;
 	req->repeat = NULL;
 	req->next_cursor = str_of(NULL, 0);
+	req->success = 0;
 	req->close = false;
 	conn->requests++;
 }

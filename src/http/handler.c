@@ -371,6 +371,8 @@ int req_success(const struct req *req)
 {
 	const struct route *route = req->entry->route;
 
+	if (req->success)
+		return req->success;
 	return route->status ? route->status : route->handler && !route->out ? 204 : 200;
 }
 

@@ -107,6 +107,7 @@ struct req {
 	bool replayed;          /* answered with what was kept, whatever the handler says */
 	void *repeat;           /* what the hook keeps of this request */
 	struct str next_cursor; /* of a list: goes into meta */
+	int success; /* the handler's status of success, set before it writes; 0: the route's */
 
 	/* what goes in and out: http/body.c and http/reply.c */
 	struct conn *conn;
@@ -161,7 +162,7 @@ int reply_json(struct req *req, int status, struct str body);
 /* An answer without a body: 204, 304, redirects. */
 int reply_empty(struct req *req, int status);
 
-/* The status that the route's line promises for success. */
+/* The status of success: what the handler has said, else what the route's line promises. */
 int req_success(const struct req *req);
 
 /* The version of the handler's output, which is its ETag; false when the route has none. */

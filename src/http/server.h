@@ -69,7 +69,7 @@ struct server {
 	size_t site_count;
 	struct server_worker *workers;
 	size_t worker_count;
-	struct hooks hooks;                  /* filled in by modules, before server_start */
+	struct hooks hooks; /* filled in by modules, before server_start */
 	const struct health_check *checks[HEALTH_CHECKS_MAX]; /* of modules, likewise */
 	size_t check_count;
 	struct store *store;                 /* of the rows behind it; NULL: none. Not used here */

@@ -105,8 +105,9 @@ struct job_added {
  *
  * -ERR_INVALID with the field for a name, queue, key, number or payload that breaks a rule (a
  * payload against the schema of a kind of this program: VALIDATION_ERROR with all problems),
- * -ERR_TOO_LARGE for a payload beyond JOB_PAYLOAD_MAX, -ERR_CONFLICT field "uniqueKey",
- * -ERR_TOO_MANY field "queue" or "groupKey" when as many wait as may; errors of tx_one.
+ * -ERR_TOO_LARGE for a payload beyond JOB_PAYLOAD_MAX, -ERR_CONFLICT field "unique.key",
+ * -ERR_TOO_MANY field "queue" or "group" when as many wait as may; errors of tx_one. Fields have
+ * the names of the API. Schemas of the API are minded when the job is leased.
  */
 int tx_enqueue(struct tx *tx, const struct job_new *job, struct job_added *ret);
 

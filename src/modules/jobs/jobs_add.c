@@ -9,6 +9,8 @@
 #include "observe/trace.h"
 #include "schema/encode.h"
 
+#include <stdio.h>
+
 const struct tx_options jobs_adding = { "jobs_add", TX_DURABLE, TX_READ_COMMITTED };
 
 /* clang-format off */
@@ -113,7 +115,7 @@ static int64_t start_of(const struct job_new *job, int64_t now)
 	int64_t at = now;
 
 	if (job->run_at_us)
-		at = job->run_at_us;
+		at = MAX(job->run_at_us, now); /* nobody gets before others by a time long ago */
 	else if (job->delay_ns)
 		at = now + (int64_t)(job->delay_ns / MICROSECOND);
 	if (job->unique_key.len && job->unique_mode == JOB_UNIQUE_DEBOUNCE)
@@ -251,7 +253,7 @@ static int join(struct tx *tx, struct adding *adding)
 	if (r < 0)
 		return r;
 	if (adding->settings.group_backlog && seats.waiting > adding->settings.group_backlog)
-		return fail_field(ERR_TOO_MANY, "groupKey", "backlog",
+		return fail_field(ERR_TOO_MANY, "group", "backlog",
 			"has %lld jobs waiting, and no more may",
 			(long long)adding->settings.group_backlog);
 	row->seated = seats.seated > 0;
@@ -350,14 +352,62 @@ int adding_put_in_tx(struct tx *tx, struct adding *adding, struct job_added *ret
 	return 0;
 }
 
+int adding_put(const struct db *db, struct adding *adding)
+{
+	const struct job_row *row = &adding->row;
+	int r;
+
+	CHECK(!row->unique_key.set && !row->group_key.set);
+	r = depth_check(&db->tenant, row->queue, &adding->settings, 1, row->created_at);
+	if (r == 0)
+		r = db_exec_with(db, &jobs_adding, &job_insert, row);
+	if (r < 0)
+		return r;
+	depth_add(&db->tenant, row->queue, 1);
+	bell_ring(row->state == JOB_AVAILABLE ? bell_of(row->queue) : bell_of_later());
+	return 0;
+}
+
+/* --- for modules ---------------------------------------------------------------------------------
+ */
+
+/* The first of what is wrong, and how many more. */
+static int refuse(const struct problems *problems)
+{
+	const struct problem *first = &problems->at[0];
+	char field[ERR_FIELD_MAX];
+
+	(void)snprintf(field, sizeof(field), "%.*s", STR_ARG(first->field));
+	return fail_field(ERR_INVALID, field, first->code, "%.*s (%zu problems in all)",
+		STR_ARG(first->message), problems->count + problems->more);
+}
+
+static int check(struct tx *tx, const struct job_new *job)
+{
+	const struct job_kind *kind = job_kind_find(job->name);
+	struct problems problems;
+	int r;
+
+	problems_init(&problems, tx_arena(tx));
+	r = job_check(job, tx_now_us(tx), str_of(NULL, 0), &problems);
+	if (r == 0 && problems.count == 0 && kind && !job->schema)
+		r = job_kind_check(kind, job->payload.len ? job->payload : S("{}"), str_of(NULL, 0),
+			&problems);
+	if (r == 0 && problems.count)
+		r = refuse(&problems);
+	return r;
+}
+
 int jobs_add_in_tx(struct tx *tx, const struct job_new *jobs, size_t count, struct job_added *ret)
 {
 	struct job_added added;
 
 	for (size_t i = 0; i < count; i++) {
 		struct adding adding;
-		int r = adding_make(&jobs[i], tx_arena(tx), tx_now_us(tx), &adding);
+		int r = check(tx, &jobs[i]);
 
+		if (r == 0)
+			r = adding_make(&jobs[i], tx_arena(tx), tx_now_us(tx), &adding);
 		if (r == 0)
 			r = adding_put_in_tx(tx, &adding, ret ? &ret[i] : &added);
 		if (r < 0)

@@ -76,7 +76,7 @@ JOBS_TEST(unique_jobs_are_one)
 	struct job_added added;
 
 	EXPECT_INT(job_try(&db, &job, &added), -ERR_CONFLICT);
-	EXPECT_STR(str_from_c(err_last()->field), S("uniqueKey"));
+	EXPECT_STR(str_from_c(err_last()->field), S("unique.key"));
 	EXPECT_INT(job_try(&other, &job, &added), 0);
 
 	job.unique_mode = JOB_UNIQUE_REPLACE;

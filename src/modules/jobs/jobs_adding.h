@@ -21,6 +21,10 @@ int adding_make(const struct job_new *job, struct arena *arena, int64_t now, str
  */
 int adding_put_in_tx(struct tx *tx, struct adding *adding, struct job_added *ret);
 
+/* The same without a transaction function, in one statement: for a row without a key and a group.
+ */
+int adding_put(const struct db *db, struct adding *adding);
+
 /* --- unique keys (jobs_unique.c) ----------------------------------------------------------- */
 
 /* What is to be done with a job that has a unique key. */
@@ -41,7 +45,7 @@ struct unique_there {
 };
 
 /* Takes the key for the row, or says who has it. `until` is the end of a throttle, else 0.
- * -ERR_CONFLICT, field "uniqueKey", with JOB_UNIQUE_REJECT. */
+ * -ERR_CONFLICT, field "unique.key", with JOB_UNIQUE_REJECT. */
 int unique_take_in_tx(struct tx *tx, const struct job_row *row, enum job_unique_mode mode,
 	int64_t until, enum unique_verdict *ret, struct unique_there *ret_there);
 
@@ -76,13 +80,13 @@ void depth_add(const struct uuid *tenant, struct str queue, size_t count);
 /* Takes over what was counted (main.job_depth); to be called every second. */
 int depth_refresh(struct store *store, struct arena *arena);
 
-int depth_open(void);
-void depth_close(void);
+int depth_open(struct store *store);
+void depth_close(struct store *store);
 
 /* --- kinds and schemas (jobs_kinds.c)
  * -------------------------------------------------------------- */
 
-void job_kinds_close(void);
+void job_kinds_close(struct store *store);
 
 /* The kind of that name; NULL when this program has none. Any thread, after the modules are open.
  */
@@ -90,5 +94,20 @@ const struct job_kind *job_kind_find(struct str name);
 
 /* One after another, in no order; `*at` is 0 for the first. NULL after the last. */
 const struct job_kind *job_kind_next(size_t *at);
+
+/* Checks a payload by the table of the kind; problems get `at` and "payload" before their paths.
+ * 0 also when there are problems; -ERR_TOO_LARGE, -ERR_NO_MEMORY. */
+int job_kind_check(
+	const struct job_kind *kind, struct str payload, struct str at, struct problems *problems);
+
+/* Adds problems of a payload to those of what it is in. */
+int problems_under(const struct problems *from, struct str at, struct problems *to);
+
+/* --- what a job must be like (jobs_check.c) ------------------------------------------------------
+ */
+
+/* Adds all that is wrong with it but for its payload, by the names of the API, with `at` before
+ * them. 0 also when there are problems. */
+int job_check(const struct job_new *job, int64_t now, struct str at, struct problems *problems);
 
 #endif

@@ -11,10 +11,10 @@ struct health_check;
 struct req;
 
 enum {
-	JOBS_LOOK_MAX = 5000,   /* rows that a page looks at; behind them it ends, with a cursor */
-	JOBS_BATCH = 50,        /* jobs of one transaction, */
-	JOBS_CALL_MAX = 1000,   /* and of one call */
-	JOB_STARTS_MAX = 300,   /* of a job, however often it is tried again */
+	JOBS_LOOK_MAX = 5000, /* rows that a page looks at; behind them it ends, with a cursor */
+	JOBS_BATCH = 50,      /* jobs of one transaction, */
+	JOBS_CALL_MAX = 1000, /* and of one call */
+	JOB_STARTS_MAX = 300, /* of a job, however often it is tried again */
 };
 
 /* --- finding jobs (jobs_list.c) ------------------------------------------------------------ */
@@ -58,8 +58,8 @@ struct job_found {
 };
 
 /*
- * Looks for jobs of a tenant: at most window->limit of them, and at no more than JOBS_LOOK_MAX rows,
- * so there may be fewer and still some more. On a system handle, which is that of the tenant
+ * Looks for jobs of a tenant: at most window->limit of them, and at no more than JOBS_LOOK_MAX
+ * rows, so there may be fewer and still some more. On a system handle, which is that of the tenant
  * afterwards only for the time of the call.
  */
 int jobs_find(struct store *store, struct arena *arena, const struct uuid *tenant,
@@ -111,7 +111,8 @@ int job_details_get(const struct db *db, struct str id, struct job_details *ret)
 
 extern const struct statement job_lines_list;
 
-/* --- health (jobs_health.c) -------------------------------------------------------------------- */
+/* --- health (jobs_health.c) --------------------------------------------------------------------
+ */
 
 extern const struct health_check jobs_health;
 

@@ -3,8 +3,8 @@
 
 #include "base/err.h"
 #include "http/server.h"
-#include "observe/clock.h"
 #include "modules/jobs/jobs_change.h"
+#include "observe/clock.h"
 #include "rest/db.h"
 #include "rest/write.h"
 
@@ -19,7 +19,6 @@ int caller_tenant(struct req *req, struct uuid *ret)
 }
 
 /* --- looking ------------------------------------------------------------------------------ */
-
 
 struct page_key {
 	struct str after_id;
@@ -152,8 +151,7 @@ static int change_one_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-static int change_one(
-	struct req *req, enum job_change change, struct str id, struct job_shown *ret)
+static int change_one(struct req *req, enum job_change change, struct str id, struct job_shown *ret)
 {
 	struct change_one one = { change, id, audit_actor_of(req), ret };
 
@@ -262,7 +260,8 @@ static int change_many(struct req *req, const struct jobs_many *in, enum job_cha
 
 static int jobs_retry(struct req *req, const struct jobs_many *in, struct jobs_changed *out)
 {
-	static const struct change_states ended = { ENDED, { .set = true, .value = JOB_DISCARDED } };
+	static const struct change_states ended = { ENDED,
+		{ .set = true, .value = JOB_DISCARDED } };
 
 	return change_many(req, in, JOB_RETRY, ended, out);
 }

@@ -1,7 +1,7 @@
 /*
- * Counting jobs. Each state has an index of its own to be counted from; what was counted is compared
- * with the rows that there are, and only differences are written. Of what is counted seldom, the
- * columns stay as they are meanwhile.
+ * Counting jobs. Each state has an index of its own to be counted from; what was counted is
+ * compared with the rows that there are, and only differences are written. Of what is counted
+ * seldom, the columns stay as they are meanwhile.
  */
 #include "modules/jobs/jobs_census.h"
 
@@ -66,8 +66,8 @@ static const struct statement count_ended = COUNT("job_count_ended",
 	"ready, blocked, scheduled, retryable, running, running_at, completed, discarded, "        \
 	"cancelled, oldest_at"
 
-static const struct statement depth_all = COUNT("job_depth_all",
-	"SELECT tenant_id, queue, " COLUMNS " FROM main.job_depth");
+static const struct statement depth_all =
+	COUNT("job_depth_all", "SELECT tenant_id, queue, " COLUMNS " FROM main.job_depth");
 
 static const struct statement depth_put = STATEMENT("job_depth_put",
 	.sql = "INSERT INTO main.job_depth AS d (tenant_id, queue, waiting, counted_at, " COLUMNS
@@ -290,9 +290,8 @@ static int count_parts(const struct db *db, struct gathering *gathering, unsigne
 static int write_differences(const struct db *db, struct gathering *gathering, unsigned parts)
 {
 	/* Each row is written whole by one statement; who counted later is right. */
-	static const struct tx_options how = {
-		"job_depth", .durability = TX_SOFT, .isolation = TX_READ_COMMITTED
-	};
+	static const struct tx_options how = { "job_depth", .durability = TX_SOFT,
+		.isolation = TX_READ_COMMITTED };
 	struct entry *entries = (struct entry *)(void *)gathering->entries.at;
 	size_t count = gathering->entries.len / sizeof(*entries);
 	struct batch batch;

@@ -61,9 +61,9 @@ static const struct statement census_sums = STATEMENT("job_census_sums",
 	.in = &sums_limit_schema, .out = &sums_schema, .flags = STATEMENT_SYSTEM);
 /* clang-format on */
 
-static const struct statement census_workers = STATEMENT("job_census_workers",
-	.sql = "SELECT count(*) AS count FROM main.job_lease", .out = &worker_count_schema,
-	.flags = STATEMENT_SYSTEM);
+static const struct statement census_workers =
+	STATEMENT("job_census_workers", .sql = "SELECT count(*) AS count FROM main.job_lease",
+		.out = &worker_count_schema, .flags = STATEMENT_SYSTEM);
 
 /* A clock that was ahead must not keep others waiting until it comes true. */
 static const struct statement round_begin = STATEMENT("job_round_begin",
@@ -168,7 +168,8 @@ int census_read(struct store *store)
 	return r;
 }
 
-/* --- turns ---------------------------------------------------------------------------------------- */
+/* --- turns
+ * ---------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -182,7 +183,8 @@ static const struct {
 /* A count may take this part of the time. */
 enum { SHARE = 20 };
 
-/* When a part is due again, by the clock that never goes back. Of the one fiber that takes turns. */
+/* When a part is due again, by the clock that never goes back. Of the one fiber that takes turns.
+ */
 static uint64_t due_ns[CENSUS_PARTS];
 
 void census_forget(void)
@@ -208,13 +210,11 @@ static int begin_in_tx(struct tx *tx, void *arg)
 
 int round_take(const struct db *system, struct str name, int64_t every_us)
 {
-	static const struct tx_options how = {
-		"job_round", .durability = TX_SOFT, .isolation = TX_READ_COMMITTED
-	};
+	static const struct tx_options how = { "job_round", .durability = TX_SOFT,
+		.isolation = TX_READ_COMMITTED };
 	struct round_wanted round = { name, every_us };
-	int r = store_is_sqlite(system->store)
-			? 0
-			: db_write_with(system, &how, begin_in_tx, &round);
+	int r = store_is_sqlite(system->store) ? 0
+					       : db_write_with(system, &how, begin_in_tx, &round);
 
 	return r == 0 ? 1 : r == -ERR_NOT_FOUND ? 0 : r;
 }
@@ -251,8 +251,8 @@ static int count_them(struct store *store, unsigned which)
 	took = clock_now_ns() - begun;
 	for (size_t i = 0; i < CENSUS_PARTS; i++)
 		if (which & 1U << i)
-			due_ns[i] = begun + MAX(parts[i].every_ns - parts[i].every_ns / 10,
-						    SHARE * took);
+			due_ns[i] = begun +
+				    MAX(parts[i].every_ns - parts[i].every_ns / 10, SHARE * took);
 	return r;
 }
 

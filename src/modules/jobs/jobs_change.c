@@ -158,7 +158,8 @@ static int promote(struct tx *tx, struct job_held *job)
 	return r < 0 ? r : ring(tx, job);
 }
 
-/* --- ending ------------------------------------------------------------------------------------ */
+/* --- ending ------------------------------------------------------------------------------------
+ */
 
 static int cancel(struct tx *tx, const struct job_held *job)
 {

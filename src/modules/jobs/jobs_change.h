@@ -1,5 +1,5 @@
-/* What people decide about jobs: that one is tried again, called off, due now, or gone; one by one or
- * all that fit a filter. */
+/* What people decide about jobs: that one is tried again, called off, due now, or gone; one by one
+ * or all that fit a filter. */
 #ifndef JOBS_CHANGE_H
 #define JOBS_CHANGE_H
 
@@ -15,12 +15,11 @@ enum job_change {
 
 /*
  * Does it to one job, in a transaction of its tenant; may be TX_READ_COMMITTED, since the row is
- * locked first. `state`: only if it is in that one. -ERR_NOT_FOUND; -ERR_CONFLICT with field "state"
- * when its state does not allow that, "uniqueKey" when another one has its key by now; nothing has
- * changed then, and the transaction may go on.
+ * locked first. `state`: only if it is in that one. -ERR_NOT_FOUND; -ERR_CONFLICT with field
+ * "state" when its state does not allow that, "uniqueKey" when another one has its key by now;
+ * nothing has changed then, and the transaction may go on.
  */
-int job_change_in_tx(
-	struct tx *tx, enum job_change change, struct str id, struct opt_int state);
+int job_change_in_tx(struct tx *tx, enum job_change change, struct str id, struct opt_int state);
 
 /* Several. */
 struct jobs_change_all {
@@ -39,9 +38,9 @@ struct jobs_changed {
 };
 
 /*
- * Does it to all jobs of a tenant that fit the filter, in small transactions, until `most` have been
- * tried or JOBS_LOOKS windows of them were looked at. What was done stays done when a later one
- * fails. Each transaction has an audit entry with the filter and how many there were.
+ * Does it to all jobs of a tenant that fit the filter, in small transactions, until `most` have
+ * been tried or JOBS_LOOKS windows of them were looked at. What was done stays done when a later
+ * one fails. Each transaction has an audit entry with the filter and how many there were.
  */
 int jobs_change_all(struct store *store, struct arena *arena, const struct uuid *tenant,
 	const struct audit_actor *actor, const struct jobs_change_all *all,

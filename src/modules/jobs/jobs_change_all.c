@@ -1,7 +1,7 @@
 /*
- * Changing all jobs that fit a filter: they are looked for page by page, and each page is changed in
- * transactions of its own. Between the look and the change a job may have gone on; then it is left
- * as it is.
+ * Changing all jobs that fit a filter: they are looked for page by page, and each page is changed
+ * in transactions of its own. Between the look and the change a job may have gone on; then it is
+ * left as it is.
  */
 #include "modules/jobs/jobs_change.h"
 
@@ -117,14 +117,13 @@ static int change_in_tx(struct tx *tx, void *arg)
 	return r < 0 ? r : tx_leave(tx);
 }
 
-/* --- all of them -------------------------------------------------------------------------------- */
+/* --- all of them --------------------------------------------------------------------------------
+ */
 
 static int change_batch(struct store *store, struct batch *batch)
 {
 	/* Every row is locked before it is looked at. */
-	static const struct tx_options how = {
-		"jobs_change", .isolation = TX_READ_COMMITTED
-	};
+	static const struct tx_options how = { "jobs_change", .isolation = TX_READ_COMMITTED };
 	struct arena arena;
 	struct db db;
 	int r;
@@ -136,7 +135,8 @@ static int change_batch(struct store *store, struct batch *batch)
 	return r;
 }
 
-/* One look and what it finds. Ids live in `arena`; where to go on goes to `*next`, empty at the end.
+/* One look and what it finds. Ids live in `arena`; where to go on goes to `*next`, empty at the
+ * end.
  */
 static int change_page(struct store *store, struct arena *arena, struct batch *batch, size_t most,
 	struct str *next)

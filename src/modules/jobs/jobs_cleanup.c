@@ -18,9 +18,9 @@
 struct ended {
 	struct str tenant_id, queue;
 	enum job_state state;
-	int64_t keep;        /* so many stay */
-	int64_t at;          /* the cut: ended then */
-	struct str id;       /* and of those this one, and those before it */
+	int64_t keep;  /* so many stay */
+	int64_t at;    /* the cut: ended then */
+	struct str id; /* and of those this one, and those before it */
 	int64_t limit;
 };
 
@@ -52,8 +52,7 @@ static const struct statement ended_next = STATEMENT("job_ended_next",
 	       " AND (tenant_id, queue) > (:tenant_id, :queue) ORDER BY tenant_id, queue LIMIT 1",
 	.in = &ended_schema, .out = &ended_schema, .flags = STATEMENT_SYSTEM);
 
-#define OF_STATE                                                                                   \
-	"tenant_id = :tenant AND queue = :queue AND state = :state AND " ENDED
+#define OF_STATE "tenant_id = :tenant AND queue = :queue AND state = :state AND " ENDED
 
 /* The first one too many. */
 static const struct statement ended_cut = STATEMENT("job_ended_cut",
@@ -89,7 +88,8 @@ static const struct statement rates_old = STATEMENT("job_rates_old",
 	       "AND next_at < :before",
 	.in = &old_rows_schema, .flags = STATEMENT_SYSTEM);
 
-/* The reaper ends leases that are lost; these have outlived it, and nobody can have a job by them. */
+/* The reaper ends leases that are lost; these have outlived it, and nobody can have a job by them.
+ */
 static const struct statement leases_old = STATEMENT("job_leases_old",
 	.sql = "DELETE FROM main.job_lease AS d WHERE (d.tenant_id, d.id) IN (SELECT "
 	       "l.tenant_id, l.id FROM main.job_lease AS l WHERE l.seen_at < :before "
@@ -184,7 +184,8 @@ static int clean_queue(const struct db *db, const struct ended *at, size_t *jobs
 static int clean_ended(const struct db *db, size_t *jobs)
 {
 	char tenant[UUID_TEXT_LEN] = UUID_FIRST, queue[JOB_QUEUE_MAX];
-	struct ended at = { .tenant_id = str_of(tenant, sizeof(tenant)), .queue = str_of(queue, 0) };
+	struct ended at = { .tenant_id = str_of(tenant, sizeof(tenant)),
+		.queue = str_of(queue, 0) };
 	int r;
 
 	do {

@@ -132,8 +132,8 @@ void job_count_start(const struct uuid *tenant, struct str queue, int64_t waited
 void job_count_end(const struct uuid *tenant, struct str queue, enum end_kind how,
 	enum job_state state, int64_t ran_us)
 {
-	bool failed = how == END_FAIL || how == END_TIMEOUT || how == END_LOST ||
-		      how == END_DISCARD;
+	bool failed =
+		how == END_FAIL || how == END_TIMEOUT || how == END_LOST || how == END_DISCARD;
 	struct job_tally more = {
 		.completed = state == JOB_COMPLETED,
 		.failed = failed && state != JOB_CANCELLED,
@@ -188,9 +188,8 @@ static struct tallies *turn_over(void)
 int job_tallies_write(struct store *store, struct arena *arena)
 {
 	/* Each row is changed by one statement that adds to what it finds. */
-	static const struct tx_options how = {
-		"job_tally", .durability = TX_SOFT, .isolation = TX_READ_COMMITTED
-	};
+	static const struct tx_options how = { "job_tally", .durability = TX_SOFT,
+		.isolation = TX_READ_COMMITTED };
 	struct tallies *full = turn_over();
 	struct db db = db_of_system(store, arena);
 	struct batch batch = { .minute = clock_wall_us() / (int64_t)(MINUTE / MICROSECOND) };

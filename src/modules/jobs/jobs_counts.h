@@ -34,7 +34,7 @@ int job_tallies_write(struct store *store, struct arena *arena);
 struct job_gauges {
 	int64_t ready, blocked, scheduled, retryable, running; /* jobs */
 	int64_t completed, discarded, cancelled;               /* that are still there */
-	int64_t oldest_us;                                     /* age of the one whose turn is next */
+	int64_t oldest_us; /* age of the one whose turn is next */
 };
 
 /* Queues are told one by one between begin and end; those that are not are empty. One thread. */

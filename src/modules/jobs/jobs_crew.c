@@ -58,28 +58,48 @@ static void put_start(struct work_thread *thread, struct start *start)
 	thread->pool_count++;
 }
 
-/* Makes sure of so many in the pool, so that every job that is taken can at least be handed back.
+/* Puts starts aside for a turn, so that every job that it takes can at least be handed back.
  * Returns for how many there is memory. */
-static size_t prepare_starts(struct work_thread *thread, size_t count)
+static size_t prepare_starts(struct lane *lane, size_t count)
 {
-	while (thread->pool_count < count) {
-		struct start *start = make_start(thread);
+	struct work_thread *thread = lane->crew->thread;
+	size_t ready = 0;
 
+	for (; ready < count; ready++) {
+		struct link *link = list_pop(&thread->pool);
+		struct start *start;
+
+		if (link) {
+			thread->pool_count--;
+			start = CONTAINER_OF(link, struct start, link);
+		} else {
+			start = make_start(thread);
+		}
 		if (!start)
-			return thread->pool_count;
-		list_push(&thread->pool, &start->link);
-		thread->pool_count++;
+			break;
+		list_push(&lane->prepared, &start->link);
 	}
-	return count;
+	return ready;
 }
 
-/* One of those that were prepared. */
-static struct start *take_start(struct crew *crew)
+/* Those that were not needed. */
+static void unprepare_starts(struct lane *lane)
 {
-	struct start *start = CONTAINER_OF(list_pop(&crew->thread->pool), struct start, link);
+	struct link *link;
 
-	crew->thread->pool_count--;
-	start->crew = crew;
+	while ((link = list_pop(&lane->prepared)))
+		put_start(lane->crew->thread, CONTAINER_OF(link, struct start, link));
+}
+
+/* One of those that were put aside. */
+static struct start *take_start(struct lane *lane)
+{
+	struct link *link = list_pop(&lane->prepared);
+	struct start *start;
+
+	CHECK(link);
+	start = CONTAINER_OF(link, struct start, link);
+	start->crew = lane->crew;
 	start->kind = NULL;
 	start->scope = NULL;
 	start->stop = START_GOES_ON;
@@ -94,7 +114,6 @@ void crew_free_starts(struct work_thread *thread)
 
 	while ((link = list_pop(&thread->pool)))
 		free_start(CONTAINER_OF(link, struct start, link));
-	thread->pool_count = 0;
 }
 
 /* --- waking ------------------------------------------------------------------------------ */
@@ -195,6 +214,7 @@ static size_t take_hands(struct crew *crew)
 
 struct turn {
 	struct crew *crew;
+	struct lane *lane;
 	struct arena *arena;
 	struct start **ended; /* by tenant */
 	size_t ended_count;
@@ -344,7 +364,7 @@ static void start_taken(struct turn *turn)
 	struct link repeated = LIST_INIT(repeated);
 
 	for (size_t i = 0; i < turn->count; i++) {
-		struct start *start = take_start(turn->crew);
+		struct start *start = take_start(turn->lane);
 
 		if (start_fill(start, &turn->taken[i], &turn->take.lease.id) < 0) {
 			hand_back(start);
@@ -467,9 +487,11 @@ static void do_turn(struct lane *lane, size_t hands, const struct lease *lease)
 	};
 	struct crew *crew = lane->crew;
 	struct db db = db_of_system(crew->thread->work->server->store, &lane->arena);
-	struct turn turn = {
-		.crew = crew, .arena = &lane->arena, .hands = hands, .after = crew->after
-	};
+	struct turn turn = { .crew = crew,
+		.lane = lane,
+		.arena = &lane->arena,
+		.hands = hands,
+		.after = crew->after };
 	uint64_t rung = crew->rung;
 	int r;
 
@@ -486,6 +508,7 @@ static void do_turn(struct lane *lane, size_t hands, const struct lease *lease)
 		finish_turn(&turn, rung);
 	else
 		fail_turn(&turn, r);
+	unprepare_starts(lane);
 	arena_reset(&lane->arena);
 }
 
@@ -529,12 +552,13 @@ static bool wait_for_turn(struct crew *crew, size_t *ret_hands)
 }
 
 /* Memory for what it may take, and a lease to take it under; else it gives hands back. */
-static size_t can_take(struct crew *crew, size_t hands, struct lease *ret)
+static size_t can_take(struct lane *lane, size_t hands, struct lease *ret)
 {
+	struct crew *crew = lane->crew;
 	size_t can = 0;
 
 	if (hands > 0 && work_lease(crew->thread->work, ret))
-		can = prepare_starts(crew->thread, hands);
+		can = prepare_starts(lane, hands);
 	if (can < hands) {
 		give_hands(crew, hands - can);
 		if (can == 0)
@@ -552,7 +576,7 @@ static int run_lane(void *arg)
 	while (wait_for_turn(crew, &hands)) {
 		struct lease lease = { 0 };
 
-		hands = can_take(crew, hands, &lease);
+		hands = can_take(lane, hands, &lease);
 		if (hands > 0 || crew->ended_count > 0)
 			do_turn(lane, hands, &lease);
 	}
@@ -573,6 +597,7 @@ int crew_open(struct crew *crew)
 		struct lane *lane = &crew->lanes[i];
 
 		lane->crew = crew;
+		link_init(&lane->prepared);
 		arena_init(&lane->arena, ARENA_CHUNK, TURN_MEMORY);
 		r = scope_spawn(root, run_lane, lane);
 		thread->fibers += r == 0;

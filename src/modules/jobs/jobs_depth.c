@@ -263,18 +263,20 @@ int depth_refresh(struct store *store, struct arena *arena)
 	return 0;
 }
 
-int depth_open(void)
+int depth_open(struct store *store)
 {
+	(void)store;
 	depths.at = mem_zalloc(DEPTHS_MAX * sizeof(*depths.at));
 	depths.slots = mem_zalloc(DEPTH_SLOTS * sizeof(*depths.slots));
 	if (depths.at && depths.slots)
 		return 0;
-	depth_close();
-	return -ERR_NO_MEMORY;
+	depth_close(store);
+	return fail(ERR_NO_MEMORY, "no memory for the depths of queues");
 }
 
-void depth_close(void)
+void depth_close(struct store *store)
 {
+	(void)store;
 	mem_free(depths.at, depths.at ? DEPTHS_MAX * sizeof(*depths.at) : 0);
 	mem_free(depths.slots, depths.slots ? DEPTH_SLOTS * sizeof(*depths.slots) : 0);
 	depths.at = NULL;

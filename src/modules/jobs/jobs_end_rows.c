@@ -114,16 +114,23 @@ static const struct schema end_error_schema = SCHEMA(end_error, "Why an attempt 
 	   "turn, " of "run_at, " of "backoff, " of "group_key, " of "unique_key, " of             \
 	   "worker, " of "cancelling"
 
+/* On SQLite, RETURNING costs more than the rest of such a statement; so what has a group or a key
+ * goes the long way. */
+#define PLAIN " AND queue = :queue AND group_key IS NULL AND unique_key IS NULL"
+
+static const struct statement end_drop_one = STATEMENT("job_end_drop_one",
+	.sqlite = "DELETE FROM main.job" SAME_ONE PLAIN, .in = &end_batch_schema);
+
 static const struct statement end_drop = STATEMENT("job_end_drop",
-	.sqlite = "DELETE FROM main.job" SAME_ONE " AND queue = :queue "
-		  "RETURNING id, group_key, unique_key",
 	.postgres = "DELETE FROM main.job AS j USING" STARTS SAME_OF_LIST " AND j.queue = :queue "
 		    "RETURNING j.id, j.group_key, j.unique_key",
 	.in = &end_batch_schema, .out = &end_row_schema);
 
+static const struct statement end_keep_one = STATEMENT("job_end_keep_one",
+	.sqlite = "UPDATE main.job" COMPLETE "nullif(:result, '')" SAME_ONE PLAIN,
+	.in = &end_batch_schema);
+
 static const struct statement end_keep = STATEMENT("job_end_keep",
-	.sqlite = "UPDATE main.job" COMPLETE "nullif(:result, '')" SAME_ONE " AND queue = :queue "
-		  "RETURNING id, group_key, unique_key",
 	.postgres = "UPDATE main.job AS j" COMPLETE "nullif(x.result, '') FROM" STARTS SAME_OF_LIST
 		    " AND j.queue = :queue RETURNING j.id, j.group_key, j.unique_key",
 	.in = &end_batch_schema, .out = &end_row_schema);
@@ -172,8 +179,11 @@ static const struct statement end_error = STATEMENT("job_end_error",
 	       "at = excluded.at",
 	.in = &end_error_schema);
 
-const struct job_statements job_end_statements = JOB_STATEMENTS(&end_drop, &end_keep, &end_claim,
-	&end_settle, &end_gone, &end_beside, &end_lines, &end_errors, &end_error);
+const struct job_statements job_end_statements_sqlite =
+	JOB_STATEMENTS(&end_drop_one, &end_keep_one);
+const struct job_statements job_end_statements_postgres = JOB_STATEMENTS(&end_drop, &end_keep);
+const struct job_statements job_end_statements = JOB_STATEMENTS(
+	&end_claim, &end_settle, &end_gone, &end_beside, &end_lines, &end_errors, &end_error);
 
 /* --- batches
  * -------------------------------------------------------------------------------------- */
@@ -185,27 +195,43 @@ static int by_id(const void *a, const void *b)
 	return str_cmp(left->id, right->id);
 }
 
-static int each_row(struct tx *tx, const struct statement *statement, struct str queue,
-	const struct end_ref *refs, size_t count, struct end_row **ret, size_t *ret_count)
+static int change_one(struct tx *tx, enum end_how how, const struct statement *statement,
+	const struct end_batch *one, struct end_row *ret)
 {
-	struct end_row *rows = arena_alloc(tx_arena(tx), count * sizeof(*rows));
+	size_t changed;
+	int r;
+
+	if (how == END_CLAIM) {
+		r = tx_one(tx, statement, one, ret);
+		return r == -ERR_NOT_FOUND ? 0 : r < 0 ? r : 1;
+	}
+	*ret = (struct end_row){ .id = one->id };
+	r = tx_change(tx, statement, one, &changed);
+	return r < 0 ? r : changed > 0;
+}
+
+static int each_row(struct tx *tx, enum end_how how, const struct statement *statement,
+	struct end_batch *batch, struct end_row **ret, size_t *ret_count)
+{
+	struct end_row *rows = arena_alloc(tx_arena(tx), batch->list.count * sizeof(*rows));
 	size_t found = 0;
 
 	if (!rows)
 		return -(int)err_last()->code;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < batch->list.count; i++) {
+		const struct end_ref *ref = &batch->list.at[i];
 		struct end_batch one = {
-			.queue = queue,
-			.id = refs[i].id,
-			.lease_id = refs[i].lease_id,
-			.attempt = refs[i].attempt,
-			.result = refs[i].result,
+			.queue = batch->queue,
+			.id = ref->id,
+			.lease_id = ref->lease_id,
+			.attempt = ref->attempt,
+			.result = ref->result,
 		};
-		int r = tx_one(tx, statement, &one, &rows[found]);
+		int r = change_one(tx, how, statement, &one, &rows[found]);
 
-		if (r < 0 && r != -ERR_NOT_FOUND)
+		if (r < 0)
 			return r;
-		found += r == 0;
+		found += (size_t)r;
 	}
 	*ret = rows;
 	*ret_count = found;
@@ -215,23 +241,25 @@ static int each_row(struct tx *tx, const struct statement *statement, struct str
 int end_rows_in_tx(struct tx *tx, enum end_how how, struct str queue, struct end_ref *refs,
 	size_t count, struct end_row **ret, size_t *ret_count)
 {
-	static const struct statement *const statements[END_HOWS] = {
+	static const struct statement *const one[END_HOWS] = {
+		[END_DROP] = &end_drop_one,
+		[END_KEEP] = &end_keep_one,
+		[END_CLAIM] = &end_claim,
+	};
+	static const struct statement *const all[END_HOWS] = {
 		[END_DROP] = &end_drop,
 		[END_KEEP] = &end_keep,
 		[END_CLAIM] = &end_claim,
 	};
-	struct end_batch batch = { .queue = queue };
+	/* PostgreSQL looks at no single one */
+	struct end_batch batch = { .queue = queue, .id = refs[0].id, .lease_id = refs[0].id };
 	int r;
 
-	if (store_is_sqlite(tx_store(tx))) {
-		r = each_row(tx, statements[how], queue, refs, count, ret, ret_count);
-	} else {
-		batch.list.at = refs;
-		batch.list.count = count;
-		/* not read there */
-		batch.id = batch.lease_id = refs[0].id;
-		r = tx_all(tx, statements[how], &batch, ret, ret_count);
-	}
+	batch.list.at = refs;
+	batch.list.count = count;
+	if (store_is_sqlite(tx_store(tx)))
+		return each_row(tx, how, one[how], &batch, ret, ret_count);
+	r = tx_all(tx, all[how], &batch, ret, ret_count);
 	if (r == 0 && *ret_count > 1)
 		qsort(*ret, *ret_count, sizeof(**ret), by_id);
 	return r;

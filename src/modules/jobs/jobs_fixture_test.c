@@ -28,6 +28,10 @@ static const struct schema give_schema = SCHEMA(queue_row, "Settings.",
 	FIELD(queue_row, settings, "What.", RANGE(0, QUEUE_SETTINGS_BYTES)),
 	FIELD(queue_row, updated_at, "When.", .format = FORMAT_DATE_TIME));
 
+static const struct schema job_named_schema = SCHEMA(group_ref, "A job and a name.",
+	FIELD(group_ref, queue, "The job.", .format = FORMAT_UUID),
+	FIELD(group_ref, key, "The name."));
+
 static const struct schema group_key_schema = SCHEMA(group_ref, "A group.",
 	FIELD(group_ref, queue, "Of which queue."),
 	FIELD(group_ref, key, "Which."));
@@ -41,15 +45,21 @@ static const struct schema group_seen_schema = SCHEMA(group_seen, "A group.",
 
 #define COUNT(what) .sql = "SELECT count(*) AS count FROM " what, .out = &number_schema
 
+#define IN_STATE(state) "job WHERE tenant_id = :tenant AND state = '" state "'"
+
 static const struct statement counts[] = {
 	[COUNT_JOBS] = STATEMENT("test_jobs", COUNT("job WHERE tenant_id = :tenant")),
 	[COUNT_WAITING] = STATEMENT("test_jobs_waiting",
 		COUNT("job WHERE tenant_id = :tenant AND state IN ('scheduled', 'available', "
 		      "'retryable')")),
-	[COUNT_RUNNING] = STATEMENT(
-		"test_jobs_running", COUNT("job WHERE tenant_id = :tenant AND state = 'running'")),
-	[COUNT_COMPLETED] = STATEMENT("test_jobs_completed",
-		COUNT("job WHERE tenant_id = :tenant AND state = 'completed'")),
+	[COUNT_OPEN] = STATEMENT("test_jobs_open",
+		COUNT("job WHERE tenant_id = :tenant AND state IN ('scheduled', 'available', "
+		      "'retryable', 'running')")),
+	[COUNT_SCHEDULED] = STATEMENT("test_jobs_scheduled", COUNT(IN_STATE("scheduled"))),
+	[COUNT_RETRYABLE] = STATEMENT("test_jobs_retryable", COUNT(IN_STATE("retryable"))),
+	[COUNT_COMPLETED] = STATEMENT("test_jobs_completed", COUNT(IN_STATE("completed"))),
+	[COUNT_ERRORS] = STATEMENT("test_job_errors", COUNT("job_error WHERE tenant_id = :tenant")),
+	[COUNT_LINES] = STATEMENT("test_job_lines", COUNT("job_line WHERE tenant_id = :tenant")),
 	[COUNT_GROUPS] = STATEMENT("test_job_groups", COUNT("job_group WHERE tenant_id = :tenant")),
 	[COUNT_KEYS] = STATEMENT("test_job_keys", COUNT("job_unique WHERE tenant_id = :tenant")),
 };
@@ -57,6 +67,10 @@ static const struct statement counts[] = {
 static const struct statement move = STATEMENT("test_job_move",
 	.sql = "UPDATE main.job SET state = :state WHERE tenant_id = :tenant AND id = :id",
 	.in = &move_schema, .expect = EXPECT_ONE);
+
+static const struct statement rename_job = STATEMENT("test_job_rename",
+	.sql = "UPDATE main.job SET name = :key WHERE tenant_id = :tenant AND id = :queue",
+	.in = &job_named_schema, .expect = EXPECT_ONE);
 
 static const struct statement give = STATEMENT("test_job_queue_give",
 	.sql = "INSERT INTO main.job_queue (name, settings, paused, version, updated_at) "
@@ -70,7 +84,8 @@ static const struct statement group_seen = STATEMENT("test_job_group_seen",
 	.in = &group_key_schema, .out = &group_seen_schema);
 
 static const struct statement *const statements[] = { &counts[0], &counts[1], &counts[2],
-	&counts[3], &counts[4], &counts[5], &move, &give, &group_seen };
+	&counts[3], &counts[4], &counts[5], &counts[6], &counts[7], &counts[8], &counts[9], &move,
+	&rename_job, &give, &group_seen };
 
 /* --- up and down ---------------------------------------------------------------------------- */
 
@@ -78,6 +93,7 @@ static void registered(struct store *store)
 {
 	REQUIRE(jobs_register(store) == 0);
 	REQUIRE(jobs_memory_open(store) == 0);
+	REQUIRE(schema_compile(&queue_settings_schema) == 0);
 }
 
 static const struct store_test_module modules[] = {
@@ -159,6 +175,11 @@ void job_move(const struct db *db, struct str id, enum job_state state)
 	REQUIRE(db_exec(db, &move, &(struct move){ id, state }) == 0);
 }
 
+void job_rename(const struct db *db, struct str id, const char *name)
+{
+	REQUIRE(db_exec(db, &rename_job, &(struct group_ref){ id, str_from_c(name) }) == 0);
+}
+
 struct group_seen group_look(const struct db *db, const char *queue, const char *key)
 {
 	const struct group_ref group = { str_from_c(queue), str_from_c(key) };
@@ -171,13 +192,20 @@ struct group_seen group_look(const struct db *db, const char *queue, const char 
 
 void queue_give(struct store_test *test, const char *queue, const char *settings)
 {
-	static const char needed[] =
-		"{\"backoff\":{},\"completed\":{},\"discarded\":{},\"cancelled\":{},%s}";
+	static const char *const needed[] = { "backoff", "completed", "discarded", "cancelled" };
 	struct db db = db_of_system(test->store, &test->arena);
-	char text[1000];
+	struct str text = arena_printf(&test->arena, "{%s", settings);
 	struct queue_row row = { .name = str_from_c(queue) };
 
-	row.settings.json = str_of(text, (size_t)snprintf(text, sizeof(text), needed, settings));
+	for (size_t i = 0; i < LEN(needed); i++) {
+		struct str member = arena_printf(&test->arena, "\"%s\":", needed[i]);
+
+		if (str_find(text, member) < 0)
+			text = arena_printf(&test->arena, "%.*s%s%.*s{}", STR_ARG(text),
+				text.len > 1 ? "," : "", STR_ARG(member));
+	}
+	row.settings.json = arena_printf(&test->arena, "%.*s}", STR_ARG(text));
+	REQUIRE(row.settings.json.at);
 	REQUIRE(db_exec(&db, &give, &row) == 0);
 	REQUIRE(queues_load(test->store, &test->arena) == 0);
 }

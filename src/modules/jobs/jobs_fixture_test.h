@@ -41,8 +41,12 @@ struct job_shown job_look(const struct db *db, struct str id);
 enum jobs_count {
 	COUNT_JOBS,    /* of the tenant, in all states */
 	COUNT_WAITING, /* scheduled, available, retryable */
-	COUNT_RUNNING,
+	COUNT_OPEN,    /* those, and running */
+	COUNT_SCHEDULED,
+	COUNT_RETRYABLE,
 	COUNT_COMPLETED,
+	COUNT_ERRORS,
+	COUNT_LINES,
 	COUNT_GROUPS,
 	COUNT_KEYS,
 };
@@ -50,6 +54,9 @@ int64_t jobs_count(const struct db *db, enum jobs_count what);
 
 /* Moves a job to a state, as a start or an end would, without leases: for what depends on it. */
 void job_move(const struct db *db, struct str id, enum job_state state);
+
+/* Gives it another name, which nobody has checked its payload for. */
+void job_rename(const struct db *db, struct str id, const char *name);
 
 /* Gives a queue settings of its own: members of queue_settings_schema, without the brackets. */
 void queue_give(struct store_test *test, const char *queue, const char *settings);

@@ -24,7 +24,8 @@ static void complain(struct looking *looking, struct str queue, const char *form
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	buf_printf(looking->why, "%squeue %.*s: %s", looking->well ? "" : "; ", STR_ARG(queue), text);
+	buf_printf(
+		looking->why, "%squeue %.*s: %s", looking->well ? "" : "; ", STR_ARG(queue), text);
 	looking->well = false;
 }
 

@@ -38,6 +38,16 @@ int jobs_add_in_tx(struct tx *tx, const struct job_new *jobs, size_t count, stru
 /* How adding alone runs on PostgreSQL: it compares and sets single rows by their keys. */
 extern const struct tx_options jobs_adding;
 
+/*
+ * Whether a payload is what the kind of this program and the schemas of the API want, those of the
+ * handle's tenant and those for all. For adds over HTTP, and again for what was leased, where it
+ * may come from elsewhere or the schema from later: what is not valid is discarded. Problems get
+ * `at` and "payload" before their paths. -ERR_INVALID, -ERR_TOO_LARGE (as invalid: nobody can judge
+ * it), errors of db_one. On a fiber, outside of transactions; reads memory as a rule.
+ */
+int job_payload_check(const struct db *db, struct str name, struct str payload, struct str at,
+	struct problems *problems);
+
 /* --- groups and unique keys (jobs_group.c, jobs_unique.c): in transactions of the tenant ----- */
 
 struct group_ref {

@@ -1,4 +1,6 @@
-/* Kinds of jobs that this program knows by name. Declared while the modules open; only read after.
+/*
+ * Kinds of jobs that this program knows by name, and what their payloads must be like. Declared
+ * while the modules open; only read after.
  */
 #include "modules/jobs/jobs_adding.h"
 
@@ -12,6 +14,8 @@ static struct {
 	const struct job_kind *slots[KIND_SLOTS]; /* by hash of the name */
 	size_t count;
 } kinds;
+
+/* --- declaring ------------------------------------------------------------------------------- */
 
 static const struct job_kind **slot_of(struct str name)
 {
@@ -35,15 +39,24 @@ const struct job_kind *job_kind_next(size_t *at)
 	return NULL;
 }
 
+/* Numbers that no job of the kind could have. */
+static bool is_sound(const struct job_kind *kind)
+{
+	struct str queue = str_from_c(kind->queue);
+
+	return job_name_valid(str_from_c(kind->name)) && (!queue.len || queue_name_valid(queue)) &&
+	       kind->attempts >= 0 && kind->attempts <= JOB_ATTEMPTS_MAX &&
+	       kind->timeout_ns <= JOB_TIMEOUT_MS_MAX * MILLISECOND;
+}
+
 int job_kind_declare(struct server *server, const struct job_kind *kind)
 {
-	struct str name = str_from_c(kind->name), queue = str_from_c(kind->queue);
-	const struct job_kind **slot = slot_of(name);
+	const struct job_kind **slot = slot_of(str_from_c(kind->name));
 
 	(void)server;
-	if (!job_name_valid(name) || (queue.len && !queue_name_valid(queue)))
-		return fail(ERR_INVALID, "\"%s\" of queue \"%.*s\" is no kind of job", kind->name,
-			STR_ARG(queue));
+	if (!is_sound(kind))
+		return fail(ERR_INVALID,
+			"%s is no kind of job: its name, queue, attempts or timeout", kind->name);
 	if (*slot)
 		return fail(ERR_CONFLICT, "there is a kind of job %s already", kind->name);
 	if (kinds.count == KINDS_MAX)
@@ -55,8 +68,10 @@ int job_kind_declare(struct server *server, const struct job_kind *kind)
 	return 0;
 }
 
-void job_kinds_close(void)
+void job_kinds_close(struct store *store)
 {
+	(void)store;
+
 	for (size_t i = 0; i < KIND_SLOTS; i++)
 		if (kinds.slots[i] && kinds.slots[i]->schema)
 			schema_release(kinds.slots[i]->schema);
@@ -64,4 +79,38 @@ void job_kinds_close(void)
 	kinds.count = 0;
 }
 
-const struct job_statements job_kind_statements = { NULL, 0 };
+/* --- payloads -----------------------------------------------------------------------------------
+ */
+
+int problems_under(const struct problems *from, struct str at, struct problems *to)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		const struct problem *problem = &from->at[i];
+		struct str path = arena_printf(to->arena, "%.*spayload%s%.*s", STR_ARG(at),
+			problem->field.len ? "." : "", STR_ARG(problem->field));
+		int r = path.at ? problems_add(to, path, problem->code, "%.*s",
+					  STR_ARG(problem->message))
+				: -(int)err_last()->code;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int job_kind_check(
+	const struct job_kind *kind, struct str payload, struct str at, struct problems *problems)
+{
+	struct problems own;
+	void *decoded;
+	int r;
+
+	if (!kind->schema)
+		return 0;
+	decoded = arena_alloc(problems->arena, kind->schema->size);
+	if (!decoded)
+		return -(int)err_last()->code;
+	problems_init(&own, problems->arena);
+	r = schema_decode(kind->schema, SCHEMA_ALL, payload, problems->arena, &own, decoded);
+	return r == -ERR_INVALID ? problems_under(&own, at, problems) : r;
+}

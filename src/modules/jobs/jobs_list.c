@@ -88,13 +88,14 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 #define MAYBE(column) " AND (j." #column " = :" #column " OR :" #column " IS NULL)"
 
 #define FILTERS                                                                                    \
-	" WHERE 1 = 1" MAYBE(queue) MAYBE(name) MAYBE(group_key) MAYBE(unique_key) MAYBE(state)    \
-	" AND (j.created_at >= :created_after OR :created_after IS NULL)"                          \
-	" AND (j.created_at < :created_before OR :created_before IS NULL)"                         \
-	" AND (j.ended_at < :ended_before OR :ended_before IS NULL)"
+	" WHERE 1 = 1" MAYBE(queue) MAYBE(name) MAYBE(group_key) MAYBE(unique_key)                 \
+		MAYBE(state) " AND (j.created_at >= :created_after OR :created_after IS NULL)"     \
+			     " AND (j.created_at < :created_before OR :created_before IS NULL)"    \
+			     " AND (j.ended_at < :ended_before OR :ended_before IS NULL)"
 
 #define WITH_TAG_SQLITE                                                                            \
-	" AND (EXISTS (SELECT 1 FROM json_each(j.tags) AS t WHERE t.value = :tag) OR :tag IS NULL)"
+	" AND (EXISTS (SELECT 1 FROM json_each(j.tags) AS t WHERE t.value = :tag) OR :tag IS "     \
+	"NULL)"
 #define WITH_TAG_POSTGRES                                                                          \
 	" AND (EXISTS (SELECT 1 FROM json_array_elements_text(CAST(j.tags AS json)) AS t (value) " \
 	"WHERE t.value = :tag) OR :tag IS NULL)"
@@ -105,7 +106,7 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 
 #define LIST_TEXT(driver, tag)                                                                     \
 	"SELECT " ITEM " FROM (" WINDOW(SOURCE, driver) "LIMIT :look) AS j" FILTERS tag            \
-	" ORDER BY j.id DESC LIMIT :limit + 1"
+							" ORDER BY j.id DESC LIMIT :limit + 1"
 
 /* `driver` is what the statement is for: it has an index of its own. */
 #define LIST_STATEMENT(name_, on_sqlite, on_postgres)                                              \
@@ -115,8 +116,7 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 
 /* The last row of the window; none when it is not full. */
 #define EDGE_STATEMENT(name_, on_sqlite, on_postgres)                                              \
-	STATEMENT("job_edge_" name_,                                                               \
-		.sqlite = WINDOW("id", on_sqlite) "LIMIT 1 OFFSET :look - 1",                      \
+	STATEMENT("job_edge_" name_, .sqlite = WINDOW("id", on_sqlite) "LIMIT 1 OFFSET :look - 1", \
 		.postgres = WINDOW("id", on_postgres) "LIMIT 1 OFFSET :look - 1",                  \
 		.in = &search_schema, .out = &edge_schema)
 
@@ -279,8 +279,8 @@ int jobs_find(struct store *store, struct arena *arena, const struct uuid *tenan
 	int r = 0;
 
 	if (filter->created_after.set)
-		r = id_at(arena, filter->created_after.value - CLOCKS_DIFFER,
-			&find.search.first_id);
+		r = id_at(
+			arena, filter->created_after.value - CLOCKS_DIFFER, &find.search.first_id);
 	if (r == 0 && filter->created_before.set) {
 		r = id_at(arena, filter->created_before.value + CLOCKS_DIFFER, &latest);
 		if (r == 0 && str_cmp(latest, window->after_id) < 0)
@@ -289,7 +289,8 @@ int jobs_find(struct store *store, struct arena *arena, const struct uuid *tenan
 	return r < 0 ? r : db_read(&db, find_in_tx, &find);
 }
 
-/* --- one ---------------------------------------------------------------------------------------- */
+/* --- one ----------------------------------------------------------------------------------------
+ */
 
 static const struct statement details_get = STATEMENT("job_details_get",
 	.sql = "SELECT " ITEM ", j.payload, j.result FROM job AS j "
@@ -306,10 +307,10 @@ const struct statement job_lines_list = STATEMENT("job_lines_list",
 	       "AND job_id = :id AND id > :after_id ORDER BY id LIMIT :limit + 1",
 	.in = &lines_search_schema, .out = &job_line_shown_schema);
 
-const struct job_statements job_list_statements = JOB_STATEMENTS(&lists[LIST_ALL],
-	&lists[LIST_KEY], &lists[LIST_RUNNING], &lists[LIST_ASIDE], &edges[LIST_ALL],
-	&edges[LIST_KEY], &edges[LIST_RUNNING], &edges[LIST_ASIDE], &running_queues, &details_get,
-	&errors_of, &job_lines_list);
+const struct job_statements job_list_statements =
+	JOB_STATEMENTS(&lists[LIST_ALL], &lists[LIST_KEY], &lists[LIST_RUNNING], &lists[LIST_ASIDE],
+		&edges[LIST_ALL], &edges[LIST_KEY], &edges[LIST_RUNNING], &edges[LIST_ASIDE],
+		&running_queues, &details_get, &errors_of, &job_lines_list);
 
 struct details {
 	struct job_of of;

@@ -1,8 +1,9 @@
 /* The module: what it is made of, what it opens, and what it does beside requests. */
-#include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_change.h"
 #include "modules/jobs/jobs_cleanup.h"
+#include "modules/jobs/jobs_routes.h"
 #include "modules/jobs/jobs_run.h"
+#include "modules/jobs/jobs_schemas.h"
 
 #include "base/embed.h"
 #include "base/err.h"
@@ -18,7 +19,7 @@ static const struct job_statements *const statements[] = {
 	&job_unique_statements,
 	&job_group_statements,
 	&job_queue_statements,
-	&job_kind_statements,
+	&job_schema_statements,
 	&job_depth_statements,
 	&job_note_statements,
 	&job_look_statements,
@@ -38,7 +39,9 @@ static const struct job_statements *const statements[] = {
 
 int jobs_register(struct store *store)
 {
-	int r = 0;
+	const struct job_statements *special =
+		store_is_sqlite(store) ? &job_end_statements_sqlite : &job_end_statements_postgres;
+	int r = store_register(store, special->at, special->count);
 
 	for (size_t i = 0; i < LEN(statements) && r == 0; i++)
 		if (statements[i]->count)
@@ -49,31 +52,45 @@ int jobs_register(struct store *store)
 /* --- up and down --------------------------------------------------------------------------------
  */
 
+static void close_bells(struct store *store)
+{
+	(void)store;
+	bells_close();
+}
+
+/* What is opened, in this order, and closed in the other. */
+static const struct part {
+	int (*open)(struct store *store);
+	void (*close)(struct store *store);
+} parts[] = {
+	{ bells_open, close_bells },
+	{ depth_open, depth_close },
+	{ queues_open, queues_close },
+	{ job_schemas_open, job_schemas_close },
+	{ NULL, job_kinds_close },
+};
+
+static void close_parts(struct store *store, size_t count)
+{
+	while (count > 0)
+		parts[--count].close(store);
+}
+
 int jobs_memory_open(struct store *store)
 {
-	int r = bells_open(store);
+	for (size_t i = 0; i < LEN(parts); i++)
+		if (parts[i].open && parts[i].open(store) < 0) {
+			struct err err = *err_last();
 
-	if (r < 0)
-		return r;
-	r = depth_open();
-	if (r < 0) {
-		bells_close();
-		return r;
-	}
-	r = queues_open(store);
-	if (r < 0) {
-		depth_close();
-		bells_close();
-	}
-	return r;
+			close_parts(store, i);
+			return err_restore(&err);
+		}
+	return 0;
 }
 
 void jobs_memory_close(struct store *store)
 {
-	queues_close(store);
-	depth_close();
-	job_kinds_close();
-	bells_close();
+	close_parts(store, LEN(parts));
 }
 
 static int open_module(struct server *server)
@@ -131,6 +148,8 @@ static const struct chore chores[] = {
 const struct module jobs_module = {
 	MODULE_HEAD,
 	.name = "jobs",
+	.routes = job_routes,
+	.route_count = JOB_ROUTES,
 	.migrations = jobs_sql,
 	.open = open_module,
 	.close = close_module,

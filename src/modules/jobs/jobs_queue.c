@@ -287,16 +287,25 @@ static void heard(struct notice_listener *listener, const struct uuid *tenant, s
 
 int queues_open(struct store *store)
 {
+	int r = schema_compile(&queue_settings_schema);
+
+	if (r < 0)
+		return r;
 	arena_init(&queues.arena, 16 * KILOBYTE, QUEUE_MEMORY);
 	queues.listener = (struct notice_listener){ .topic = QUEUES_TOPIC, .heard = heard };
 	atomic_store(&queues.stale, true);
-	return notice_listen(store, &queues.listener);
+	r = notice_listen(store, &queues.listener);
+	if (r < 0)
+		schema_release(&queue_settings_schema);
+	return r;
 }
 
 void queues_close(struct store *store)
 {
 	notice_unlisten(store, &queues.listener);
+	schema_release(&queue_settings_schema);
 	memset(queues.slots, 0, sizeof(queues.slots));
 	queues.count = 0;
 	arena_done(&queues.arena);
+	schema_release(&queue_settings_schema);
 }

@@ -24,8 +24,7 @@ struct job_statements {
 	}
 
 extern const struct job_statements job_add_statements, job_unique_statements, job_group_statements,
-	job_queue_statements, job_kind_statements, job_depth_statements, job_note_statements,
-	job_look_statements;
+	job_queue_statements, job_depth_statements, job_note_statements, job_look_statements;
 
 /* Registers all of them, before store_start. */
 int jobs_register(struct store *store);

@@ -6,7 +6,8 @@
 #include "modules/jobs/jobs_rows.h"
 
 extern const struct job_statements job_lease_statements, job_take_statements, job_limit_statements,
-	job_end_statements, job_cancel_statements, job_promote_statements, job_reap_statements;
+	job_end_statements, job_end_statements_sqlite, job_end_statements_postgres,
+	job_cancel_statements, job_promote_statements, job_reap_statements;
 
 /* --- rates (jobs_rate.c): pure ----------------------------------------------------------------
  *

@@ -127,7 +127,7 @@ static int judge(enum job_unique_mode mode, const struct unique_there *there, bo
 	bool lives = there->state == JOB_RUNNING || is_waiting(there->state);
 
 	if (mode == JOB_UNIQUE_REJECT && lives)
-		return fail_field(ERR_CONFLICT, "uniqueKey", "unique",
+		return fail_field(ERR_CONFLICT, "unique.key", "unique",
 			"belongs to job %.*s, which has not ended", STR_ARG(there->id));
 	if (mode == JOB_UNIQUE_THROTTLE && (lives || throttled))
 		*ret = UNIQUE_KEPT;

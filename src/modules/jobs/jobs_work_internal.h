@@ -19,7 +19,7 @@ enum {
 	HANDS_MAX = 2048,   /* handlers at once, of a thread */
 	QUEUE_HANDS = 100,  /* of a queue that has no bound, of this process */
 	LANES = 2,          /* turns of a crew that may be under way */
-	STARTS_KEPT = 512,  /* of a thread, for the next jobs */
+	STARTS_KEPT = 1024, /* of a thread, for the next jobs */
 	CANCELS_KEPT = 256, /* the last ones that were asked for */
 };
 
@@ -124,7 +124,8 @@ int notes_keep(void *arg);
 /* One turn at a time: ends what has ended, and takes more. */
 struct lane {
 	struct crew *crew;
-	struct arena arena; /* of one turn */
+	struct arena arena;   /* of one turn */
+	struct link prepared; /* struct start, for what it takes */
 };
 
 /* What is known of the queue. */

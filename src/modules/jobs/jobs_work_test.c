@@ -7,7 +7,7 @@
 #include "modules/jobs/jobs_fixture_test.h"
 #include "observe/clock.h"
 
-#include <stdio.h>
+#include <time.h>
 
 #define PATIENCE (20 * SECOND) /* of tests on busy machines */
 
@@ -117,7 +117,7 @@ static const struct jobs_options all = { .work = true, .schedule = true, .stop_n
 static bool holds(struct store_test *test, bool (*condition)(const struct db *db))
 {
 	struct db db = store_test_tenant(test, 1);
-	uint64_t until = clock_now_ns() + PATIENCE;
+	uint64_t until = clock_now_ns() + PATIENCE; /* also where the wall clock is a test's */
 	bool held;
 
 	do {
@@ -132,7 +132,10 @@ static bool holds(struct store_test *test, bool (*condition)(const struct db *db
 
 static bool none_waits(const struct db *db)
 {
-	return jobs_count(db, COUNT_WAITING) == 0 && jobs_count(db, COUNT_RUNNING) == 0;
+	struct db other = *db;
+
+	other.tenant.bytes[15] = 2; /* of store_test_tenant */
+	return jobs_count(db, COUNT_OPEN) == 0 && jobs_count(&other, COUNT_OPEN) == 0;
 }
 
 /* Adds so many. */
@@ -224,4 +227,322 @@ JOBS_TEST(a_thousand_handlers_run_at_once)
 	jobs_stop();
 	EXPECT_INT(atomic_load(&most_at_once), 1000);
 	EXPECT_INT(atomic_load(&runs), 1050);
+}
+
+/* --- what becomes of a start ------------------------------------------------------------------ */
+
+static struct job_new one(const char *name)
+{
+	return (struct job_new){ .name = str_from_c(name) };
+}
+
+/* A wall clock that goes as fast as the test wants. */
+static _Atomic int64_t ahead_us;
+
+static uint64_t real_now(void *arg)
+{
+	struct timespec now;
+
+	(void)arg;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+static int64_t shifted_wall(void *arg)
+{
+	struct timespec now;
+
+	(void)arg;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + atomic_load(&ahead_us);
+}
+
+static bool is_retryable(const struct db *db)
+{
+	return jobs_count(db, COUNT_RETRYABLE) == 1;
+}
+
+static bool two_attempts_failed(const struct db *db)
+{
+	(void)db;
+	return atomic_load(&runs) == 2;
+}
+
+static bool one_attempt_failed(const struct db *db)
+{
+	(void)db;
+	return atomic_load(&runs) == 1;
+}
+
+static void go_ahead(uint64_t ns)
+{
+	(void)atomic_fetch_add(&ahead_us, (int64_t)(ns / MICROSECOND));
+	bell_ring(bell_of_later());
+}
+
+JOBS_TEST(a_job_that_fails_is_tried_again_after_its_backoff)
+{
+	static const struct clock_source source = { real_now, shifted_wall, NULL };
+	static const struct job_backoff backoff = { .kind = JOB_BACKOFF_FIXED, .delay_ms = 60000 };
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:fail");
+	struct job_shown shown;
+	struct str id;
+
+	clock_replace(&source);
+	job.backoff = &backoff;
+	begin(test, &all);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, one_attempt_failed));
+	EXPECT(holds(test, is_retryable));
+	go_ahead(59 * SECOND);
+	EXPECT_INT(job_look(&db, id).state, JOB_RETRYABLE);
+	go_ahead(2 * SECOND);
+	EXPECT(holds(test, two_attempts_failed));
+	EXPECT(holds(test, is_retryable));
+	go_ahead(61 * SECOND);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	shown = job_look(&db, id);
+	EXPECT_INT(shown.state, JOB_COMPLETED);
+	EXPECT_INT(shown.attempt, 3);
+	EXPECT_STR(shown.result.json, S("{\"at\":\"last\"}"));
+	EXPECT_INT(jobs_count(&db, COUNT_ERRORS), 2);
+	clock_replace(NULL);
+}
+
+JOBS_TEST(a_handler_that_takes_too_long_is_stopped)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:timeout");
+	struct str id;
+
+	begin(test, &all);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, id).state, JOB_DISCARDED);
+	EXPECT_INT(atomic_load(&runs), 1);
+	EXPECT_INT(atomic_load(&at_once), 0);
+}
+
+static bool one_runs(const struct db *db)
+{
+	(void)db;
+	return atomic_load(&at_once) == 1;
+}
+
+struct cancelling {
+	struct str id;
+	enum job_state state;
+};
+
+static int cancel_in_tx(struct tx *tx, void *arg)
+{
+	struct cancelling *cancelling = arg;
+
+	return job_cancel_in_tx(tx, cancelling->id, &cancelling->state);
+}
+
+JOBS_TEST(a_job_that_runs_can_be_cancelled)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:wait");
+	struct cancelling cancelling;
+
+	begin(test, &all);
+	cancelling.id = job_put(&db, &job);
+	EXPECT(holds(test, one_runs));
+	REQUIRE(db_write(&db, cancel_in_tx, &cancelling) == 0);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, cancelling.id).state, JOB_CANCELLED);
+	EXPECT_INT(atomic_load(&at_once), 0);
+}
+
+JOBS_TEST(a_job_that_snoozes_comes_again_and_nothing_is_counted)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:snooze");
+	struct str id;
+
+	job.attempts = 1;
+	begin(test, &all);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(atomic_load(&runs), 2);
+	EXPECT_INT(job_look(&db, id).state, JOB_COMPLETED);
+	EXPECT_INT(job_look(&db, id).attempt, 1);
+}
+
+JOBS_TEST(a_job_that_is_discarded_is_not_tried_again)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:discard");
+	struct str id;
+
+	begin(test, &all);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(atomic_load(&runs), 1);
+	EXPECT_INT(job_look(&db, id).state, JOB_DISCARDED);
+	EXPECT_INT(jobs_count(&db, COUNT_ERRORS), 1);
+}
+
+/* A payload that nobody has checked, as one of another program's transaction. */
+JOBS_TEST(a_payload_that_is_none_is_discarded)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:outside");
+	struct str id;
+
+	id = job_put(&db, &job);
+	job_rename(&db, id, "test:number");
+	begin(test, &all);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(atomic_load(&runs), 0);
+	EXPECT_INT(job_look(&db, id).state, JOB_DISCARDED);
+}
+
+static bool is_scheduled(const struct db *db)
+{
+	return jobs_count(db, COUNT_SCHEDULED) == 1;
+}
+
+JOBS_TEST(a_name_that_nobody_knows_is_put_off)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:outside"); /* and one with no handler here is the same */
+	struct str id;
+
+	begin(test, &all);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, is_scheduled));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, id).attempt, 0);
+}
+
+/* --- the end -----------------------------------------------------------------------------------
+ */
+
+JOBS_TEST(handlers_finish_at_the_end)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:wait");
+	struct str id;
+
+	begin(test, &all);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, one_runs));
+	jobs_stop_begin();
+	EXPECT(!jobs_stopped());
+	atomic_store(&gate, 1);
+	jobs_stop();
+	EXPECT(jobs_stopped());
+	EXPECT_INT(job_look(&db, id).state, JOB_COMPLETED);
+	(void)job_put(&db, &job); /* nobody takes it */
+	EXPECT_INT(jobs_count(&db, COUNT_WAITING), 1);
+}
+
+JOBS_TEST(what_is_left_at_the_end_is_handed_back)
+{
+	struct jobs_options options = all;
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:wait");
+	struct str id;
+
+	options.stop_ns = MILLISECOND;
+	begin(test, &options);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, one_runs));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, id).state, JOB_AVAILABLE);
+	EXPECT_INT(job_look(&db, id).attempt, 0);
+	EXPECT_INT(atomic_load(&at_once), 0);
+
+	atomic_store(&gate, 1);
+	jobs_configure(&all);
+	REQUIRE(jobs_start(&server) == 0); /* the next program */
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, id).state, JOB_COMPLETED);
+	EXPECT_INT(job_look(&db, id).attempt, 1);
+}
+
+/* --- with its own writes
+ * -------------------------------------------------------------------------- */
+
+static int complete_in_tx(struct tx *tx, void *arg)
+{
+	struct job *job = arg;
+	struct job_new next = one("test:plain");
+	int r = tx_enqueue(tx, &next, NULL);
+
+	return r < 0 ? r : tx_complete_job(tx, job);
+}
+
+/* The first time it is believed; the second time somebody else has the job, and though the function
+ * does not care, nothing is written. */
+static int run_completing(struct job *job, const void *payload)
+{
+	(void)payload;
+	EXPECT_INT(job_result(job, S("7")), 0);
+	EXPECT_INT(job_result(job, S("[1,")), -ERR_INVALID);
+	EXPECT_INT(db_write(&job->db, complete_in_tx, job), 0);
+	EXPECT_INT(db_write(&job->db, complete_in_tx, job), -ERR_CONFLICT);
+	(void)atomic_fetch_add(&runs, 1);
+	return 0;
+}
+
+static int run_talking(struct job *job, const void *payload)
+{
+	(void)payload;
+	EXPECT_INT(job_progress(job, 101, S("")), -ERR_INVALID);
+	EXPECT_INT(job_progress(job, 10, S("a tenth")), 0);
+	for (int i = 0; i < JOB_LINES_MAX; i++)
+		REQUIRE(job_log(job, LOG_INFO, S("a line")) == 0);
+	EXPECT_INT(job_log(job, LOG_INFO, S("one too many")), -ERR_FULL);
+	EXPECT_INT(fiber_sleep_until(clock_now_ns() + 150 * MILLISECOND), 0);
+	EXPECT_INT(job_progress(job, 50, S("half")), 0);
+	(void)atomic_fetch_add(&runs, 1);
+	return 0;
+}
+
+static const struct job_kind completing = { .name = "test:complete", .run = run_completing };
+static const struct job_kind talking = { .name = "test:talk", .run = run_talking };
+
+JOBS_TEST(a_job_is_completed_with_its_own_writes)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:complete");
+	struct str id;
+
+	REQUIRE(job_kind_declare(&server, &completing) == 0);
+	begin(test, &all);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, id).state, JOB_COMPLETED);
+	EXPECT_STR(job_look(&db, id).result.json, S("7"));
+	EXPECT_INT(jobs_count(&db, COUNT_JOBS), 2); /* the second one was not added */
+	EXPECT_INT(atomic_load(&runs), 2);
+}
+
+JOBS_TEST(a_job_tells_how_far_it_is)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:talk");
+	struct str id;
+
+	REQUIRE(job_kind_declare(&server, &talking) == 0);
+	begin(test, &all);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, id).progress.value, 50);
+	EXPECT_STR(job_look(&db, id).progress_note.value, S("half"));
+	EXPECT_INT(jobs_count(&db, COUNT_LINES), JOB_LINES_MAX);
 }

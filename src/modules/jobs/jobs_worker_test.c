@@ -39,9 +39,9 @@ static const char *add(struct world *world, const char *who, const char *queue, 
 {
 	static char ids[8][UUID_TEXT_LEN + 1];
 	static size_t next;
-	struct job_new job = { .name = S("test:work"),
-		.queue = str_from_c(queue),
-		.payload = S("{\"n\":1}") };
+	struct job_new job = {
+		.name = S("test:work"), .queue = str_from_c(queue), .payload = S("{\"n\":1}")
+	};
 	struct putting putting = { .job = &job, .count = count };
 	char *id = ids[next++ % LEN(ids)];
 
@@ -53,7 +53,8 @@ static const char *add(struct world *world, const char *who, const char *queue, 
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-static struct answer lease(struct world *world, const char *who, const char *queue, const char *body)
+static struct answer lease(
+	struct world *world, const char *who, const char *queue, const char *body)
 {
 	char request[200];
 
@@ -76,7 +77,8 @@ static struct answer say(struct world *world, const char *who, const char *id, c
 
 #define ONE "{\"workerId\":\"w\",\"max\":1}"
 
-/* --- tests ------------------------------------------------------------------------------------- */
+/* --- tests -------------------------------------------------------------------------------------
+ */
 
 WORLD_TEST(a_worker_takes_and_completes, modules)
 {

@@ -1,8 +1,8 @@
 /*
  * Health and metrics. Live is about this process alone and never about what it depends on; ready
- * fails while it drains or the store does not answer, so that load balancers look away; what modules
- * say of themselves (http/health.h) degrades health and nothing else. On the public port only the
- * bare status is told; details and metrics are for the operators' port.
+ * fails while it drains or the store does not answer, so that load balancers look away; what
+ * modules say of themselves (http/health.h) degrades health and nothing else. On the public port
+ * only the bare status is told; details and metrics are for the operators' port.
  */
 #include "base/mem.h"
 #include "base/version.h"
@@ -151,7 +151,7 @@ static void write_health(struct json_writer *json, const struct parts *parts, bo
 
 	json_write_object(json);
 	json_write_key(json, S("status"));
-	json_write_string(json, !works		   ? S("unavailable")
+	json_write_string(json, !works            ? S("unavailable")
 				: parts->all_well ? S("ok")
 						  : S("degraded"));
 	json_write_key(json, S("version"));
