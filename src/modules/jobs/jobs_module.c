@@ -1,6 +1,7 @@
 /* The module: what it is made of, what it opens, and what it does beside requests. */
 #include "modules/jobs/jobs_change.h"
 #include "modules/jobs/jobs_cleanup.h"
+#include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_routes.h"
 #include "modules/jobs/jobs_run.h"
 #include "modules/jobs/jobs_schemas.h"
