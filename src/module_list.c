@@ -37,6 +37,8 @@ static const struct {
 	{ &rbac_module, NULL },
 	{ &mails_module, NULL },
 	{ &jobs_module, NULL },
+	{ &jobs_admin_module, NULL },
+	{ &jobs_queues_module, NULL },
 	{ &job_workers_module, NULL },
 	{ &users_module, NULL },
 	{ &auth_module, NULL },

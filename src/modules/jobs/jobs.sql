@@ -106,6 +106,7 @@ CREATE TABLE main.job_group (
 	PRIMARY KEY (tenant_id, queue, key)
 ) --sqlite: WITHOUT ROWID
 ;
+CREATE INDEX job_group_halted ON main.job_group (tenant_id, queue, key) WHERE halted;
 
 -- Which job a unique key stands for; until `until` even when that has ended.
 CREATE TABLE main.job_unique (

@@ -3,7 +3,10 @@
 #include "modules/jobs/jobs_cleanup.h"
 #include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_routes.h"
+#include "modules/jobs/jobs_queues.h"
 #include "modules/jobs/jobs_run.h"
+#include "modules/jobs/jobs_settings.h"
+#include "modules/jobs/jobs_routes.h"
 #include "modules/jobs/jobs_schemas.h"
 
 #include "base/embed.h"
@@ -36,6 +39,8 @@ static const struct job_statements *const statements[] = {
 	&job_census_statements,
 	&job_census_read_statements,
 	&job_cleanup_statements,
+	&job_queues_statements,
+	&job_settings_statements,
 };
 
 int jobs_register(struct store *store)
