@@ -115,19 +115,21 @@ function bulkhead(engine) {
 		}
 	});
 	// Added to a server that does no jobs; then one that does is started.
-	const worked = (how, { tenants = 1, groups = 0, settings } = {}) => measured(async (server) => {
+	const worked = (how, { tenants = 1, groups = 0, settings = {} } = {}) => measured(async (server) => {
 		const jobs = thousands(30000 * SECONDS);
-		await server.start({ working: false, settings });
+		await server.start({ working: false });
 		await server.makeKeys(tenants);
+		await server.configure(settings);
 		await server.fill(jobs, groups);
 		await server.stop();
 		server.database?.settle();
-		await server.start({ working: how === 'inside', settings });
+		await server.start({ working: how === 'inside' });
 		return how === 'inside' ? server.workOff(jobs) : server.workOutside(jobs, how);
 	});
 	const adding = (run) => measured(async (server) => {
 		await server.start({ working: false });
 		await server.makeKeys();
+		await server.configure();
 		return run(server);
 	});
 	return {

@@ -60,23 +60,23 @@ export class JobsServer {
 	}
 
 	// `working`: does jobs itself.
-	async start({ working, settings = {} }) {
+	async start({ working }) {
 		const port = await freePort();
 		this.base = `http://127.0.0.1:${port}`;
+		this.env = {
+			APP_ENV: 'development', HOST: '127.0.0.1', PORT: String(port), DATA_DIR: join(this.folder, 'data'),
+			LOG_FORMAT: 'json', ...(working ? { MODULES: this.module } : {}), AUTH_VERIFY_FIRST: 'false',
+			PASSWORD_MEMORY: '7mb', PASSWORD_PASSES: '1', BACKUP_INTERVAL: '0',
+			RATE_LIMIT_AUTH: '1000', RATE_LIMIT_API: EVERYTHING, RATE_LIMIT_SERVER: EVERYTHING,
+			RATE_LIMIT_TENANT: EVERYTHING, RATE_LIMIT_GLOBAL: EVERYTHING, RATE_LIMIT_ADDRESS: EVERYTHING,
+			...(this.database ? { DATABASE_URL: this.database.url, DATABASE_OWNER_URL: this.database.ownerUrl } : {}),
+		};
 		this.server = await startServer({
 			name: this.name,
 			command: [PROGRAM, 'serve'],
 			url: `${this.base}/health/live`,
 			output: join(this.folder, 'log'),
-			env: {
-				APP_ENV: 'development', HOST: '127.0.0.1', PORT: String(port), DATA_DIR: join(this.folder, 'data'),
-				LOG_FORMAT: 'json', MODULES: working ? this.module : '', AUTH_VERIFY_FIRST: 'false',
-				PASSWORD_MEMORY: '7mb', PASSWORD_PASSES: '1', BACKUP_INTERVAL: '0',
-				RATE_LIMIT_AUTH: '1000', RATE_LIMIT_API: EVERYTHING, RATE_LIMIT_SERVER: EVERYTHING,
-				RATE_LIMIT_TENANT: EVERYTHING, RATE_LIMIT_GLOBAL: EVERYTHING, RATE_LIMIT_ADDRESS: EVERYTHING,
-				...(this.database ? { DATABASE_URL: this.database.url, DATABASE_OWNER_URL: this.database.ownerUrl } : {}),
-				...settings,
-			},
+			env: this.env,
 		});
 	}
 
@@ -91,6 +91,20 @@ export class JobsServer {
 			this.keys.push(key);
 		}
 		this.key = this.keys[0];
+	}
+
+	// Gives the queue and the one that nobody works on settings, as an operator; without any, only a larger backlog.
+	async configure(settings = {}) {
+		const email = 'olga@example.com';
+		if (!this.operator) {
+			execFileSync(PROGRAM, ['admin', 'create', email, '--password-stdin'],
+				{ env: this.env, input: `${PASSWORD}\n`, stdio: ['pipe', 'ignore', 'inherit'] });
+			this.operator = true;
+		}
+		const { accessToken } = await ask(this.base, 'POST', '/api/v1/auth/login', undefined, { email, password: PASSWORD, tenant: 'system' });
+		for (const queue of [QUEUE, IDLE_QUEUE])
+			await ask(this.base, 'PUT', `/api/v1/platform/queues/${queue}`, accessToken,
+				{ settings: { backlog: 100_000_000, groupBacklog: 100_000_000, ...settings } });
 	}
 
 	async stop() {
