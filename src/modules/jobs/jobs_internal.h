@@ -105,7 +105,8 @@ struct taken {
 	struct str name, worker;
 	struct json_value payload;
 	int64_t priority, turn;
-	int64_t attempt, attempts;
+	int64_t attempt;           /* number of the start: names it, together with the lease */
+	int64_t counted, attempts; /* starts that count, this one included; of so many */
 	struct opt_i64 timeout_us;
 	struct str trace;
 	struct opt_str group_key, unique_key;

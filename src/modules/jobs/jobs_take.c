@@ -36,7 +36,7 @@ struct take_share {
 
 struct taken_row {
 	struct str id, name, worker, payload;
-	int64_t priority, turn, attempt, attempts, created_at;
+	int64_t priority, turn, attempt, counted, attempts, created_at;
 	struct opt_i64 timeout_us;
 	struct opt_str trace, group_key, unique_key;
 	LIST_OF(struct str) tags;
@@ -68,6 +68,7 @@ static const struct schema taken_row_schema = SCHEMA(taken_row, "A job that was 
 	FIELD(taken_row, priority, "How urgent."),
 	FIELD(taken_row, turn, "When it was its turn."),
 	FIELD(taken_row, attempt, "Which start."),
+	FIELD(taken_row, counted, "Starts that count."),
 	FIELD(taken_row, attempts, "Of how many."),
 	FIELD(taken_row, created_at, "Since when."),
 	FIELD(taken_row, timeout_us, "How long it may take."),
@@ -123,8 +124,9 @@ static const struct statement take_tenants = STATEMENT("job_take_tenants",
 	"progress_note = NULL WHERE t.tenant_id = :tenant AND t.id "
 
 #define STARTED                                                                                    \
-	" RETURNING id, name, worker, payload, priority, turn, attempt, attempts, created_at, "    \
-	"timeout_us, trace, group_key, unique_key, tags"
+	" RETURNING id, name, worker, payload, priority, turn, attempt, "                          \
+	"attempt - uncounted AS counted, attempts, created_at, timeout_us, trace, group_key, "     \
+	"unique_key, tags"
 
 /* An array, so that PostgreSQL looks up each row whatever it thinks of how many there are. */
 #define GIVE(name_, share)                                                                         \
@@ -194,6 +196,7 @@ static struct taken taken_of(const struct giver *giver, const struct taken_row *
 		.priority = row->priority,
 		.turn = row->turn,
 		.attempt = row->attempt,
+		.counted = row->counted,
 		.attempts = row->attempts,
 		.timeout_us = row->timeout_us,
 		.trace = row->trace.value,

@@ -121,7 +121,7 @@ static int look_in_tx(struct tx *tx, void *arg)
 static bool must_sync(const struct worker_take *call)
 {
 	for (size_t i = 0; i < call->count; i++)
-		if (call->taken[i].attempt > 1)
+		if (call->taken[i].counted > 1)
 			return true;
 	return false;
 }

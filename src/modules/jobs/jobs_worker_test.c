@@ -119,6 +119,32 @@ WORLD_TEST(a_worker_takes_and_completes, modules)
 	EXPECT_INT(answer.status, 409);
 }
 
+/* Whoever heard no answer asks again, whatever it was. */
+WORLD_TEST(what_is_said_again_is_heard_again, modules)
+{
+	static const struct {
+		const char *what, *more, *state;
+	} cases[] = {
+		{ "snooze", ",\"delayMs\":60000", "scheduled" },
+		{ "release", "", "available" },
+		{ "fail", ",\"message\":\"no\"", "retryable" },
+	};
+
+	for (size_t i = 0; i < LEN(cases); i++) {
+		const char *queue[] = { "one", "two", "three" };
+		const char *id = add(world, "ada", queue[i], 1), *token;
+		struct answer answer = lease(world, "ada", queue[i], ONE);
+
+		token = answer_text(&answer, "leaseToken");
+		for (int again = 0; again < 2; again++) {
+			answer = say(world, "ada", id, cases[i].what, token, cases[i].more);
+			EXPECT_INT(answer.status, 200);
+			EXPECT_STR(str_from_c(answer_text(&answer, "state")),
+				str_from_c(cases[i].state));
+		}
+	}
+}
+
 WORLD_TEST(a_start_is_known_by_its_token, modules)
 {
 	const char *id = add(world, "ada", "default", 1), *first;
