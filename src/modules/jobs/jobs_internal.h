@@ -117,8 +117,8 @@ struct taken {
 /*
  * Takes ready jobs, fairly by tenant, as far as concurrency and rates of the queue, of each tenant
  * and a pause allow; in the order in which they are to start. On a system handle, SOFT and READ
- * COMMITTED (jobs_taking). `*ret_next_us` is when a rate allows the next one (0: no rate holds any
- * back). Nothing that is taken may start for the second time before a durable commit
+ * COMMITTED (jobs_taking). `*ret_next_us` is when to ask again without a ring: a rate allows the next
+ * one then, or further tenants have their turn (0: neither). Nothing that is taken may start for the second time before a durable commit
  * (jobs_sync) has followed.
  */
 int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t *ret_count,

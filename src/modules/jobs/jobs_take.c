@@ -15,6 +15,9 @@ enum {
 	ROUNDS_MAX = 4,
 };
 
+/* Between two looks that gave nothing, when there may be tenants behind those looked at. */
+#define LOOK_ON_US INT64_C(20000)
+
 /* --- statements ------------------------------------------------------------------------- */
 
 struct take_turn {
@@ -346,6 +349,17 @@ static void move_on(struct taking *taking)
 		taking->take->after = taking->givers[i].id;
 }
 
+/* When to take again: there may be tenants behind those of this take, whom nothing holds back. */
+static int64_t again_at(const struct taking *taking)
+{
+	int64_t now = tx_now_us(taking->tx), at = taking->limits.again_us, on;
+
+	if (taking->giver_count < TENANTS_MAX || room(taking) <= 0)
+		return at;
+	on = taking->count ? now : now + LOOK_ON_US;
+	return at ? MIN(at, on) : on;
+}
+
 /* --- the whole ----------------------------------------------------------------------------------
  */
 
@@ -411,6 +425,6 @@ int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t
 		return r;
 	move_on(taking);
 	*ret_count = taking->count;
-	*ret_next_us = taking->limits.again_us;
+	*ret_next_us = again_at(taking);
 	return 0;
 }

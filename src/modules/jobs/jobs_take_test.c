@@ -396,3 +396,26 @@ JOBS_TEST(jobs_taken_at_once_are_taken_once_and_within_bounds)
 		}
 	}
 }
+
+/* More tenants than one take looks at: it says to go on, and the next one does. */
+JOBS_TEST(tenants_beyond_those_of_one_take_have_their_turn)
+{
+	enum { TENANTS = 70, PAUSED = 66 };
+	struct take take = taker("crowd", 100);
+	size_t got = 0;
+
+	for (unsigned i = 0; i < TENANTS; i++) {
+		struct db db = store_test_tenant(test, i + 1);
+
+		(void)put(&db, "crowd", 5);
+		if (i < PAUSED)
+			tenant_pause(&db, "crowd");
+	}
+	for (int i = 0; i < 3 && got < TENANTS - PAUSED; i++) {
+		struct haul some = haul(test, &take);
+
+		got += some.count;
+		EXPECT(some.next_us > 0);
+	}
+	EXPECT_INT(got, TENANTS - PAUSED);
+}

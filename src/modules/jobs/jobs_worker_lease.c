@@ -143,7 +143,7 @@ static int look_once(struct look *look, struct arena *arena)
 
 	call->lease = look->take.lease.id;
 	call->expires_at_us = clock_wall_us() + look->take.lease.lease_us;
-	if (call->caller.platform && call->count > 0)
+	if (call->caller.platform) /* also when it gave nothing: others are behind those */
 		turn_set(call->queue, &look->take.after);
 	if (!look->ends && must_sync(call))
 		r = jobs_sync(call->caller.store, arena);

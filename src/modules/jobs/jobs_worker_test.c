@@ -8,8 +8,21 @@
 
 #include <stdio.h>
 
+static const struct statement pause_queue =
+	STATEMENT("test_worker_pause", .sql = "INSERT INTO main.job_pause (tenant_id, queue, at) "
+					      "VALUES (:tenant, 'behind', :now)");
+
+static const struct statement *const pausing_statements[] = { &pause_queue };
+
+static const struct module pausing_module = {
+	MODULE_HEAD,
+	.name = "test-pausing",
+	.statements = pausing_statements,
+	.statement_count = LEN(pausing_statements),
+};
+
 static const struct module *const modules[] = { &rest_module, &jobs_module, &job_workers_module,
-	NULL };
+	&pausing_module, NULL };
 
 /* --- jobs ------------------------------------------------------------------------------------ */
 
@@ -143,6 +156,40 @@ WORLD_TEST(what_is_said_again_is_heard_again, modules)
 				str_from_c(cases[i].state));
 		}
 	}
+}
+
+enum { MANY_TENANTS = 70 };
+
+/* Tenants in front of all others, each with a job, and with the queue paused. */
+static int put_paused(const struct db *db, void *arg)
+{
+	int r = 0;
+
+	for (uint8_t i = 1; i <= MANY_TENANTS && r == 0; i++) {
+		struct uuid tenant = { .bytes = { [14] = 0xff, [15] = i } };
+		struct db own = db_of(db->store, &tenant, db->arena);
+
+		r = put(&own, arg);
+		if (r == 0)
+			r = db_exec(&own, &pause_queue, NULL);
+	}
+	return r;
+}
+
+/* However many there are of whom it may take nothing. */
+WORLD_TEST(a_worker_of_all_finds_who_is_behind_many, modules)
+{
+	struct job_new job = { .name = S("test:work"), .queue = S("behind") };
+	struct putting putting = { .job = &job, .count = 1 };
+	const char *id;
+	struct answer answer;
+
+	world_do(world, "otto", put_paused, &putting);
+	id = add(world, "ada", "behind", 1);
+	answer = lease(world, "otto", "behind", "{\"workerId\":\"w\",\"max\":10,\"waitMs\":5000}");
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(answer_count(&answer, "leaseToken"), 1);
+	EXPECT_STR(str_from_c(answer_text(&answer, "id")), str_from_c(id));
 }
 
 WORLD_TEST(a_start_is_known_by_its_token, modules)
