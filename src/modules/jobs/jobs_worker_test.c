@@ -2,7 +2,7 @@
 #include "modules/jobs/jobs_worker.h"
 
 #include "http/server.h"
-#include "modules/jobs/jobs_internal.h"
+#include "modules/jobs/jobs_rows.h"
 #include "rest/idempotency.h"
 #include "rest/world_test.h"
 
@@ -62,6 +62,18 @@ static const char *add(struct world *world, const char *who, const char *queue, 
 	uuid_write(id, &putting.added.id);
 	id[UUID_TEXT_LEN] = '\0';
 	return id;
+}
+
+struct looking {
+	const char *id;
+	struct job_shown shown;
+};
+
+static int look(const struct db *db, void *arg)
+{
+	struct looking *looking = arg;
+
+	return db_one(db, &job_get, &(struct job_ref){ str_from_c(looking->id) }, &looking->shown);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -156,6 +168,22 @@ WORLD_TEST(what_is_said_again_is_heard_again, modules)
 				str_from_c(cases[i].state));
 		}
 	}
+}
+
+/* The schema came after the job, which nobody could do now. */
+WORLD_TEST(a_worker_gets_no_payload_that_its_schema_refuses, modules)
+{
+	struct looking looking = { .id = add(world, "ada", "default", 1) };
+	struct answer answer = world_call(world, "ada", "PUT /api/v1/job-schemas/test:work", "",
+		"{\"schema\":{\"type\":\"object\",\"required\":[\"x\"],"
+		"\"properties\":{\"x\":{\"type\":\"integer\"}}}}");
+
+	EXPECT_INT(answer.status, 200);
+	answer = lease(world, "ada", "default", ONE);
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(answer_count(&answer, "\"jobs\":[]"), 1);
+	world_do(world, "ada", look, &looking);
+	EXPECT_INT(looking.shown.state, JOB_DISCARDED);
 }
 
 enum { MANY_TENANTS = 70 };
