@@ -126,18 +126,32 @@ static bool must_sync(const struct worker_take *call)
 	return false;
 }
 
-/* With as many as the memory of the request has room for. */
-static int look_once(struct look *look, struct arena *arena)
+/* Takes as many as the memory of the request has room for. */
+static int take_some(struct look *look, struct arena *arena)
 {
 	struct worker_take *call = look->call;
 	struct db db = db_of_system(call->caller.store, arena);
+	struct arena_mark mark = arena_mark(arena);
+
+	for (;;) {
+		int r = db_write_with(
+			&db, look->ends ? &jobs_ending : &jobs_taking, look_in_tx, look);
+
+		if (r != -ERR_TOO_LARGE || call->max == 1)
+			return r;
+		arena_back(arena, mark);
+		call->max = MAX(call->max / 4, (size_t)1);
+	}
+}
+
+static int look_once(struct look *look, struct arena *arena)
+{
+	struct worker_take *call = look->call;
+	struct arena_mark mark = arena_mark(arena);
 	int r;
 
 	uuid_v7(&look->new_lease, clock_wall_us());
-	do {
-		r = db_write_with(&db, look->ends ? &jobs_ending : &jobs_taking, look_in_tx, look);
-	} while (r == -ERR_TOO_LARGE && call->max > 1 &&
-		 (call->max /= 4, call->max = MAX(call->max, 1)));
+	r = take_some(look, arena);
 	if (r < 0)
 		return r;
 
@@ -152,6 +166,8 @@ static int look_once(struct look *look, struct arena *arena)
 	if (r < 0)
 		worker_give_back(call);
 	look->ends = call->lost_answer = false;
+	if (call->count == 0)
+		arena_back(arena, mark); /* it may look a thousand times until there is one */
 	return r;
 }
 
@@ -189,9 +205,12 @@ static int poll(struct req *req, struct look *look, struct arena *arena, uint64_
 
 	for (;;) {
 		uint64_t rings = bell_rings(bell);
-		int ready = worker_ready(&call->caller, &req->arena, call->queue);
-		int r = ready > 0 ? look_once(look, arena) : ready;
+		struct arena_mark mark = arena_mark(arena);
+		int r = worker_ready(&call->caller, arena, call->queue);
 
+		arena_back(arena, mark);
+		if (r > 0)
+			r = look_once(look, arena);
 		if (r < 0 || call->count > 0)
 			return r;
 		if (clock_now_ns() >= deadline_ns || is_draining(req))

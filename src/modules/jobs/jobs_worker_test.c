@@ -170,6 +170,32 @@ WORLD_TEST(what_is_said_again_is_heard_again, modules)
 	}
 }
 
+/* A call asks for more than its memory has room for, and gets as much as there is. */
+WORLD_TEST(large_jobs_are_taken_few_at_a_time, modules)
+{
+	enum { JOBS = 24, BYTES = 200000 };
+	static char payload[BYTES + 1];
+	struct job_new job = { .name = S("test:work"), .queue = S("large") };
+	struct putting putting = { .job = &job, .count = 1 };
+	int got = 0;
+
+	memset(payload, 'x', BYTES);
+	payload[0] = payload[BYTES - 1] = '"';
+	job.payload = str_of(payload, BYTES);
+	for (int i = 0; i < JOBS; i++)
+		world_do(world, "ada", put, &putting);
+	for (int i = 0; i < JOBS && got < JOBS; i++) {
+		struct answer answer =
+			lease(world, "ada", "large", "{\"workerId\":\"w\",\"max\":100}");
+		int some = (int)answer_count(&answer, "leaseToken");
+
+		EXPECT_INT(answer.status, 200);
+		EXPECT(some > 0);
+		got += some;
+	}
+	EXPECT_INT(got, JOBS);
+}
+
 /* The schema came after the job, which nobody could do now. */
 WORLD_TEST(a_worker_gets_no_payload_that_its_schema_refuses, modules)
 {
