@@ -382,16 +382,19 @@ static int give(struct taking *taking, struct taken **ret)
 	return 0;
 }
 
-/* For the rows of a lease whose tenant has given nothing itself. */
-static int open_lease_outside(struct taking *taking)
+/* The row of a lease whose tenant has given nothing itself; or whether the program, which may have
+ * been cut off for a while, still has its own. */
+static int see_to_lease(struct taking *taking)
 {
+	const struct take *take = taking->take;
+	bool check = take->lease_opened && take->lease.kind == LEASE_PROGRAM;
 	int r;
 
-	if (!taking->count || taking->leased)
+	if (!taking->count || (taking->leased && !check))
 		return 0;
-	r = tx_enter(taking->tx, &taking->take->lease.tenant);
+	r = tx_enter(taking->tx, &take->lease.tenant);
 	if (r == 0)
-		r = open_lease(taking);
+		r = check ? lease_check_in_tx(taking->tx, &take->lease.id) : open_lease(taking);
 	return r < 0 ? r : tx_leave(taking->tx);
 }
 
@@ -416,7 +419,7 @@ int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t
 	if (r == 0)
 		r = limits_spend_in_tx(tx, &taking->limits);
 	if (r == 0)
-		r = open_lease_outside(taking);
+		r = see_to_lease(taking);
 	if (r == 0)
 		r = give(taking, ret);
 	if (r == 0)

@@ -419,3 +419,43 @@ JOBS_TEST(tenants_beyond_those_of_one_take_have_their_turn)
 	}
 	EXPECT_INT(got, TENANTS - PAUSED);
 }
+
+struct try_take {
+	struct take *take;
+	struct haul haul;
+};
+
+static int try_in_tx(struct tx *tx, void *arg)
+{
+	struct try_take *try = arg;
+
+	return jobs_take_in_tx(tx, try->take, &try->haul.at, &try->haul.count, &try->haul.next_us);
+}
+
+static int open_in_tx(struct tx *tx, void *arg)
+{
+	const struct take *take = arg;
+
+	return lease_open_in_tx(tx, &take->lease);
+}
+
+/* An instance that was cut off may come back before it has noticed that it was taken for lost; what
+ * it took then would be ended at once, and a job of one attempt be discarded. */
+JOBS_TEST(nothing_is_taken_under_a_lost_lease)
+{
+	struct take take = taker("default", 10);
+	struct try_take try = { .take = &take };
+	struct db db = store_test_tenant(test, 1), all = db_of_system(test->store, &test->arena);
+	struct db system = db_of(test->store, &tenant_system, &test->arena);
+	struct str id = job_put(&db, &(struct job_new){ .name = S("test:plain") });
+
+	take.lease.kind = LEASE_PROGRAM;
+	take.lease_opened = true;
+	EXPECT_INT(db_write_with(&all, &jobs_taking, try_in_tx, &try), -ERR_CONFLICT);
+	EXPECT_INT(job_look(&db, id).state, JOB_AVAILABLE);
+	EXPECT_INT(job_look(&db, id).attempt, 0);
+
+	REQUIRE(db_write(&system, open_in_tx, &take) == 0);
+	EXPECT_INT(db_write_with(&all, &jobs_taking, try_in_tx, &try), 0);
+	EXPECT_INT(try.haul.count, 1);
+}
