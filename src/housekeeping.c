@@ -294,6 +294,7 @@ static void stop_on_thread(struct worker *worker)
 
 	control_close(&housekeeping->control);
 	log_thread_detach();
+	atomic_store(&housekeeping->done, true);
 }
 
 int housekeeping_start(
@@ -309,6 +310,7 @@ int housekeeping_start(
 		return r;
 	housekeeping->options = *options;
 	atomic_store(&housekeeping->stop, false);
+	atomic_store(&housekeeping->done, false);
 	housekeeping->worker = (struct worker){
 		.fiber_limit = FIBERS_MAX,
 		.on_start = start_on_thread,
@@ -327,13 +329,26 @@ int housekeeping_start(
 	return 0;
 }
 
+void housekeeping_stop_begin(struct housekeeping *housekeeping)
+{
+	if (!housekeeping->running || housekeeping->stopping)
+		return;
+	housekeeping->stopping = true;
+	atomic_store(&housekeeping->stop, true);
+	worker_stop(&housekeeping->worker);
+}
+
+bool housekeeping_done(const struct housekeeping *housekeeping)
+{
+	return !housekeeping->running || atomic_load(&housekeeping->done);
+}
+
 void housekeeping_stop(struct housekeeping *housekeeping)
 {
 	if (!housekeeping->running)
 		return;
-	atomic_store(&housekeeping->stop, true);
-	worker_stop(&housekeeping->worker);
+	housekeeping_stop_begin(housekeeping);
 	worker_join(&housekeeping->worker);
 	offload_close(&housekeeping->pool);
-	housekeeping->running = false;
+	housekeeping->running = housekeeping->stopping = false;
 }

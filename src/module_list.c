@@ -37,6 +37,8 @@ static const struct {
 	{ &rbac_module, NULL },
 	{ &mails_module, NULL },
 	{ &jobs_module, NULL },
+	{ &jobs_admin_module, NULL },
+	{ &jobs_queues_module, NULL },
 	{ &job_workers_module, NULL },
 	{ &users_module, NULL },
 	{ &auth_module, NULL },
@@ -110,12 +112,13 @@ void module_list_done(struct module_list *list)
 
 /* --- what they bring ---------------------------------------------------------------- */
 
-int module_list_add(const struct module_list *list, struct server *server)
+int module_list_add(const struct module_list *list, struct server *server, bool probes_only)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < list->count && r == 0; i++)
-		r = server_add(server, list->at[i]);
+		if (!probes_only || list->at[i] == &ops_module)
+			r = server_add(server, list->at[i]);
 	return r;
 }
 

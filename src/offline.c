@@ -33,7 +33,7 @@ static int add_routes(struct offline *offline)
 	site->listener.fd = -1;
 	site->place = ROUTE_ANYWHERE;
 	offline->server.site_count = 1;
-	return module_list_add(&offline->modules, &offline->server);
+	return module_list_add(&offline->modules, &offline->server, false);
 }
 
 static int open_claimed(struct offline *offline)

@@ -168,7 +168,8 @@ int job_result(struct job *job, struct str json);
  */
 int tx_complete_job(struct tx *tx, struct job *job);
 
-extern const struct module jobs_module;
+/* In this order: jobs themselves, how people look at them and decide about them, queues. */
+extern const struct module jobs_module, jobs_admin_module, jobs_queues_module;
 
 #pragma GCC visibility pop
 

@@ -20,13 +20,10 @@ int caller_tenant(struct req *req, struct uuid *ret)
 
 /* --- looking ------------------------------------------------------------------------------ */
 
-struct page_key {
-	struct str after_id;
-};
-
 /* clang-format off */
-static const struct schema page_key_schema = SCHEMA(page_key, "Where a page begins.",
-	FIELD(page_key, after_id, "Behind this one.", .format = FORMAT_UUID));
+const struct schema page_key_schema = SCHEMA(page_key, "Where a page begins.",
+	FIELD(page_key, after_id, "Behind this one.", .format = FORMAT_UUID),
+	FIELD(page_key, after_name, "Behind this one.", RANGE(0, JOB_QUEUE_MAX)));
 /* clang-format on */
 
 static const struct statement page_list = {

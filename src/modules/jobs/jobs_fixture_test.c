@@ -98,6 +98,10 @@ static const struct statement *const statements[] = { &counts[0], &counts[1], &c
 static void registered(struct store *store)
 {
 	REQUIRE(jobs_register(store) == 0);
+	REQUIRE(store_register(store, job_add_test_statements.at, job_add_test_statements.count) ==
+		0);
+	REQUIRE(store_register(store, job_law_test_statements.at, job_law_test_statements.count) ==
+		0);
 	REQUIRE(jobs_memory_open(store) == 0);
 	REQUIRE(schema_compile(&queue_settings_schema) == 0);
 }

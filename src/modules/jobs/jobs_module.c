@@ -1,13 +1,18 @@
 /* The module: what it is made of, what it opens, and what it does beside requests. */
+#include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_change.h"
 #include "modules/jobs/jobs_cleanup.h"
+#include "modules/jobs/jobs_queues.h"
 #include "modules/jobs/jobs_routes.h"
 #include "modules/jobs/jobs_run.h"
 #include "modules/jobs/jobs_schemas.h"
+#include "modules/jobs/jobs_settings.h"
 
 #include "base/embed.h"
 #include "base/err.h"
 #include "http/server.h"
+#include "modules/jobs/jobs_work.h"
+#include "observe/clock.h"
 #include "store/store.h"
 
 EMBED_TEXT(jobs_sql, "src/modules/jobs/jobs.sql");
@@ -35,6 +40,8 @@ static const struct job_statements *const statements[] = {
 	&job_census_statements,
 	&job_census_read_statements,
 	&job_cleanup_statements,
+	&job_queues_statements,
+	&job_settings_statements,
 };
 
 int jobs_register(struct store *store)
@@ -139,7 +146,26 @@ static int sweep(struct server *server)
 	return r < 0 ? r : groups_sweep(server->store);
 }
 
+/* Does jobs until the server ends, and is there until they have ended. */
+static int do_jobs(struct server *server)
+{
+	uint64_t former;
+	int r = jobs_start(server);
+
+	if (r < 0)
+		return r;
+	(void)fiber_sleep_until(TIME_NEVER);
+	jobs_stop_begin();
+	former = shield_begin(TIME_NEVER);
+	while (!jobs_stopped())
+		(void)fiber_sleep_until(clock_now_ns() + 10 * MILLISECOND);
+	shield_end(former);
+	jobs_stop();
+	return 0;
+}
+
 static const struct chore chores[] = {
+	{ "jobs", SECOND, do_jobs },
 	{ "settings of queues", 200 * MILLISECOND, refresh_queues },
 	{ "depths of queues", SECOND, refresh_depth },
 	{ "keys and groups of jobs to forget", MINUTE, sweep },

@@ -303,7 +303,6 @@ int queues_open(struct store *store)
 void queues_close(struct store *store)
 {
 	notice_unlisten(store, &queues.listener);
-	schema_release(&queue_settings_schema);
 	memset(queues.slots, 0, sizeof(queues.slots));
 	queues.count = 0;
 	arena_done(&queues.arena);
