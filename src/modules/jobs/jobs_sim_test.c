@@ -209,7 +209,7 @@ static void check_rate(struct sim *sim)
 			for (size_t k = i; k < model->start_count; k++) {
 				int64_t span = model->starts[k] - model->starts[i];
 
-				if (span < 0)
+				if (k > i && model->starts[k] < model->starts[k - 1])
 					break; /* the clock was set back there */
 				(void)holds(sim,
 					(int64_t)(k - i + 1) <=
