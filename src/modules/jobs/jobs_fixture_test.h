@@ -14,10 +14,10 @@
 #include "modules/jobs/jobs_adding.h"
 #include "store/store_test.h"
 
-/* Statements of the test's own, before it is run. */
-void jobs_test_with(const struct statement *const *more, size_t count);
 /* Statements of single tests. */
 extern const struct job_statements job_add_test_statements, job_law_test_statements;
+/* Statements of the test's own, before it is run. */
+void jobs_test_with(const struct statement *const *more, size_t count);
 
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *));
 

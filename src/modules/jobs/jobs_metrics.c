@@ -197,7 +197,8 @@ void job_metrics_end(struct str queue, enum end_kind how, enum job_state state, 
 	const struct queue_metrics *of = of_queue(queue);
 
 	metric_count(of->ended[outcome_of(how, state)], 1);
-	metric_observe(of->run, nanoseconds(ran_us));
+	if (ran_us != JOB_RAN_UNKNOWN)
+		metric_observe(of->run, nanoseconds(ran_us));
 }
 
 void job_count_lost(size_t leases)
