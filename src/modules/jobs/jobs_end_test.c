@@ -65,7 +65,8 @@ JOBS_TEST(jobs_end_as_the_table_says)
 	}
 }
 
-/* --- what ends leave behind -------------------------------------------------------------------- */
+/* --- what ends leave behind --------------------------------------------------------------------
+ */
 
 /* Puts one, takes it, and ends it. */
 static struct job_end run_one(
@@ -141,9 +142,9 @@ JOBS_TEST(jobs_end_in_batches_of_all_kinds)
 	queue_give(test, "bare", "\"completed\":{\"count\":0}");
 	for (size_t i = 0; i < COUNT; i++) {
 		(void)job_put(&db, &(struct job_new){ .name = S("test:plain") });
-		(void)job_put(&db,
-			&(struct job_new){ .name = S("test:plain"), .queue = S("bare"),
-				.unique_key = i ? S("") : S("u") });
+		(void)job_put(&db, &(struct job_new){ .name = S("test:plain"),
+					   .queue = S("bare"),
+					   .unique_key = i ? S("") : S("u") });
 	}
 	got = haul(test, &take);
 	others = haul(test, &bare);
@@ -192,14 +193,17 @@ JOBS_TEST(jobs_of_others_cannot_be_ended)
 	EXPECT_INT(end.result_code, -ERR_CONFLICT);
 }
 
-/* --- pure -------------------------------------------------------------------------------------- */
+/* --- pure --------------------------------------------------------------------------------------
+ */
 
 TEST(jobs_wait_as_the_job_or_the_queue_says)
 {
 	const struct job_backoff own = { .kind = JOB_BACKOFF_FIXED, .delay_ms = 5 };
-	const struct queue_settings settings = {
-		.backoff = { .kind = JOB_BACKOFF_FIXED, .delay_ms = 7 } };
-	struct end_row row = { .attempt = 1, .attempts = 3, .priority = 2, .run_at = 11, .turn = 12 };
+	const struct queue_settings settings = { .backoff = { .kind = JOB_BACKOFF_FIXED,
+							 .delay_ms = 7 } };
+	struct end_row row = {
+		.attempt = 1, .attempts = 3, .priority = 2, .run_at = 11, .turn = 12
+	};
 	struct job_end end = { .kind = END_FAIL };
 	struct end_settle settle = end_decide(&row, &end, &settings, 1000, 0);
 
@@ -220,13 +224,15 @@ TEST(jobs_wait_as_the_job_or_the_queue_says)
 		1000 + JOB_DELAY_DAYS * INT64_C(86400000000));
 }
 
-/* --- cancelling ---------------------------------------------------------------------------------- */
+/* --- cancelling ----------------------------------------------------------------------------------
+ */
 
 JOBS_TEST(jobs_are_cancelled_in_every_state)
 {
 	struct db db = store_test_tenant(test, 1);
-	struct job_new grouped = { .name = S("test:plain"), .group_key = S("g"),
-		.unique_key = S("u") };
+	struct job_new grouped = {
+		.name = S("test:plain"), .group_key = S("g"), .unique_key = S("u")
+	};
 	struct job_new later = { .name = S("test:plain"), .delay_ns = HOUR };
 	struct take take = taker("default", 10);
 	struct str first = job_put(&db, &grouped), waits, delayed = job_put(&db, &later);
@@ -253,6 +259,6 @@ JOBS_TEST(jobs_are_cancelled_in_every_state)
 	EXPECT_INT(end_one(test, &take, &got.at[0], END_RELEASE), 0);
 	EXPECT_INT(job_look(&db, waits).state, JOB_CANCELLED);
 	EXPECT_INT(jobs_count(&db, COUNT_GROUPS), 0);
-	EXPECT_INT(job_cancel(&db, S("01900000-0000-7000-8000-00000000ffff"), &state),
-		-ERR_NOT_FOUND);
+	EXPECT_INT(
+		job_cancel(&db, S("01900000-0000-7000-8000-00000000ffff"), &state), -ERR_NOT_FOUND);
 }
