@@ -55,7 +55,8 @@ struct look {
 	struct worker_take *call;
 	struct take take;
 	struct uuid new_lease;
-	bool ends; /* what was said with the call is to be written, too */
+	bool ends;  /* what was said with the call is to be written, too */
+	bool again; /* more of what the worker does not know of is to be handed back first */
 	int64_t next_us;
 };
 
@@ -111,9 +112,10 @@ static int look_in_tx(struct tx *tx, void *arg)
 	if (r == 0 && call->lost_answer && look->take.lease_opened)
 		r = session_forget_in_tx(tx, &call->caller, &look->take.lease.id, call->holding,
 			call->holding_count);
+	look->again = r > 0;
 	if (r == 0)
 		r = jobs_take_in_tx(tx, &look->take, &call->taken, &call->count, &look->next_us);
-	return r;
+	return MIN(r, 0);
 }
 
 /* Whether a job may start only when the lease's row is on the disk: it may have been started
@@ -137,10 +139,13 @@ static int take_some(struct look *look, struct arena *arena)
 		int r = db_write_with(
 			&db, look->ends ? &jobs_ending : &jobs_taking, look_in_tx, look);
 
-		if (r != -ERR_TOO_LARGE || call->max == 1)
+		if (r == -ERR_TOO_LARGE && call->max > 1)
+			call->max = MAX(call->max / 4, (size_t)1);
+		else if (r < 0 || !look->again)
 			return r;
+		else
+			look->ends = false; /* they have been told */
 		arena_back(arena, mark);
-		call->max = MAX(call->max / 4, (size_t)1);
 	}
 }
 

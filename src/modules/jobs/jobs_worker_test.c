@@ -196,6 +196,44 @@ WORLD_TEST(large_jobs_are_taken_few_at_a_time, modules)
 	EXPECT_INT(got, JOBS);
 }
 
+static int open_session_in_tx(struct tx *tx, void *arg)
+{
+	struct lease lease = { .tenant = *tx_tenant(tx),
+		.kind = LEASE_SESSION,
+		.worker = S("w"),
+		.lease_us = 60000000 };
+
+	(void)arg;
+	uuid_v7(&lease.id, tx_now_us(tx));
+	return lease_open_in_tx(tx, &lease);
+}
+
+static int open_session(const struct db *db, void *arg)
+{
+	return db_write(db, open_session_in_tx, arg);
+}
+
+/* A session may have more jobs than end in one go. */
+WORLD_TEST(a_worker_forgets_more_than_end_at_once, modules)
+{
+	static const size_t counts[] = { 700, 500 };
+	struct answer answer;
+	int got = 0;
+
+	world_do(world, "ada", open_session, NULL);
+	for (size_t i = 0; i < LEN(counts); i++)
+		(void)add(world, "ada", "many", counts[i]);
+	for (int i = 0; i < 12 && got < 1200; i++) {
+		answer = lease(world, "ada", "many", "{\"workerId\":\"w\",\"max\":300}");
+		got += (int)answer_count(&answer, "leaseToken");
+	}
+	EXPECT_INT(got, 1200);
+	answer = lease(world, "ada", "many",
+		"{\"workerId\":\"w\",\"max\":1,\"lostAnswer\":true,\"holding\":[]}");
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(answer_count(&answer, "leaseToken"), 1);
+}
+
 /* The schema came after the job, which nobody could do now. */
 WORLD_TEST(a_worker_gets_no_payload_that_its_schema_refuses, modules)
 {
