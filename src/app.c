@@ -423,14 +423,19 @@ static int open_identity(struct app *app)
 	if (r < 0)
 		return r;
 	app->server.master_key = &app->master_key;
+	r = master_key_load_former(app->config, &app->former_key);
+	if (r < 0)
+		return r;
+	app->server.former_key = r > 0 ? &app->former_key : NULL;
 	jobs_config_apply(app->config);
 	return identity_configure(app->config, &site);
 }
 
 static void close_identity(struct app *app)
 {
-	app->server.master_key = NULL;
+	app->server.master_key = app->server.former_key = NULL;
 	master_key_done(&app->master_key);
+	master_key_done(&app->former_key);
 }
 
 /* All that comes after the log is open. */

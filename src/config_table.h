@@ -230,6 +230,11 @@
 		"32). Every instance has the same, and without it neither the "            \
 		"database nor a backup is of use. In development one is made and "         \
 		"kept in DATA_DIR/master.key.")                                            \
+	X(master_key_previous, MASTER_KEY_PREVIOUS, STRING(32, 256),                       \
+		ALWAYS(""), CONFIG_SECRET, "Identity",                                     \
+		"The MASTER_KEY before, while it is being changed: what is still under "   \
+		"it opens, until bulkhead keys reseal has sealed all of it under the new " \
+		"one (doc/keys.md).")                                                      \
 	X(public_url, PUBLIC_URL, URL("http", "https"), ALWAYS(""), 0, "Identity",         \
 		"Where clients reach this API, like https://api.example.com: the "         \
 		"issuer of its tokens. In development it is this port on "                 \

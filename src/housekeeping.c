@@ -5,6 +5,7 @@
 #include "commands_admin.h"
 #include "commands_audit.h"
 #include "commands_backup.h"
+#include "commands_jobs.h"
 #include "commands_keys.h"
 #include "config.h"
 #include "http/server.h"
@@ -50,7 +51,10 @@ static const struct control_command commands[] = {
 	{ "admin create", admin_command_create, .on_fiber = true },
 	{ "admin reset", admin_command_reset, .on_fiber = true },
 	{ "keys rotate", keys_command_rotate, .on_fiber = true },
+	{ "keys reseal", keys_command_reseal, .on_fiber = true },
 	{ "audit verify", audit_command_verify, .on_fiber = true },
+	{ "audit export", audit_command_export, .on_fiber = true },
+	JOBS_CONTROL_COMMANDS,
 };
 
 /* --- metrics ---------------------------------------------------------------------------- */
@@ -304,6 +308,8 @@ int housekeeping_start(
 
 	if (r == 0)
 		r = admin_commands_init();
+	if (r == 0)
+		r = jobs_commands_init();
 	if (r == 0)
 		r = offload_open(&housekeeping->pool, "house", POOL_THREADS, POOL_QUEUE);
 	if (r < 0)

@@ -18,8 +18,6 @@
 #include "observe/log.h"
 #include "rest/idempotency.h"
 
-enum { MODULES_MAX = MIGRATION_SOURCES_MAX - 1 };
-
 static bool hello_enabled(const struct config *config)
 {
 	return config->hello_enabled;

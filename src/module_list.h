@@ -27,7 +27,7 @@ int module_list_add(const struct module_list *list, struct server *server, bool 
 
 /* The migrations of all there are, of switched off ones too, the store's own first. Returns their
  * number. */
-enum { MIGRATION_SOURCES_MAX = 128 };
+enum { MIGRATION_SOURCES_MAX = 128, MODULES_MAX = MIGRATION_SOURCES_MAX - 1 };
 size_t module_list_migrations(
 	const struct module_list *list, struct migration_source ret[MIGRATION_SOURCES_MAX]);
 

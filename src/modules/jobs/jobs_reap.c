@@ -11,6 +11,7 @@
 #include "modules/jobs/jobs_watch.h"
 
 #include "base/err.h"
+#include "modules/jobs/jobs_counts.h"
 #include "base/mem.h"
 #include "observe/clock.h"
 #include "observe/log.h"
@@ -282,8 +283,10 @@ static int look_at_leases(struct reaper *reaper, const struct db *db)
 	if (!reaper->lost_count)
 		return 0;
 	r = db_write_with(db, &reaping, lose_in_tx, reaper);
-	if (r == 0)
+	if (r == 0) {
+		job_count_lost(reaper->lost_count);
 		reaper->orphans = true;
+	}
 	return r;
 }
 

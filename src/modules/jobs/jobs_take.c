@@ -6,6 +6,7 @@
 #include "modules/jobs/jobs_run.h"
 
 #include "base/err.h"
+#include "modules/jobs/jobs_counts.h"
 
 #include <stdlib.h>
 
@@ -401,6 +402,8 @@ int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t
 		r = open_lease_outside(taking);
 	if (r == 0)
 		r = give(taking, ret);
+	if (r == 0)
+		r = job_count_starts(tx, take->queue, *ret, taking->count);
 	if (r < 0)
 		return r;
 	move_on(taking);
