@@ -17,8 +17,6 @@
 #include "client/http.h"
 #include "modules/jobs/jobs_worker_internal.h"
 
-struct master_key;
-
 enum {
 	PUSH_SECRET_LEN = 32,
 	PUSH_SECRET_TEXT_LEN = 6 + BASE64_SIZE(PUSH_SECRET_LEN), /* "whsec_..." */
@@ -78,10 +76,12 @@ int push_secret_rotate(
 /* Names of queues that may have an address: those with settings of their own. */
 int push_queues(struct store *store, struct arena *arena, struct str **ret, size_t *ret_count);
 
-int push_secrets_open(const struct master_key *key);
+/* Before anything is served; and sealing anew (struct module). */
+void push_secrets_open(const struct server *server);
+int push_secrets_reseal(struct server *server, struct resealed *counted);
 void push_secrets_close(void);
 
-enum { JOB_PUSH_STATEMENTS = 4 };
+enum { JOB_PUSH_STATEMENTS = 6 };
 extern const struct statement *const job_push_statements[JOB_PUSH_STATEMENTS];
 
 /* --- sending (jobs_push.c) ----------------------------------------------------------------------

@@ -3,10 +3,10 @@
 #include "modules/jobs/jobs_push.h"
 
 #include "base/err.h"
-#include "crypto/aead.h"
 #include "crypto/digest.h"
-#include "crypto/master_key.h"
 #include "crypto/random.h"
+#include "crypto/sealing.h"
+#include "http/server.h"
 #include "observe/clock.h"
 
 #define FORMER_SIGNS (24 * HOUR)
@@ -63,29 +63,34 @@ static const struct statement push_names = STATEMENT("job_push_queues",
 	.sql = "SELECT name FROM main.job_queue ORDER BY name LIMIT 1000", .out = &push_name_schema,
 	.flags = STATEMENT_SYSTEM);
 
+static const struct statement push_rows = STATEMENT("job_push_rows",
+	.sql = "SELECT queue, secret, former, former_until FROM main.job_push ORDER BY queue "
+	       "LIMIT 10000",
+	.out = &push_row_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement push_set = STATEMENT("job_push_set",
+	.sql = "UPDATE main.job_push SET secret = :secret, former = :former WHERE queue = :queue",
+	.in = &push_row_schema, .flags = STATEMENT_SYSTEM);
+
 const struct statement *const job_push_statements[JOB_PUSH_STATEMENTS] = { &push_get, &push_insert,
-	&push_rotate, &push_names };
+	&push_rotate, &push_names, &push_rows, &push_set };
 
 /* --- sealing --------------------------------------------------------------------------------- */
 
 /* Set before anything is served, and only read from then on. */
-static struct aead_key sealing;
+static struct sealing sealing;
 
-int push_secrets_open(const struct master_key *key)
+void push_secrets_open(const struct server *server)
 {
 	static const struct master_key none;
-	uint8_t secret[MASTER_KEY_LEN];
 
-	master_key_derive(key ? key : &none, S("jobs/push"), secret);
-	CHECK(aead_key_init(&sealing, AEAD_AES_256_GCM, KEY_ID,
-		      str_of((const char *)secret, sizeof(secret))) == 0);
-	crypto_wipe(secret, sizeof(secret));
-	return 0;
+	sealing_init(&sealing, server->master_key ? server->master_key : &none, server->former_key,
+		S("jobs/push"));
 }
 
 void push_secrets_close(void)
 {
-	aead_key_done(&sealing);
+	sealing_done(&sealing);
 }
 
 static int seal(struct arena *arena, struct str queue, const uint8_t secret[PUSH_SECRET_LEN],
@@ -97,7 +102,7 @@ static int seal(struct arena *arena, struct str queue, const uint8_t secret[PUSH
 
 	if (!text)
 		return -(int)err_last()->code;
-	r = aead_seal(&sealing, queue, str_of((const char *)secret, PUSH_SECRET_LEN), box);
+	r = aead_seal(&sealing.key, queue, str_of((const char *)secret, PUSH_SECRET_LEN), box);
 	if (r == 0)
 		*ret = str_of(text,
 			base64_write(BASE64_URL, text, str_of((const char *)box, sizeof(box))));
@@ -110,7 +115,7 @@ static int unseal(struct str queue, struct str text, uint8_t ret[PUSH_SECRET_LEN
 
 	if (!base64_read_exact(BASE64_URL, text, box, sizeof(box)))
 		return fail(ERR_INTERNAL, "the secret of a queue is none");
-	if (aead_open(&sealing, queue, str_of((const char *)box, sizeof(box)), ret) < 0)
+	if (sealing_open(&sealing, queue, str_of((const char *)box, sizeof(box)), ret) < 0)
 		return fail(ERR_INTERNAL,
 			"the secret of queue %.*s does not open: was MASTER_KEY changed?",
 			STR_ARG(queue));
@@ -202,6 +207,62 @@ int push_queues(struct store *store, struct arena *arena, struct str **ret, size
 	if (r == 0) {
 		*ret = names ? &names->name : NULL;
 		*ret_count = count;
+	}
+	return r;
+}
+
+/* --- a change of the installation's key ---------------------------------------------------------
+ */
+
+/* 1 when the text has changed. */
+static int reseal_text(
+	struct arena *arena, struct str queue, struct str *text, struct resealed *counted)
+{
+	int r = sealing_again(&sealing, queue, *text, arena, text);
+
+	counted->sealed += r > 0;
+	counted->lost += r == -ERR_INVALID;
+	return r == -ERR_INVALID ? 0 : r;
+}
+
+static int reseal_row(struct tx *tx, struct push_row *row, struct resealed *counted)
+{
+	int secret = reseal_text(tx_arena(tx), row->queue, &row->secret, counted), former = 0;
+
+	if (secret >= 0 && row->former.set)
+		former = reseal_text(tx_arena(tx), row->queue, &row->former.value, counted);
+	if (secret < 0 || former < 0)
+		return MIN(secret, former);
+	return secret || former ? tx_exec(tx, &push_set, row) : 0;
+}
+
+static int reseal_in_tx(struct tx *tx, void *arg)
+{
+	struct resealed *counted = arg;
+	struct push_row *rows = NULL;
+	size_t count = 0;
+	int r = tx_all(tx, &push_rows, NULL, &rows, &count);
+
+	*counted = (struct resealed){ 0 };
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = reseal_row(tx, &rows[i], counted);
+	return r;
+}
+
+/* There are few: one transaction does. */
+int push_secrets_reseal(struct server *server, struct resealed *counted)
+{
+	struct resealed found = { 0 };
+	struct arena arena;
+	struct db db = db_of_system(server->store, &arena);
+	int r;
+
+	arena_init(&arena, 64 * KILOBYTE, 32 * MEGABYTE);
+	r = db_write(&db, reseal_in_tx, &found);
+	arena_done(&arena);
+	if (r == 0) {
+		counted->sealed += found.sealed;
+		counted->lost += found.lost;
 	}
 	return r;
 }

@@ -383,9 +383,8 @@ __attribute__((constructor)) static void join(void)
 
 static int open_module(struct server *server)
 {
-	int r = push_secrets_open(server->master_key);
-
-	return r < 0 ? r : worker_sessions_open(server);
+	push_secrets_open(server);
+	return worker_sessions_open(server);
 }
 
 static void close_module(struct server *server)
@@ -405,4 +404,5 @@ const struct module job_workers_module = {
 	.close = close_module,
 	.chores = chores,
 	.chore_count = LEN(chores),
+	.reseal = push_secrets_reseal,
 };
