@@ -68,4 +68,9 @@ extern const struct module audit_module;
 
 #pragma GCC visibility pop
 
+/* audit:cleanup, by schedule: removes entries that are older than the retention. To be declared by
+ * the program. */
+struct job_kind;
+extern const struct job_kind audit_cleanup;
+
 #endif

@@ -3,10 +3,10 @@
 #include "modules/jobs/jobs_change.h"
 #include "modules/jobs/jobs_cleanup.h"
 #include "modules/jobs/jobs_queues.h"
-#include "modules/jobs/jobs_run.h"
-#include "modules/jobs/jobs_settings.h"
 #include "modules/jobs/jobs_routes.h"
+#include "modules/jobs/jobs_run.h"
 #include "modules/jobs/jobs_schemas.h"
+#include "modules/jobs/jobs_settings.h"
 
 #include "base/embed.h"
 #include "base/err.h"

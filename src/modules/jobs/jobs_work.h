@@ -35,4 +35,7 @@ void jobs_stop_begin(void);
 bool jobs_stopped(void);
 void jobs_stop(void);
 
+/* jobs:cleanup, by schedule; to be declared by the program. */
+extern const struct job_kind jobs_cleanup_kind;
+
 #endif

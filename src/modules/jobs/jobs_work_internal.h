@@ -20,6 +20,7 @@ enum {
 	QUEUE_HANDS = 100,  /* of a queue that has no bound, of this process */
 	LANES = 2,          /* turns of a crew that may be under way */
 	STARTS_KEPT = 1024, /* of a thread, for the next jobs */
+	SCHEDULES_MAX = 64,
 	CANCELS_KEPT = 256, /* the last ones that were asked for */
 };
 
@@ -252,6 +253,9 @@ bool work_cancelled(struct work *work, const struct uuid *id);
 /* On a thread of its own: what the roles of this instance ask for. */
 int clerk_begin(struct worker *worker);
 void clerk_end(struct worker *worker);
+
+/* A fiber of the clerk's: adds jobs by schedule (jobs_schedule.c). */
+int schedule_keep(void *arg);
 
 /* How long nobody looks when no bell rings. */
 uint64_t jobs_look_every(const struct store *store);
