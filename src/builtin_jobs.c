@@ -1,4 +1,4 @@
-/* Jobs that the program does for itself. */
+/* Jobs that the program brings, and the one that makes backups. */
 #include "builtin_jobs.h"
 
 #include "base/err.h"
@@ -6,6 +6,7 @@
 #include "modules/audit/audit.h"
 #include "modules/auth/auth.h"
 #include "modules/jobs/jobs_work.h"
+#include "modules/mails/mails.h"
 
 /* Whose backups are made; set before jobs run. */
 static struct housekeeping *keeper;
@@ -27,7 +28,7 @@ static struct job_kind backup_run = { .name = "backup:run",
 int builtin_jobs_declare(struct server *server, struct housekeeping *housekeeping)
 {
 	static const struct job_kind *const kinds[] = { &sessions_cleanup, &audit_cleanup,
-		&jobs_cleanup_kind };
+		&jobs_cleanup_kind, &email_send };
 	const struct config *config = housekeeping->options.config;
 	int r = 0;
 

@@ -1,5 +1,5 @@
-/* Jobs that the program does for itself, by schedule: sessions:cleanup, audit:cleanup, jobs:cleanup
- * and backup:run. */
+/* Jobs that the program brings: by schedule sessions:cleanup, audit:cleanup, jobs:cleanup and
+ * backup:run; and email:send. */
 #ifndef BUILTIN_JOBS_H
 #define BUILTIN_JOBS_H
 

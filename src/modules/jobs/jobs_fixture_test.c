@@ -100,7 +100,7 @@ static void registered(struct store *store)
 	REQUIRE(schema_compile(&queue_settings_schema) == 0);
 }
 
-static const struct store_test_module modules[] = {
+const struct store_test_module jobs_test_modules[] = {
 	{ "jobs", jobs_test_sql, statements, LEN(statements), .registered = registered },
 	{ NULL },
 };
@@ -116,7 +116,7 @@ static void run_body(struct store_test *test)
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *))
 {
 	current = body;
-	store_test_run(engine, modules, NULL, run_body);
+	store_test_run(engine, jobs_test_modules, NULL, run_body);
 }
 
 /* --- jobs ---------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@
 /* Statements of single tests. */
 extern const struct job_statements job_add_test_statements, job_law_test_statements;
 
+/* With the tables of jobs; for tests that open the store themselves. */
+extern const struct store_test_module jobs_test_modules[];
+
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *));
 
 #define JOBS_TEST(name_)                                                                           \

@@ -7,7 +7,10 @@
 #include "modules/jobs/jobs_fixture_test.h"
 #include "observe/clock.h"
 
+#include <signal.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PATIENCE (20 * SECOND) /* of tests on busy machines */
 
@@ -545,4 +548,128 @@ JOBS_TEST(a_job_tells_how_far_it_is)
 	EXPECT_INT(job_look(&db, id).progress.value, 50);
 	EXPECT_STR(job_look(&db, id).progress_note.value, S("half"));
 	EXPECT_INT(jobs_count(&db, COUNT_LINES), JOB_LINES_MAX);
+}
+
+/* --- several programs ---------------------------------------------------------------------------
+ */
+
+static void in_child(struct store_test *test)
+{
+	begin(test, &all);
+	while (!holds(test, none_waits))
+		continue; /* until it is killed, or all is done */
+	jobs_stop();
+	jobs_memory_close(test->store);
+}
+
+/* Another program on the same database. */
+static pid_t fork_program(struct store_test *test)
+{
+	pid_t child = fork();
+
+	REQUIRE(child >= 0);
+	if (child > 0)
+		return child;
+	if (store_test_open(test, jobs_test_modules) == 0) {
+		store_test_work(test, in_child);
+		store_test_close(test);
+	}
+	_exit(0);
+}
+
+static char waiting_text[UUID_TEXT_LEN];
+static const struct str waiting_id = { waiting_text, sizeof(waiting_text) };
+
+static void add_one_that_waits(struct store_test *test)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:wait");
+
+	memcpy(waiting_text, job_put(&db, &job).at, sizeof(waiting_text));
+	jobs_memory_close(test->store);
+}
+
+static bool somebody_runs(const struct db *db)
+{
+	return job_look(db, waiting_id).state == JOB_RUNNING;
+}
+
+static pid_t victim;
+
+/* The other one dies without a word; what it had is done here, within five seconds. */
+static void take_over(struct store_test *test)
+{
+	struct db db = store_test_tenant(test, 1);
+	uint64_t began;
+
+	EXPECT(holds(test, somebody_runs));
+	REQUIRE(kill(victim, SIGKILL) == 0);
+	REQUIRE(waitpid(victim, NULL, 0) == victim);
+	began = clock_now_ns();
+	atomic_store(&gate, 1);
+	begin(test, &all);
+	EXPECT(holds(test, none_waits));
+	test_note(clock_now_ns() - began < 6 * SECOND, __FILE__, __LINE__, "taken over after %d ms",
+		(int)((clock_now_ns() - began) / MILLISECOND));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, waiting_id).state, JOB_COMPLETED);
+	EXPECT_INT(job_look(&db, waiting_id).attempt, 2);
+	jobs_memory_close(test->store);
+}
+
+TEST(a_program_that_dies_is_taken_over_postgres)
+{
+	struct store_test test = { 0 };
+
+	store_test_folder(&test, ENGINE_POSTGRES);
+	store_test_migrate(&test, jobs_test_modules);
+	REQUIRE(store_test_open(&test, jobs_test_modules) == 0);
+	store_test_work(&test, add_one_that_waits);
+	store_test_close(&test);
+
+	victim = fork_program(&test);
+	REQUIRE(store_test_open(&test, jobs_test_modules) == 0);
+	store_test_work(&test, take_over);
+	store_test_close(&test);
+	store_test_remove(&test);
+}
+
+enum { SHARED_JOBS = 2000 };
+
+static bool all_are_done(const struct db *db)
+{
+	return jobs_count(db, COUNT_COMPLETED) == SHARED_JOBS;
+}
+
+static void share_and_kill(struct store_test *test)
+{
+	EXPECT(holds(test, somebody_runs)); /* the other one is there */
+	begin(test, &all);
+	for (int i = 0; i < SHARED_JOBS / 50; i++) {
+		add(test, 1, "test:plain", 50);
+		REQUIRE(fiber_sleep_until(clock_now_ns() + 5 * MILLISECOND) == 0);
+	}
+	EXPECT(holds(test, all_are_done));
+	jobs_stop();
+	REQUIRE(kill(victim, SIGKILL) == 0);
+	REQUIRE(waitpid(victim, NULL, 0) == victim);
+	EXPECT(atomic_load(&runs) > 0 && atomic_load(&runs) < SHARED_JOBS);
+	jobs_memory_close(test->store);
+}
+
+TEST(two_programs_share_the_work_postgres)
+{
+	struct store_test test = { 0 };
+
+	store_test_folder(&test, ENGINE_POSTGRES);
+	store_test_migrate(&test, jobs_test_modules);
+	REQUIRE(store_test_open(&test, jobs_test_modules) == 0);
+	store_test_work(&test, add_one_that_waits); /* keeps the other one going */
+	store_test_close(&test);
+
+	victim = fork_program(&test);
+	REQUIRE(store_test_open(&test, jobs_test_modules) == 0);
+	store_test_work(&test, share_and_kill);
+	store_test_close(&test);
+	store_test_remove(&test);
 }
