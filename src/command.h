@@ -20,14 +20,22 @@ enum command_option {
 	COMMAND_NAME = 16, /* with a value, the word behind it */
 	COMMAND_NOW = 32,
 	COMMAND_CSV = 64,
+	/* with a value each, too */
+	COMMAND_TENANT = 128,
+	COMMAND_QUEUE = 256,
+	COMMAND_STATE = 512,
+	COMMAND_LIMIT = 1024,
+	COMMAND_OLDER = 2048,
+	COMMAND_CURSOR = 4096,
 };
 
 /* A command as it was called. */
 struct command_line {
 	unsigned options;
 	const char *const *operands;
-	size_t count;     /* of operands; within the command's bounds */
-	const char *name; /* COMMAND_NAME's; NULL: not given */
+	size_t count; /* of operands; within the command's bounds */
+	/* Values of options; NULL: not given. */
+	const char *name, *tenant, *queue, *state, *limit, *older, *cursor;
 };
 
 struct command {

@@ -7,6 +7,7 @@
 #include "commands_admin.h"
 #include "commands_audit.h"
 #include "commands_backup.h"
+#include "commands_jobs.h"
 #include "commands_keys.h"
 #include "commands_migrate.h"
 #include "commands_rbac.h"
@@ -232,21 +233,33 @@ static const struct command_family *const families[] = {
 	&keys_commands,
 	&rbac_commands,
 	&audit_commands,
+	&jobs_commands,
 	&(const struct command_family){ other_commands, LEN(other_commands) },
 };
+
+#define VALUE(member) offsetof(struct command_line, member)
 
 static const struct {
 	const char *text;
 	enum command_option option;
 	const char *means;
 	const char *word; /* how help calls the word that it takes; NULL: none */
+	size_t value;     /* where in struct command_line that goes */
 } options[] = {
 	{ "--json", COMMAND_JSON, "print JSON" },
 	{ "--dry-run", COMMAND_DRY_RUN, "only tell what would be done" },
 	{ "--replace", COMMAND_REPLACE, "take over from a server that runs" },
 	{ "--now", COMMAND_NOW, "at once" },
 	{ "--csv", COMMAND_CSV, "print CSV" },
-	{ "--name", COMMAND_NAME, "the name for people", "NAME" },
+	{ "--name", COMMAND_NAME, "the name for people", "NAME", VALUE(name) },
+	{ "--tenant", COMMAND_TENANT, "whose, by its slug; system: the installation's own", "SLUG",
+		VALUE(tenant) },
+	{ "--queue", COMMAND_QUEUE, "of that queue", "NAME", VALUE(queue) },
+	{ "--state", COMMAND_STATE, "in that state", "STATE", VALUE(state) },
+	{ "--older-than", COMMAND_OLDER, "that have ended so long ago: 12h, 7d", "TIME",
+		VALUE(older) },
+	{ "--limit", COMMAND_LIMIT, "how many at most", "NUMBER", VALUE(limit) },
+	{ "--cursor", COMMAND_CURSOR, "where to go on", "TEXT", VALUE(cursor) },
 	{ "--password-stdin", COMMAND_PASSWORD, "read the password from standard input" },
 };
 
@@ -361,12 +374,30 @@ static bool is_first_word(const char *word)
 	return false;
 }
 
-static unsigned option_of(const char *text)
+/* The place of an option in the table, or -1. */
+static int option_of(const char *text)
 {
 	for (size_t i = 0; i < LEN(options); i++)
 		if (strcmp(text, options[i].text) == 0)
-			return options[i].option;
-	return 0;
+			return (int)i;
+	return -1;
+}
+
+/* Takes an option with the word behind it if it wants one; the number of words, or -1. */
+static int take_option(struct command_line *line, int option, const char *next)
+{
+	const char **value;
+
+	line->options |= options[option].option;
+	if (!options[option].word)
+		return 1;
+	if (!next)
+		return (void)fprintf(stderr, "bulkhead: %s wants a word behind it\n",
+			       options[option].text),
+		       -1;
+	value = (const char **)(void *)((char *)line + options[option].value);
+	*value = next;
+	return 2;
 }
 
 /* Moves the words to the front of argv and a NULL behind them; the number of words, or -1 for an
@@ -377,24 +408,24 @@ static int sort_words(int argc, char **argv, struct command_line *line, bool *re
 	int count = 0;
 
 	for (int i = 1; i < argc; i++) {
-		unsigned option = ended ? 0 : option_of(argv[i]);
+		int option = ended ? -1 : option_of(argv[i]), took;
 
-		if (!ended && strcmp(argv[i], "--") == 0)
+		if (!ended && strcmp(argv[i], "--") == 0) {
 			ended = true;
-		else if (!ended && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0))
+		} else if (!ended &&
+			   (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
 			*ret_help = true;
-		else if (option == COMMAND_NAME && i + 1 == argc)
-			return (void)fprintf(stderr, "bulkhead: --name wants a word behind it\n"),
-			       -1;
-		else if (option == COMMAND_NAME)
-			line->options |= option, line->name = argv[++i];
-		else if (option)
-			line->options |= option;
-		else if (!ended && argv[i][0] == '-' && argv[i][1])
-			return (void)fprintf(stderr, "bulkhead: there is no option %s\n", argv[i]),
-			       -1;
-		else
+		} else if (option >= 0) {
+			took = take_option(line, option, argv[i + 1]);
+			if (took < 0)
+				return -1;
+			i += took - 1;
+		} else if (!ended && argv[i][0] == '-' && argv[i][1]) {
+			(void)fprintf(stderr, "bulkhead: there is no option %s\n", argv[i]);
+			return -1;
+		} else {
 			argv[count++] = argv[i];
+		}
 	}
 	argv[count] = NULL;
 	return count;

@@ -6,6 +6,7 @@
 #include "commands_admin.h"
 #include "commands_audit.h"
 #include "commands_backup.h"
+#include "commands_jobs.h"
 #include "commands_keys.h"
 #include "config.h"
 #include "http/server.h"
@@ -51,6 +52,7 @@ static const struct control_command commands[] = {
 	{ "keys reseal", keys_command_reseal, .on_fiber = true },
 	{ "audit verify", audit_command_verify, .on_fiber = true },
 	{ "audit export", audit_command_export, .on_fiber = true },
+	JOBS_CONTROL_COMMANDS,
 };
 
 /* --- metrics ---------------------------------------------------------------------------- */
@@ -300,6 +302,8 @@ int housekeeping_start(
 		r = admin_commands_init();
 	if (r == 0)
 		r = builtin_jobs_declare(options->server, housekeeping);
+	if (r == 0)
+		r = jobs_commands_init();
 	if (r == 0)
 		r = offload_open(&housekeeping->pool, "house", POOL_THREADS, POOL_QUEUE);
 	if (r < 0)

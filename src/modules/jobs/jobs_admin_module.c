@@ -9,10 +9,8 @@
 
 static int open_module(struct server *server)
 {
-	int r = job_metrics_open();
+	int r = server_add_check(server, &jobs_health);
 
-	if (r == 0)
-		r = server_add_check(server, &jobs_health);
 	if (r == 0)
 		r = jobs_change_compile();
 	if (r < 0)
@@ -28,7 +26,6 @@ static void close_module(struct server *server)
 	(void)server;
 	schema_release(&page_key_schema);
 	jobs_change_release();
-	census_forget();
 }
 
 static int count(struct server *server)

@@ -204,7 +204,7 @@ WORLD_TEST(a_job_tried_again_takes_its_key_and_seat, jobs_world)
 	second = job_add(world, "ada", keyed);
 	answer = post(world, "ada", "/api/v1/jobs/", first, "/retry", NULL);
 	EXPECT_INT(answer.status, 409);
-	EXPECT_INT(answer_count(&answer, "uniqueKey"), 1);
+	EXPECT_INT(answer_count(&answer, "\"field\":\"uniqueKey\""), 1);
 	EXPECT_STATE(first, "discarded");
 
 	EXPECT_INT(jobs_work(world, "q", 5, END_COMPLETE), 1);

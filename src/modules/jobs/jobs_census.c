@@ -60,7 +60,7 @@ static const struct statement count_ended = COUNT("job_count_ended",
 	"SELECT tenant_id, queue, count(CASE WHEN state = 'completed' THEN 1 END) AS completed, "
 	"count(CASE WHEN state = 'discarded' THEN 1 END) AS discarded, "
 	"count(CASE WHEN state = 'cancelled' THEN 1 END) AS cancelled FROM main.job "
-	"WHERE state IN ('completed', 'discarded', 'cancelled') GROUP BY tenant_id, queue");
+	"WHERE ended_at IS NOT NULL GROUP BY tenant_id, queue");
 
 #define COLUMNS                                                                                    \
 	"ready, blocked, scheduled, retryable, running, running_at, completed, discarded, "        \

@@ -49,6 +49,9 @@ int census_turn(struct store *store);
 /* Calls fn with the sums of each queue as they were read last. Any thread; fn must not wait. */
 void census_each(void (*fn)(const struct job_depth *sums, void *arg), void *arg);
 
+/* When what waits was counted last, by whichever instance; microseconds, 0: not yet. Any thread. */
+int64_t census_counted_us(void);
+
 /* Forgets what was read. */
 void census_forget(void);
 

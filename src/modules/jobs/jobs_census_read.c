@@ -10,14 +10,17 @@
 #include "store/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct round {
 	struct str name;
 	int64_t before;
 };
 
+/* What is read besides. */
 struct worker_count {
 	int64_t count;
+	struct opt_i64 counted_at; /* where instances take turns */
 };
 
 struct sums_limit {
@@ -47,7 +50,8 @@ static const struct schema round_schema = SCHEMA(round, "Work that one does for 
 	FIELD(round, before, "When it was begun last.", .format = FORMAT_DATE_TIME));
 
 static const struct schema worker_count_schema = SCHEMA(worker_count, "How many leases.",
-	FIELD(worker_count, count, "So many."));
+	FIELD(worker_count, count, "So many."),
+	FIELD(worker_count, counted_at, "When jobs were counted.", .format = FORMAT_DATE_TIME));
 /* clang-format on */
 
 #define SUM(column) "CAST(sum(" #column ") AS bigint) AS " #column
@@ -84,6 +88,7 @@ struct census {
 };
 
 static struct census census;
+static _Atomic int64_t counted_us;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void take_over(const struct job_depth *sums, size_t count)
@@ -103,6 +108,11 @@ static void take_over(const struct job_depth *sums, size_t count)
 		census.count++;
 	}
 	CHECK(pthread_mutex_unlock(&lock) == 0);
+}
+
+int64_t census_counted_us(void)
+{
+	return atomic_load(&counted_us);
 }
 
 void census_each(void (*fn)(const struct job_depth *sums, void *arg), void *arg)
@@ -153,6 +163,8 @@ static int read_sums(struct store *store, struct arena *arena)
 	if (r < 0)
 		return r;
 	take_over(sums, count);
+	if (workers.counted_at.set)
+		atomic_store(&counted_us, workers.counted_at.value);
 	tell_gauges(sums, count, workers.count);
 	return 0;
 }
@@ -190,6 +202,7 @@ static uint64_t due_ns[CENSUS_PARTS];
 void census_forget(void)
 {
 	memset(due_ns, 0, sizeof(due_ns));
+	atomic_store(&counted_us, 0);
 	take_over(NULL, 0);
 }
 
@@ -246,8 +259,11 @@ static int take_parts(struct store *store, unsigned *ret)
 static int count_them(struct store *store, unsigned which)
 {
 	uint64_t begun = clock_now_ns(), took;
+	int64_t begun_us = clock_wall_us();
 	int r = census_count(store, which);
 
+	if (r == 0 && which & 1U << CENSUS_LIVE)
+		atomic_store(&counted_us, begun_us);
 	took = clock_now_ns() - begun;
 	for (size_t i = 0; i < CENSUS_PARTS; i++)
 		if (which & 1U << i)

@@ -117,10 +117,12 @@ static int take_key(struct tx *tx, const struct job_held *job)
 	};
 	enum unique_verdict verdict;
 	struct unique_there there;
+	int r;
 
 	if (!job->unique_key.set)
 		return 0;
-	return unique_take_in_tx(tx, &row, JOB_UNIQUE_REJECT, 0, &verdict, &there);
+	r = unique_take_in_tx(tx, &row, JOB_UNIQUE_REJECT, 0, &verdict, &there);
+	return r == -ERR_CONFLICT ? err_blame("uniqueKey", "unique") : r;
 }
 
 static int retry(struct tx *tx, struct job_held *job)

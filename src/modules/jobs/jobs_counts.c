@@ -120,29 +120,151 @@ static void add(const struct uuid *tenant, struct str queue, const struct job_ta
 	CHECK(pthread_mutex_unlock(&lock) == 0);
 }
 
-void job_count_start(const struct uuid *tenant, struct str queue, int64_t waited_us)
-{
-	struct job_tally more = { .started = 1, .waited_us = MAX(waited_us, 0) };
+/* --- how long they run ------------------------------------------------------------------------ */
 
-	job_metrics_start(queue, waited_us);
-	add(tenant, queue, &more);
+enum { RUNS = 16384 }; /* starts that are remembered; a later one may push another out */
+
+struct run {
+	struct uuid id;
+	uint64_t began_ns; /* 0: nothing here */
+};
+
+static struct run runs[RUNS];
+
+static struct run *run_of(const struct uuid *id)
+{
+	return &runs[hash_str(str_of((const char *)id->bytes, sizeof(id->bytes))) % RUNS];
 }
 
-/* What was snoozed or handed back neither went well nor failed. */
-void job_count_end(const struct uuid *tenant, struct str queue, enum end_kind how,
-	enum job_state state, int64_t ran_us)
+static void run_begin(struct str text)
 {
-	bool failed =
-		how == END_FAIL || how == END_TIMEOUT || how == END_LOST || how == END_DISCARD;
-	struct job_tally more = {
-		.completed = state == JOB_COMPLETED,
-		.failed = failed && state != JOB_CANCELLED,
-		.discarded = state == JOB_DISCARDED,
-		.ran_us = MAX(ran_us, 0),
-	};
+	struct uuid id;
 
-	job_metrics_end(queue, how, state, ran_us);
-	add(tenant, queue, &more);
+	if (!uuid_parse(text, &id))
+		return;
+	CHECK(pthread_mutex_lock(&lock) == 0);
+	*run_of(&id) = (struct run){ id, clock_now_ns() };
+	CHECK(pthread_mutex_unlock(&lock) == 0);
+}
+
+/* Microseconds, or JOB_RAN_UNKNOWN. */
+static int64_t run_end(struct str text)
+{
+	int64_t ran = JOB_RAN_UNKNOWN;
+	struct uuid id;
+	struct run *run;
+
+	if (!uuid_parse(text, &id))
+		return ran;
+	CHECK(pthread_mutex_lock(&lock) == 0);
+	run = run_of(&id);
+	if (run->began_ns && uuid_cmp(&run->id, &id) == 0) {
+		ran = (int64_t)((clock_now_ns() - run->began_ns) / MICROSECOND);
+		run->began_ns = 0;
+	}
+	CHECK(pthread_mutex_unlock(&lock) == 0);
+	return ran;
+}
+
+/* --- after the commit --------------------------------------------------------------------- */
+
+/* Of one take; a transaction may have several. */
+struct starts {
+	struct starts *next;
+	struct str queue;
+	const struct taken *at;
+	size_t count;
+	int64_t now_us;
+};
+
+static void tell_take(const struct starts *starts)
+{
+	for (size_t i = 0; i < starts->count; i++) {
+		const struct taken *taken = &starts->at[i];
+		int64_t due = taken->turn - (job_turn(0, taken->priority) - job_turn(0, 0));
+		int64_t waited = MAX(starts->now_us - due, 0);
+		struct job_tally more = { .started = 1, .waited_us = waited };
+		struct uuid tenant;
+
+		job_metrics_start(starts->queue, waited);
+		run_begin(taken->id);
+		if (uuid_parse(taken->tenant_id, &tenant))
+			add(&tenant, starts->queue, &more);
+	}
+}
+
+static void tell_starts(void *arg)
+{
+	for (const struct starts *starts = arg; starts; starts = starts->next)
+		tell_take(starts);
+}
+
+int job_count_starts(struct tx *tx, struct str queue, const struct taken *taken, size_t count)
+{
+	struct starts *first = tx_after_arg(tx, tell_starts), *starts;
+
+	if (count == 0)
+		return 0;
+	starts = arena_new(tx_arena(tx), struct starts);
+	if (!starts)
+		return -(int)err_last()->code;
+	*starts = (struct starts){ NULL, queue, taken, count, tx_now_us(tx) };
+	if (!first)
+		return tx_after_commit(tx, tell_starts, starts);
+	starts->next = first->next;
+	first->next = starts;
+	return 0;
+}
+
+/* Of one tenant; a transaction may have several. */
+struct ends {
+	struct ends *next;
+	struct uuid tenant;
+	const struct job_ended *at;
+	size_t count;
+};
+
+/* What was snoozed or handed back neither went well nor failed. */
+static void tell_ends_of(const struct ends *ends)
+{
+	for (size_t i = 0; i < ends->count; i++) {
+		const struct job_ended *ended = &ends->at[i];
+		bool failed = ended->how == END_FAIL || ended->how == END_TIMEOUT ||
+			      ended->how == END_LOST || ended->how == END_DISCARD;
+		int64_t ran = run_end(ended->id);
+		struct job_tally more = {
+			.completed = ended->state == JOB_COMPLETED,
+			.failed = failed && ended->state != JOB_CANCELLED,
+			.discarded = ended->state == JOB_DISCARDED,
+			.ran_us = MAX(ran, 0),
+		};
+
+		job_metrics_end(ended->queue, ended->how, ended->state, ran);
+		add(&ends->tenant, ended->queue, &more);
+	}
+}
+
+static void tell_ends(void *arg)
+{
+	for (const struct ends *ends = arg; ends; ends = ends->next)
+		tell_ends_of(ends);
+}
+
+int job_count_ends(struct tx *tx, const struct job_ended *ended, size_t count)
+{
+	struct ends *first = tx_after_arg(tx, tell_ends), *ends;
+
+	if (count == 0)
+		return 0;
+	ends = arena_new(tx_arena(tx), struct ends);
+	if (!ends)
+		return -(int)err_last()->code;
+	*ends = (struct ends){ NULL, *tx_tenant(tx), ended, count };
+	if (!first)
+		return tx_after_commit(tx, tell_ends, ends);
+	ends->next = first->next;
+	first->next = ends;
+	return 0;
 }
 
 /* --- to rows ------------------------------------------------------------------------------ */

@@ -17,12 +17,20 @@ enum {
 	JOBS_TALLY_MINUTES = 60,   /* how long tallies are kept */
 };
 
-/* A job was started so long after it was due. After the commit; any thread. */
-void job_count_start(const struct uuid *tenant, struct str queue, int64_t waited_us);
+/* Tells, once the transaction is committed, that jobs of a queue were started. They live in the
+ * arena. Errors of tx_after_commit. */
+int job_count_starts(struct tx *tx, struct str queue, const struct taken *taken, size_t count);
 
-/* A start ended as `how`, and the job is in `state` now. After the commit; any thread. */
-void job_count_end(const struct uuid *tenant, struct str queue, enum end_kind how,
-	enum job_state state, int64_t ran_us);
+/* A start that ended as `how`, and what the job is now. */
+struct job_ended {
+	struct str id, queue;
+	enum end_kind how;
+	enum job_state state;
+};
+
+/* The same for ends, of jobs of the transaction's tenant. How long they ran is known of those that
+ * were started by this process, unless there were very many since. */
+int job_count_ends(struct tx *tx, const struct job_ended *ended, size_t count);
 
 /* So many leases were lost. Any thread. */
 void job_count_lost(size_t leases);
@@ -46,6 +54,7 @@ void job_gauges_end(int64_t workers);
 int job_metrics_open(void);
 void job_metrics_start(struct str queue, int64_t waited_us);
 void job_metrics_end(struct str queue, enum end_kind how, enum job_state state, int64_t ran_us);
+enum { JOB_RAN_UNKNOWN = -1 };
 
 extern const struct statement job_tally_add;
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "modules/jobs/jobs_census.h"
 #include "observe/clock.h"
 
 #include <pthread.h>
@@ -190,8 +191,9 @@ static const struct statement depth_rows = STATEMENT("job_depth_rows",
 
 const struct job_statements job_depth_statements = JOB_STATEMENTS(&depth_rows);
 
-static void take_row(const struct depth_row *row, int64_t now_us)
+static void take_row(const struct depth_row *row, int64_t counted_us, int64_t now_us)
 {
+	int64_t counted_at;
 	struct uuid tenant;
 	struct depth *depth =
 		uuid_parse(row->tenant_id, &tenant) ? make(&tenant, row->queue) : NULL;
@@ -201,11 +203,13 @@ static void take_row(const struct depth_row *row, int64_t now_us)
 	tick(depth, now_us);
 	depth->seen = depths.refreshes;
 	depth->oldest_at = row->oldest_at.set ? row->oldest_at.value : 0;
-	if (row->counted_at == depth->counted_at)
+	/* rows whose count is the same as before are not written again */
+	counted_at = MAX(row->counted_at, counted_us);
+	if (counted_at == depth->counted_at)
 		return;
 	depth->waiting = row->waiting;
-	depth->counted_at = row->counted_at;
-	depth->base = added_by(depth, row->counted_at);
+	depth->counted_at = counted_at;
+	depth->base = added_by(depth, counted_at);
 }
 
 /* What is not there any more was counted, too, and found empty. */
@@ -246,7 +250,7 @@ int depth_refresh(struct store *store, struct arena *arena)
 {
 	static const struct depth_limit all = { ROWS_MAX };
 	struct db db = db_of_system(store, arena);
-	int64_t now = clock_wall_us();
+	int64_t now = clock_wall_us(), counted = census_counted_us();
 	struct depth_row *rows;
 	size_t count;
 	int r = db_all(&db, &depth_rows, &all, &rows, &count);
@@ -256,7 +260,7 @@ int depth_refresh(struct store *store, struct arena *arena)
 	pthread_mutex_lock(&depths.lock);
 	depths.refreshes++;
 	for (size_t i = 0; i < count; i++)
-		take_row(&rows[i], now);
+		take_row(&rows[i], counted, now);
 	forget_unseen(now);
 	make_room();
 	pthread_mutex_unlock(&depths.lock);

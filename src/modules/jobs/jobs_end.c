@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "crypto/random.h"
+#include "modules/jobs/jobs_counts.h"
 
 #include <stdlib.h>
 
@@ -33,6 +34,8 @@ struct ending {
 	struct end_ref *refs; /* of a statement, and whose they are */
 	struct start **whose;
 	size_t ref_count;
+	struct job_ended *ended; /* to be told after the commit */
+	size_t ended_count;
 };
 
 /* --- what becomes of it: pure ----------------------------------------------------------------- */
@@ -62,6 +65,7 @@ static const struct end_rule {
 	[END_DISCARD] = { "discarded", false, false },
 	[END_LOST] = { "lost", true, false },
 	[END_TIMEOUT] = { "timeout", true, false },
+	[END_INVALID] = { "VALIDATION_ERROR", false, false },
 };
 
 static enum job_state state_after(
@@ -156,7 +160,9 @@ static int by_group(const void *a, const void *b)
 	const struct end_row *right = *(struct end_row *const *)b;
 	int r = str_cmp(left->queue, right->queue);
 
-	return r ? r : str_cmp(left->group_key.value, right->group_key.value);
+	if (r == 0)
+		r = str_cmp(left->group_key.value, right->group_key.value);
+	return r ? r : str_cmp(left->id, right->id);
 }
 
 /* Gives up seats and keys, in an order that is everybody's. */
@@ -184,6 +190,12 @@ static int leave(struct ending *ending, struct end_row *rows, size_t count)
 				settings.on_discard == QUEUE_HALT);
 	}
 	return r;
+}
+
+static void note(struct ending *ending, const struct end_row *row)
+{
+	ending->ended[ending->ended_count++] =
+		(struct job_ended){ row->id, row->queue, row->end->kind, row->end->state };
 }
 
 /* --- completions
@@ -219,6 +231,7 @@ static int complete_queue(struct ending *ending, size_t first)
 	for (size_t i = 0; i < count; i++) {
 		rows[i].queue = queue;
 		rows[i].end->state = JOB_COMPLETED;
+		note(ending, &rows[i]);
 	}
 	if (!keep)
 		r = end_forget_in_tx(ending->tx, rows, count);
@@ -311,8 +324,10 @@ static int claim(struct ending *ending)
 	if (!ending->ref_count)
 		return 0;
 	r = change(ending, END_CLAIM, str_of(NULL, 0), &rows, &count);
-	for (size_t i = 0; i < count && r == 0; i++)
+	for (size_t i = 0; i < count && r == 0; i++) {
 		r = settle(ending, &rows[i]);
+		note(ending, &rows[i]);
+	}
 	return r < 0 || !count ? r : leave(ending, rows, count);
 }
 
@@ -347,7 +362,8 @@ static int make_room(struct ending *ending, size_t count)
 	ending->pass = arena_alloc(arena, count * sizeof(struct start *));
 	ending->whose = arena_alloc(arena, count * sizeof(struct start *));
 	ending->refs = arena_alloc(arena, count * sizeof(*ending->refs));
-	return ending->starts && ending->pass && ending->whose && ending->refs
+	ending->ended = arena_alloc(arena, count * sizeof(*ending->ended));
+	return ending->starts && ending->pass && ending->whose && ending->refs && ending->ended
 		       ? 0
 		       : -(int)err_last()->code;
 }
@@ -405,5 +421,5 @@ int jobs_end_in_tx(struct tx *tx, struct job_end *ends, size_t count)
 		for (size_t i = 0; i < ending.pass_count; i++)
 			ending.pass[i]->over = true;
 	}
-	return r;
+	return r < 0 ? r : job_count_ends(tx, ending.ended, ending.ended_count);
 }

@@ -26,6 +26,7 @@ static const struct schema move_schema = SCHEMA(move, "A job that moves on.",
 static const struct schema give_schema = SCHEMA(queue_row, "Settings.",
 	FIELD(queue_row, name, "Of which queue."),
 	FIELD(queue_row, settings, "What.", RANGE(0, QUEUE_SETTINGS_BYTES)),
+	FIELD(queue_row, paused, "Nothing starts."),
 	FIELD(queue_row, updated_at, "When.", .format = FORMAT_DATE_TIME));
 
 static const struct schema job_named_schema = SCHEMA(group_ref, "A job and a name.",
@@ -72,11 +73,20 @@ static const struct statement rename_job = STATEMENT("test_job_rename",
 	.sql = "UPDATE main.job SET name = :key WHERE tenant_id = :tenant AND id = :queue",
 	.in = &job_named_schema, .expect = EXPECT_ONE);
 
+static const struct statement count_in = STATEMENT("test_jobs_in",
+	.sql = "SELECT count(*) AS count FROM job WHERE tenant_id = :tenant AND state = :state",
+	.in = &move_schema, .out = &number_schema);
+
 static const struct statement give = STATEMENT("test_job_queue_give",
 	.sql = "INSERT INTO main.job_queue (name, settings, paused, version, updated_at) "
-	       "VALUES (:name, :settings, FALSE, 1, :updated_at) "
-	       "ON CONFLICT (name) DO UPDATE SET settings = excluded.settings",
+	       "VALUES (:name, :settings, :paused, 1, :updated_at) "
+	       "ON CONFLICT (name) DO UPDATE SET settings = excluded.settings, "
+	       "paused = excluded.paused",
 	.in = &give_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement pause_queue = STATEMENT("test_job_pause",
+	.sql = "INSERT INTO main.job_pause (tenant_id, queue, at) VALUES (:tenant, :queue, :now)",
+	.in = &group_key_schema);
 
 static const struct statement group_seen = STATEMENT("test_job_group_seen",
 	.sql = "SELECT active, waiting, halted, next_at FROM job_group "
@@ -85,7 +95,7 @@ static const struct statement group_seen = STATEMENT("test_job_group_seen",
 
 static const struct statement *const statements[] = { &counts[0], &counts[1], &counts[2],
 	&counts[3], &counts[4], &counts[5], &counts[6], &counts[7], &counts[8], &counts[9], &move,
-	&rename_job, &give, &group_seen };
+	&rename_job, &give, &pause_queue, &count_in, &group_seen };
 
 /* --- up and down ---------------------------------------------------------------------------- */
 
@@ -100,8 +110,9 @@ static void registered(struct store *store)
 	REQUIRE(schema_compile(&queue_settings_schema) == 0);
 }
 
-const struct store_test_module jobs_test_modules[] = {
+struct store_test_module jobs_test_modules[] = {
 	{ "jobs", jobs_test_sql, statements, LEN(statements), .registered = registered },
+	{ NULL }, /* the test's own */
 	{ NULL },
 };
 
@@ -111,6 +122,11 @@ static void run_body(struct store_test *test)
 {
 	current(test);
 	jobs_memory_close(test->store);
+}
+
+void jobs_test_with(const struct statement *const *more, size_t count)
+{
+	jobs_test_modules[1] = (struct store_test_module){ "test", NULL, more, count };
 }
 
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *))
@@ -174,6 +190,14 @@ int64_t jobs_count(const struct db *db, enum jobs_count what)
 	return number.count;
 }
 
+int64_t jobs_in(const struct db *db, enum job_state state)
+{
+	struct number number = { 0 };
+
+	REQUIRE(db_one(db, &count_in, &(struct move){ .state = state }, &number) == 0);
+	return number.count;
+}
+
 void job_move(const struct db *db, struct str id, enum job_state state)
 {
 	REQUIRE(db_exec(db, &move, &(struct move){ id, state }) == 0);
@@ -210,6 +234,12 @@ void queue_give(struct store_test *test, const char *queue, const char *settings
 	}
 	row.settings.json = arena_printf(&test->arena, "%.*s}", STR_ARG(text));
 	REQUIRE(row.settings.json.at);
+	row.paused = str_find(row.settings.json, S("\"paused\":true")) >= 0;
 	REQUIRE(db_exec(&db, &give, &row) == 0);
 	REQUIRE(queues_load(test->store, &test->arena) == 0);
+}
+
+void tenant_pause(const struct db *db, const char *queue)
+{
+	REQUIRE(db_exec(db, &pause_queue, &(struct group_ref){ .queue = str_from_c(queue) }) == 0);
 }

@@ -16,9 +16,11 @@
 
 /* Statements of single tests. */
 extern const struct job_statements job_add_test_statements, job_law_test_statements;
+/* Statements of the test's own, before it is run. */
+void jobs_test_with(const struct statement *const *more, size_t count);
 
 /* With the tables of jobs; for tests that open the store themselves. */
-extern const struct store_test_module jobs_test_modules[];
+extern struct store_test_module jobs_test_modules[];
 
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *));
 
@@ -58,6 +60,9 @@ enum jobs_count {
 };
 int64_t jobs_count(const struct db *db, enum jobs_count what);
 
+/* How many jobs of the tenant are in a state. */
+int64_t jobs_in(const struct db *db, enum job_state state);
+
 /* Moves a job to a state, as a start or an end would, without leases: for what depends on it. */
 void job_move(const struct db *db, struct str id, enum job_state state);
 
@@ -66,6 +71,9 @@ void job_rename(const struct db *db, struct str id, const char *name);
 
 /* Gives a queue settings of its own: members of queue_settings_schema, without the brackets. */
 void queue_give(struct store_test *test, const char *queue, const char *settings);
+
+/* Pauses a queue for the tenant. */
+void tenant_pause(const struct db *db, const char *queue);
 
 /* The group of a key as its row says; zero when there is none. */
 struct group_seen {

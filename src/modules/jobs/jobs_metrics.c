@@ -170,6 +170,7 @@ static enum outcome outcome_of(enum end_kind how, enum job_state state)
 	case END_COMPLETE: return OUTCOME_COMPLETED;
 	case END_SNOOZE: return OUTCOME_SNOOZED;
 	case END_RELEASE: return OUTCOME_RELEASED;
+	case END_INVALID:
 	case END_DISCARD: return OUTCOME_DISCARDED;
 	case END_LOST: return OUTCOME_LOST;
 	case END_TIMEOUT: return OUTCOME_TIMEOUT;
@@ -196,7 +197,8 @@ void job_metrics_end(struct str queue, enum end_kind how, enum job_state state, 
 	const struct queue_metrics *of = of_queue(queue);
 
 	metric_count(of->ended[outcome_of(how, state)], 1);
-	metric_observe(of->run, nanoseconds(ran_us));
+	if (ran_us != JOB_RAN_UNKNOWN)
+		metric_observe(of->run, nanoseconds(ran_us));
 }
 
 void job_count_lost(size_t leases)

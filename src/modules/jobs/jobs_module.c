@@ -2,16 +2,17 @@
 #include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_change.h"
 #include "modules/jobs/jobs_cleanup.h"
+#include "modules/jobs/jobs_counts.h"
 #include "modules/jobs/jobs_queues.h"
 #include "modules/jobs/jobs_routes.h"
 #include "modules/jobs/jobs_run.h"
 #include "modules/jobs/jobs_schemas.h"
 #include "modules/jobs/jobs_settings.h"
+#include "modules/jobs/jobs_work.h"
 
 #include "base/embed.h"
 #include "base/err.h"
 #include "http/server.h"
-#include "modules/jobs/jobs_work.h"
 #include "observe/clock.h"
 #include "store/store.h"
 
@@ -65,11 +66,24 @@ static void close_bells(struct store *store)
 	bells_close();
 }
 
+static int open_metrics(struct store *store)
+{
+	(void)store;
+	return job_metrics_open();
+}
+
+static void forget_census(struct store *store)
+{
+	(void)store;
+	census_forget();
+}
+
 /* What is opened, in this order, and closed in the other. */
 static const struct part {
 	int (*open)(struct store *store);
 	void (*close)(struct store *store);
 } parts[] = {
+	{ open_metrics, forget_census },
 	{ bells_open, close_bells },
 	{ depth_open, depth_close },
 	{ queues_open, queues_close },

@@ -198,6 +198,17 @@ static const struct statement row_count =
 const struct job_statements job_settings_statements =
 	JOB_STATEMENTS(&row_get, &row_put, &row_delete, &row_count);
 
+/* A rate that is none has a time all the same, as the table of settings wants it. */
+static void settle_rates(struct queue_settings *settings)
+{
+	struct queue_rate *const rates[] = { &settings->rate, &settings->tenant_rate,
+		&settings->group_rate };
+
+	for (size_t i = 0; i < LEN(rates); i++)
+		if (rates[i]->per_ms == 0)
+			rates[i]->per_ms = 1000;
+}
+
 static int read_config(struct tx *tx, struct str name, struct queue_config *ret)
 {
 	const struct queue_row which = { .name = name };
@@ -208,6 +219,7 @@ static int read_config(struct tx *tx, struct str name, struct queue_config *ret)
 	if (r == -ERR_NOT_FOUND) {
 		config.is_default = true;
 		queue_preset(name, &config.settings);
+		settle_rates(&config.settings);
 		*ret = config;
 		return 0;
 	}
@@ -303,6 +315,7 @@ static int reset(struct tx *tx, struct queue_config *config)
 
 	*config = (struct queue_config){ .name = config->name, .is_default = true };
 	queue_preset(config->name, &config->settings);
+	settle_rates(&config->settings);
 	return r;
 }
 
@@ -338,6 +351,7 @@ static int apply(struct tx *tx, const struct queue_change *change, struct queue_
 	case QUEUE_RESET: return reset(tx, config);
 	case QUEUE_PUT:
 		queue_preset(change->name, &config->settings);
+		settle_rates(&config->settings);
 		config->settings.paused = paused;
 		r = queue_settings_apply(change->settings, &config->settings);
 		break;
