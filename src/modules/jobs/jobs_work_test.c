@@ -673,3 +673,88 @@ TEST(two_programs_share_the_work_postgres)
 	store_test_close(&test);
 	store_test_remove(&test);
 }
+
+/* --- a lease that is lost
+ * ------------------------------------------------------------------------- */
+
+static const struct statement lose_leases = STATEMENT(
+	"test_job_leases_lost", .sql = "DELETE FROM main.job_lease", .flags = STATEMENT_SYSTEM);
+static const struct statement *const losing[] = { &lose_leases };
+
+static bool one_was_stopped(const struct db *db)
+{
+	(void)db;
+	return atomic_load(&runs) > 0;
+}
+
+/* Whose lease is gone stops what runs under it, and takes jobs under another one. */
+static void lose_lease(struct store_test *test)
+{
+	struct db db = store_test_tenant(test, 1), system = db_of_system(test->store, &test->arena);
+	struct job_new job = one("test:wait");
+	struct str id;
+
+	begin(test, &all);
+	id = job_put(&db, &job);
+	EXPECT(holds(test, one_runs));
+	REQUIRE(db_exec(&system, &lose_leases, NULL) == 0);
+	EXPECT(holds(test, one_was_stopped));
+	atomic_store(&gate, 1);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, id).state, JOB_COMPLETED);
+	EXPECT(atomic_load(&runs) >= 2); /* it may have been begun again before it was noticed */
+}
+
+TEST(a_lost_lease_stops_its_handlers_sqlite)
+{
+	jobs_test_with(losing, LEN(losing));
+	jobs_test_run(ENGINE_SQLITE, lose_lease);
+}
+
+TEST(a_lost_lease_stops_its_handlers_postgres)
+{
+	jobs_test_with(losing, LEN(losing));
+	jobs_test_run(ENGINE_POSTGRES, lose_lease);
+}
+
+/* --- without memory
+ * ------------------------------------------------------------------------------- */
+
+static size_t next_fault; /* of the handlers' thread */
+
+/* From here on the thread has no memory once: after as many allocations as it never was before. */
+static int run_faulty(struct job *job, const void *payload)
+{
+	(void)payload;
+	(void)job_log(job, LOG_INFO, S("before"));
+	fault_arm(FAULT_MEMORY, ++next_fault);
+	(void)job_progress(job, 1, S("after"));
+	(void)job_log(job, LOG_INFO, S("after"));
+	(void)job_result(job, S("{}"));
+	return 0;
+}
+
+static const struct job_kind faulty = { .name = "test:fault", .run = run_faulty };
+
+JOBS_TEST(jobs_are_done_whatever_memory_there_is)
+{
+	static const struct job_backoff backoff = { .kind = JOB_BACKOFF_FIXED, .delay_ms = 1 };
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = one("test:fault"), number = one("test:number");
+	enum { JOBS = 60 };
+
+	REQUIRE(job_kind_declare(&server, &faulty) == 0);
+	begin(test, &all);
+	job.backoff = number.backoff = &backoff;
+	job.attempts = number.attempts = JOB_ATTEMPTS_MAX;
+	number.payload = S("{\"number\":1}");
+	for (int i = 0; i < JOBS; i++) {
+		(void)job_put(&db, &job);
+		(void)job_put(&db, &number);
+		EXPECT(holds(test, none_waits));
+	}
+	jobs_stop();
+	EXPECT_INT(jobs_count(&db, COUNT_COMPLETED), 2 * JOBS);
+	EXPECT_INT(atomic_load(&runs), JOBS);
+}
