@@ -19,7 +19,7 @@ struct jobs_options {
 };
 
 /* Before jobs_start; without it everything is done, by one thread. Copied. */
-void jobs_configure(const struct jobs_options *options);
+void jobs_configure(const struct jobs_options *given);
 
 /*
  * Starts what the options say, for all kinds that were declared. Once at a time, after store_start.
