@@ -7,6 +7,7 @@
 #include "crypto/library.h"
 #include "http/request.h"
 #include "identity_config.h"
+#include "jobs_config.h"
 #include "loop/signals.h"
 #include "master_key_file.h"
 #include "observe/clock.h"
@@ -344,7 +345,8 @@ static int open_server(struct app *app)
 	if (r == 0)
 		r = open_ports(app);
 	if (r == 0)
-		r = module_list_add(&app->modules, &app->server);
+		r = module_list_add(
+			&app->modules, &app->server, !(roles_of(app->config) & ROLE_API));
 	if (r < 0)
 		close_server(app);
 	return r;
@@ -421,13 +423,19 @@ static int open_identity(struct app *app)
 	if (r < 0)
 		return r;
 	app->server.master_key = &app->master_key;
+	r = master_key_load_former(app->config, &app->former_key);
+	if (r < 0)
+		return r;
+	app->server.former_key = r > 0 ? &app->former_key : NULL;
+	jobs_config_apply(app->config);
 	return identity_configure(app->config, &site);
 }
 
 static void close_identity(struct app *app)
 {
-	app->server.master_key = NULL;
+	app->server.master_key = app->server.former_key = NULL;
 	master_key_done(&app->master_key);
+	master_key_done(&app->former_key);
 }
 
 /* All that comes after the log is open. */
@@ -512,15 +520,27 @@ _Noreturn static void die_at_once(void)
 	_exit(1);
 }
 
-/* Waits until `deadline_ns`, or until the server is drained; a second request to stop ends the
- * process. */
-static void wait_or_die(struct app *app, uint64_t deadline_ns, bool until_drained)
+static bool is_drained(const struct app *app)
+{
+	return server_drained(&app->server);
+}
+
+/* Jobs that run may take their time, too. */
+static bool is_kept(const struct app *app)
+{
+	return housekeeping_done(&app->housekeeping);
+}
+
+/* Waits until `deadline_ns`, or until something is over; a second request to stop ends the process.
+ */
+static void wait_or_die(
+	struct app *app, uint64_t deadline_ns, bool (*is_over)(const struct app *app))
 {
 	for (;;) {
 		uint64_t now = clock_now_ns();
 		int number;
 
-		if (now >= deadline_ns || (until_drained && server_drained(&app->server)))
+		if (now >= deadline_ns || (is_over && is_over(app)))
 			return;
 		number = signals_wait(MIN(deadline_ns, now + 10 * MILLISECOND));
 		if (number == SIGTERM || number == SIGINT)
@@ -550,13 +570,15 @@ static void shut_down(struct app *app)
 	server_unready(&app->server);
 	log_info("shutting down", LOG_MS("delayMs", config->shutdown_delay),
 		LOG_MS("timeoutMs", config->shutdown_timeout));
-	housekeeping_stop(&app->housekeeping);
-	forget_successor(app); /* it came too late */
-	wait_or_die(app, clock_now_ns() + config->shutdown_delay, false);
+	housekeeping_stop_begin(&app->housekeeping);
+	wait_or_die(app, clock_now_ns() + config->shutdown_delay, NULL);
 
 	server_drain(&app->server);
-	wait_or_die(app, clock_now_ns() + config->shutdown_timeout, true);
+	wait_or_die(app, clock_now_ns() + config->shutdown_timeout, is_drained);
 	say_cut_off(app);
+	wait_or_die(app, TIME_NEVER, is_kept);
+	housekeeping_stop(&app->housekeeping);
+	forget_successor(app); /* it came too late */
 }
 
 /* --- a new server takes over -------------------------------------------- */

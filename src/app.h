@@ -18,7 +18,7 @@ struct app {
 	struct network *proxies; /* trusted ones */
 	size_t proxy_count;
 	struct gates gates;
-	struct master_key master_key; /* what the server's refers to */
+	struct master_key master_key, former_key; /* what the server's refer to */
 	struct module_list modules;
 	size_t worker_count;
 	int claim;                     /* of the data folder; -1: none */

@@ -23,6 +23,8 @@ int backend_open(const struct config *config, struct module_list *modules, struc
 		r = store_open(&options, &server->store);
 	if (r < 0)
 		return r;
+	server->modules = modules->at;
+	server->module_count = modules->count;
 	r = module_list_register(modules, server);
 	if (r == 0)
 		r = module_list_open(modules, server);
@@ -39,6 +41,8 @@ int backend_open(const struct config *config, struct module_list *modules, struc
 void backend_close(struct module_list *modules, struct server *server)
 {
 	module_list_close(modules, server);
+	server->modules = NULL;
+	server->module_count = 0;
 	store_close(server->store);
 	server->store = NULL;
 }

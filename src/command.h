@@ -26,6 +26,8 @@ enum command_option {
 	COMMAND_LIMIT = 512,
 	COMMAND_OLDER = 1024,
 	COMMAND_CURSOR = 2048,
+
+	COMMAND_CSV = 4096,
 };
 
 /* A command as it was called. */

@@ -258,6 +258,7 @@ static const struct {
 	{ "--older-than", COMMAND_OLDER, "that have ended so long ago: 12h, 7d", "TIME", VALUE(older) },
 	{ "--limit", COMMAND_LIMIT, "how many at most", "NUMBER", VALUE(limit) },
 	{ "--cursor", COMMAND_CURSOR, "where to go on", "TEXT", VALUE(cursor) },
+	{ "--csv", COMMAND_CSV, "print CSV" },
 	{ "--password-stdin", COMMAND_PASSWORD, "read the password from standard input" },
 };
 

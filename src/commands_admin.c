@@ -73,6 +73,8 @@ static int write_account(
 		*ret = arena_str(arena, buf_str(&out));
 		r = ret->at ? 0 : -(int)err_last()->code;
 	}
+	if (out.at)
+		crypto_wipe(out.at, out.cap); /* the password is in it */
 	buf_done(&out);
 	return r;
 }
@@ -212,6 +214,7 @@ static int run(const struct command_line *line, const char *name, command_fn *fn
 		r = run_anywhere(name, fn, &job, &out);
 	r = r < 0 ? (buf_done(&out), command_fail("")) : command_print(&out, r);
 	crypto_wipe(password, sizeof(password));
+	crypto_wipe((char *)job.argument.at, job.argument.len);
 	arena_done(&arena);
 	config_free(job.config);
 	return r;

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "identity_config.h"
+#include "jobs_config.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -130,6 +131,7 @@ static void check(const void *values, struct config_report *report)
 	check_memory(config, report);
 	check_proxies(config, report);
 	identity_config_check(config, report);
+	jobs_config_check(config, report);
 }
 
 const struct config_table config_table = {

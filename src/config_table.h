@@ -127,6 +127,19 @@
 		"Brings the database up to date before serving. Switch it off where "              \
 		"bulkhead migrate up is a step of the deployment.")                                \
                                                                                                    \
+	X(roles, ROLES, LIST(4), ALWAYS("api,worker,relay,scheduler"), 0, "Jobs",                  \
+		"What this instance does. api serves all routes, the others only probes and "      \
+		"metrics; worker runs jobs; scheduler starts what is due and takes jobs from "     \
+		"workers that are gone; relay does nothing yet. Every installation needs each "    \
+		"of them somewhere.")                                                              \
+	X(jobs_threads, JOBS_THREADS, INTEGER(1, 64), ALWAYS("1"), 0, "Jobs",                      \
+		"Threads on which handlers of jobs run, 2,048 at once on each. More than one "     \
+		"where handlers compute much.")                                                    \
+	X(jobs_shutdown_timeout, JOBS_SHUTDOWN_TIMEOUT, DURATION(0, 10 * MINUTE), ALWAYS("10s"),   \
+		0, "Jobs",                                                                         \
+		"On SIGTERM, how long handlers of jobs may take to finish; what is left is "       \
+		"cancelled and handed back, and that attempt does not count.")                     \
+                                                                                                   \
 	X(memory_limit, MEMORY_LIMIT, SIZE(64 * MEGABYTE, 1024 * 1024 * MEGABYTE), ALWAYS("0"),    \
 		CONFIG_OR_ZERO, "Memory",                                                          \
 		"Most memory for requests and buffers; beyond it new work is answered 503 "        \
@@ -214,6 +227,11 @@
 		"32). Every instance has the same, and without it neither the "            \
 		"database nor a backup is of use. In development one is made and "         \
 		"kept in DATA_DIR/master.key.")                                            \
+	X(master_key_previous, MASTER_KEY_PREVIOUS, STRING(32, 256),                       \
+		ALWAYS(""), CONFIG_SECRET, "Identity",                                     \
+		"The MASTER_KEY before, while it is being changed: what is still under "   \
+		"it opens, until bulkhead keys reseal has sealed all of it under the new " \
+		"one (doc/keys.md).")                                                      \
 	X(public_url, PUBLIC_URL, URL("http", "https"), ALWAYS(""), 0, "Identity",         \
 		"Where clients reach this API, like https://api.example.com: the "         \
 		"issuer of its tokens. In development it is this port on "                 \

@@ -27,13 +27,19 @@ struct housekeeping {
 	struct control control;
 	struct housekeeping_options options;
 	atomic_bool stop; /* work under way shall end early */
-	bool running;
+	atomic_bool done; /* nothing is under way any more */
+	bool running, stopping;
 };
 
 /* Starts the worker; the caller has the folder's claim, and the database is open. -ERR_IO,
  * -ERR_NO_MEMORY; then nothing runs. */
 int housekeeping_start(
 	struct housekeeping *housekeeping, const struct housekeeping_options *options);
+
+/* Begins to end what is under way, which may take as long as handlers of jobs may;
+ * housekeeping_done is true when housekeeping_stop will not wait for it any more. */
+void housekeeping_stop_begin(struct housekeeping *housekeeping);
+bool housekeeping_done(const struct housekeeping *housekeeping);
 
 /* Ends what is under way and takes the control socket away. Nothing happens when it does not run.
  */

@@ -212,6 +212,24 @@ static void check_master_key(const struct config *config, struct config_report *
 	}
 }
 
+static void check_former_key(const struct config *config, struct config_report *report)
+{
+	struct str name = S("MASTER_KEY_PREVIOUS");
+	struct master_key key, former;
+
+	if (!config->master_key_previous.len || !config_sound(report, name))
+		return;
+	if (master_key_parse(config->master_key_previous, &former) < 0) {
+		config_problem(report, name, "is %s", err_text());
+	} else if (config->master_key.len && master_key_parse(config->master_key, &key) == 0) {
+		if (memcmp(key.bytes, former.bytes, sizeof(key.bytes)) == 0)
+			config_problem(report, name,
+				"is the same as MASTER_KEY; it is for another one only");
+		master_key_done(&key);
+	}
+	master_key_done(&former);
+}
+
 /* A prefix of addresses. */
 static void check_base(const struct config *config, const char *name, const struct config_url *url,
 	struct config_report *report)
@@ -290,6 +308,7 @@ static void check_mail(const struct config *config, struct config_report *report
 void identity_config_check(const struct config *config, struct config_report *report)
 {
 	check_master_key(config, report);
+	check_former_key(config, report);
 	check_urls(config, report);
 	check_passwords(config, report);
 	check_sessions(config, report);

@@ -139,6 +139,15 @@ static int load_from(int folder, struct master_key *ret)
 	return r;
 }
 
+int master_key_load_former(const struct config *config, struct master_key *ret)
+{
+	if (config->master_key_previous.len == 0)
+		return 0;
+	return master_key_parse(config->master_key_previous, ret) < 0
+		       ? err_wrap("MASTER_KEY_PREVIOUS")
+		       : 1;
+}
+
 int master_key_load(const struct config *config, struct master_key *ret)
 {
 	int folder, r;

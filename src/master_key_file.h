@@ -16,4 +16,7 @@
  */
 int master_key_load(const struct config *config, struct master_key *ret);
 
+/* The key of MASTER_KEY_PREVIOUS: 1, or 0 when there is none. -ERR_INVALID. */
+int master_key_load_former(const struct config *config, struct master_key *ret);
+
 #endif

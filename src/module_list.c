@@ -18,8 +18,6 @@
 #include "observe/log.h"
 #include "rest/idempotency.h"
 
-enum { MODULES_MAX = MIGRATION_SOURCES_MAX - 1 };
-
 static bool hello_enabled(const struct config *config)
 {
 	return config->hello_enabled;
@@ -112,12 +110,13 @@ void module_list_done(struct module_list *list)
 
 /* --- what they bring ---------------------------------------------------------------- */
 
-int module_list_add(const struct module_list *list, struct server *server)
+int module_list_add(const struct module_list *list, struct server *server, bool probes_only)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < list->count && r == 0; i++)
-		r = server_add(server, list->at[i]);
+		if (!probes_only || list->at[i] == &ops_module)
+			r = server_add(server, list->at[i]);
 	return r;
 }
 

@@ -22,12 +22,12 @@ int module_list_load(struct module_list *list, const struct config *config);
 /* Unloads them. Nothing may be left that refers to them: threads, the log, the error slot. */
 void module_list_done(struct module_list *list);
 
-/* Adds the routes of all. */
-int module_list_add(const struct module_list *list, struct server *server);
+/* Adds the routes of all; `probes_only`: of ops alone, for an instance that serves nothing else. */
+int module_list_add(const struct module_list *list, struct server *server, bool probes_only);
 
 /* The migrations of all there are, of switched off ones too, the store's own first. Returns their
  * number. */
-enum { MIGRATION_SOURCES_MAX = 128 };
+enum { MIGRATION_SOURCES_MAX = 128, MODULES_MAX = MIGRATION_SOURCES_MAX - 1 };
 size_t module_list_migrations(
 	const struct module_list *list, struct migration_source ret[MIGRATION_SOURCES_MAX]);
 

@@ -17,7 +17,7 @@ enum { FIBERS_MAX = 64 };
 struct offline {
 	const struct config *config;
 	int claim; /* of the data folder */
-	struct master_key key;
+	struct master_key key, former;
 	struct module_list modules;
 	struct server server;
 };
@@ -33,7 +33,7 @@ static int add_routes(struct offline *offline)
 	site->listener.fd = -1;
 	site->place = ROUTE_ANYWHERE;
 	offline->server.site_count = 1;
-	return module_list_add(&offline->modules, &offline->server);
+	return module_list_add(&offline->modules, &offline->server, false);
 }
 
 static int open_claimed(struct offline *offline)
@@ -45,7 +45,11 @@ static int open_claimed(struct offline *offline)
 	if (r < 0)
 		return r;
 	offline->server.master_key = &offline->key;
-	r = identity_configure(config, &site);
+	r = master_key_load_former(config, &offline->former);
+	if (r > 0)
+		offline->server.former_key = &offline->former;
+	if (r >= 0)
+		r = identity_configure(config, &site);
 	if (r == 0)
 		r = module_list_load(&offline->modules, config);
 	if (r == 0)
@@ -59,6 +63,7 @@ static void close_all(struct offline *offline)
 	server_done(&offline->server);
 	module_list_done(&offline->modules);
 	master_key_done(&offline->key);
+	master_key_done(&offline->former);
 	control_unclaim(offline->claim);
 }
 

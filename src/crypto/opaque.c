@@ -2,6 +2,7 @@
 #include "crypto/opaque.h"
 
 #include "base/check.h"
+#include "crypto/base64.h"
 #include "crypto/digest.h"
 
 /* 0..25 are letters, 26..31 the digits 2..7. */
@@ -90,4 +91,12 @@ bool opaque_read(struct str text, struct str prefix, void *at, size_t len)
 	check_of(prefix, at, len, check);
 	return crypto_equal(
 		str_of(check, sizeof(check)), str_from(text, text.len - OPAQUE_CHECK_LEN));
+}
+
+void opaque_hash(char at[OPAQUE_HASH_LEN], struct str secret)
+{
+	uint8_t hash[SHA256_LEN];
+
+	digest(DIGEST_SHA256, secret, hash);
+	hex_write(at, str_of((const char *)hash, sizeof(hash)));
 }

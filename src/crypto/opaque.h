@@ -21,6 +21,7 @@ enum {
 	OPAQUE_BYTES_MAX = 120,
 	OPAQUE_PREFIX_MAX = 16,
 	OPAQUE_CHECK_LEN = 4,
+	OPAQUE_HASH_LEN = 64,
 };
 
 /* Length of the text of so many bytes behind a prefix of that length. */
@@ -33,6 +34,12 @@ void opaque_write(char *at, struct str prefix, struct str bytes);
 /* Reads exactly `len` bytes. False for another prefix or length, a character that is none, bits set
  * behind the last byte, or a wrong checksum; then what `at` holds means nothing. */
 bool opaque_read(struct str text, struct str prefix, void *at, size_t len);
+
+/*
+ * What a row keeps of a secret: SHA-256 as exactly OPAQUE_HASH_LEN small hex digits, no NUL. Enough
+ * for random bytes (16 at least), which nobody can guess; never for what people choose.
+ */
+void opaque_hash(char at[OPAQUE_HASH_LEN], struct str secret);
 
 #pragma GCC visibility pop
 

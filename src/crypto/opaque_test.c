@@ -82,3 +82,13 @@ TEST(opaque_mistakes)
 		text[i] = was;
 	}
 }
+
+/* FIPS 180-4's example. */
+TEST(opaque_hash_is_sha256)
+{
+	char hash[OPAQUE_HASH_LEN];
+
+	opaque_hash(hash, S("abc"));
+	EXPECT_STR(str_of(hash, sizeof(hash)),
+		S("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+}

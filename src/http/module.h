@@ -32,7 +32,7 @@ struct statement;
  * header for modules (API_HEADERS in the Makefile) changes a struct, a constant, or what a function
  * takes, gives or promises; not when something is added that older modules do not see.
  */
-#define MODULE_ABI 3
+#define MODULE_ABI 4
 
 #define MODULE_MAGIC UINT32_C(0x42684d6f)
 
@@ -61,6 +61,12 @@ struct chore {
 	/* On a fiber of its own, which may wait; at the server's end its waits are cancelled. A
 	 * negative code is logged. */
 	int (*run)(struct server *server);
+};
+
+/* What was found in sealing anew. */
+struct resealed {
+	size_t sealed; /* that were under the former key */
+	size_t lost;   /* that open under neither key */
 };
 
 /* Static: it and all it points at live as long as the process. */
@@ -93,6 +99,12 @@ struct module {
 
 	const struct chore *chores;
 	size_t chore_count;
+
+	/* Seals under server->master_key whatever of its rows is under server->former_key, in small
+	 * transactions, while others read and write; adds to `*counted`. Called on a fiber by
+	 * `bulkhead keys reseal`, perhaps again after it was cut off anywhere: what was done is
+	 * done. NULL: it seals nothing. */
+	int (*reseal)(struct server *server, struct resealed *counted);
 };
 
 enum { MODULE_NAME_MAX = 32 };

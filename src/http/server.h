@@ -74,10 +74,13 @@ struct server {
 	size_t check_count;
 	struct store *store;                 /* of the rows behind it; NULL: none. Not used here */
 	const struct master_key *master_key; /* of the installation, for modules; NULL: none */
-	struct limiter *limiters;            /* SERVER_LIMITERS of them, the caller's; NULL: none */
-	const struct cors *cors;             /* the caller's; NULL: no other origin is let in */
-	struct peers peers;                  /* connections by address */
-	const struct network *proxies;       /* trusted ones; the caller's */
+	const struct master_key *former_key; /* the one before, while it is changed; NULL: none */
+	const struct module *const *modules; /* that are open; the owner's of the store */
+	size_t module_count;
+	struct limiter *limiters;      /* SERVER_LIMITERS of them, the caller's; NULL: none */
+	const struct cors *cors;       /* the caller's; NULL: no other origin is let in */
+	struct peers peers;            /* connections by address */
+	const struct network *proxies; /* trusted ones; the caller's */
 	size_t proxy_count;
 	struct forwarded_trust trust; /* `family` is the caller's to set */
 	_Atomic uint64_t

@@ -41,6 +41,43 @@ void clock_pass(uint64_t ns)
 	clock_ahead((uint64_t)atomic_load(&ahead) * MICROSECOND + ns);
 }
 
+/* --- stopped clocks ------------------------------------------------------------------ */
+
+static _Atomic uint64_t stopped_ns;
+static _Atomic int64_t stopped_us;
+
+static uint64_t stopped_now_ns(void *arg)
+{
+	(void)arg;
+	return atomic_load(&stopped_ns);
+}
+
+static int64_t stopped_wall_us(void *arg)
+{
+	(void)arg;
+	return atomic_load(&stopped_us);
+}
+
+void clock_stop(void)
+{
+	static const struct clock_source source = { stopped_now_ns, stopped_wall_us, NULL };
+
+	atomic_store(&stopped_ns, now_ns(NULL));
+	atomic_store(&stopped_us, wall_us(NULL));
+	clock_replace(&source);
+}
+
+void clock_go(uint64_t ns)
+{
+	(void)atomic_fetch_add(&stopped_ns, ns);
+	(void)atomic_fetch_add(&stopped_us, (int64_t)(ns / MICROSECOND));
+}
+
+void clock_jump(int64_t us)
+{
+	(void)atomic_fetch_add(&stopped_us, us);
+}
+
 void clock_back(void)
 {
 	clock_replace(NULL);
@@ -58,4 +95,20 @@ TEST(clock_goes_ahead)
 	EXPECT(clock_now_ns() - now < HOUR);
 	clock_back();
 	EXPECT(clock_wall_us() - wall < INT64_C(3600000000));
+}
+
+TEST(clock_stands_still)
+{
+	uint64_t now;
+	int64_t wall;
+
+	clock_stop();
+	now = clock_now_ns();
+	wall = clock_wall_us();
+	clock_go(3 * SECOND);
+	clock_jump(-5000000);
+	EXPECT_INT(clock_now_ns() - now, 3 * SECOND);
+	EXPECT_INT(clock_wall_us() - wall, -2000000);
+	clock_back();
+	EXPECT(clock_wall_us() > wall - 1000000);
 }

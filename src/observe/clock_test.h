@@ -1,4 +1,5 @@
-/* For tests: the wall clock ahead of what it is, so that nobody waits for an hour to pass. */
+/* For tests: the wall clock ahead of what it is, so that nobody waits for an hour to pass,
+ * or both under the test's control. */
 #ifndef OBSERVE_CLOCK_TEST_H
 #define OBSERVE_CLOCK_TEST_H
 
@@ -10,6 +11,15 @@ void clock_ahead(uint64_t ns);
 
 /* The same, added to what it is ahead already. */
 void clock_pass(uint64_t ns);
+
+/* Both clocks stand still from now on, and go on only when they are told to. */
+void clock_stop(void);
+
+/* So much time goes by; after clock_stop. */
+void clock_go(uint64_t ns);
+
+/* Somebody sets the wall clock, ahead or back; after clock_stop. */
+void clock_jump(int64_t us);
 
 /* Both clocks are as they are again. */
 void clock_back(void);

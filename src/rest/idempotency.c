@@ -36,7 +36,8 @@ static const struct statement kept_sweep = STATEMENT("idempotency_sweep",
 	       "WHERE created_us < :before_us ORDER BY created_us LIMIT :room)",
 	.in = &sweep_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement *const statements[] = { &kept_insert, &kept_get, &kept_sweep };
+static const struct statement *const statements[] = { &kept_insert, &kept_get, &kept_sweep,
+	&kept_boxes, &kept_box_set };
 
 /* --- what a key belongs to ---------------------------------------------------------- */
 
@@ -182,7 +183,7 @@ int idempotency_sweep(struct store *store, size_t *ret)
 
 static int open_hooks(struct server *server)
 {
-	kept_open(server->master_key);
+	kept_open(server->master_key, server->former_key);
 	server->hooks.repeat_begin = repeat_begin;
 	server->hooks.repeat_finish = repeat_finish;
 	return 0;
@@ -191,6 +192,11 @@ static int open_hooks(struct server *server)
 static int sweep(struct server *server)
 {
 	return idempotency_sweep(server->store, NULL);
+}
+
+static int reseal(struct server *server, struct resealed *counted)
+{
+	return kept_reseal(server->store, counted);
 }
 
 static const struct chore chores[] = {
@@ -206,4 +212,5 @@ const struct module rest_module = {
 	.open = open_hooks,
 	.chores = chores,
 	.chore_count = LEN(chores),
+	.reseal = reseal,
 };

@@ -6,10 +6,10 @@
  */
 #include "rest/kept.h"
 
-#include "crypto/aead.h"
 #include "crypto/base64.h"
 #include "crypto/master_key.h"
 #include "crypto/random.h"
+#include "crypto/sealing.h"
 #include "http/match.h"
 #include "http/request.h"
 
@@ -41,24 +41,23 @@ struct head {
 	uint8_t versioned;             /* 1: there is a version */
 };
 
-static struct aead_key installation;
+static struct sealing installation;
 
-void kept_open(const struct master_key *master)
+void kept_open(const struct master_key *master, const struct master_key *former)
 {
-	uint8_t secret[AEAD_KEY_LEN];
+	struct master_key random;
 
-	if (master)
-		master_key_derive(master, S("rest/idempotency"), secret);
-	else
-		random_bytes(secret, sizeof(secret));
-	CHECK(aead_key_init(&installation, AEAD_AES_256_GCM, 1,
-		      str_of((const char *)secret, sizeof(secret))) == 0);
-	crypto_wipe(secret, sizeof(secret));
+	if (!master)
+		random_bytes(random.bytes, sizeof(random.bytes));
+	sealing_init(&installation, master ? master : &random, former, S("rest/idempotency"));
+	if (!master)
+		master_key_done(&random);
 }
 
-static void key_of(const struct repeat *repeat, struct aead_key *ret)
+/* Of a row. */
+static void keys_of(const uint8_t key[SHA256_LEN], struct sealing *ret)
 {
-	aead_key_derive(&installation, str_of((const char *)repeat->key, sizeof(repeat->key)), ret);
+	sealing_derive(&installation, str_of((const char *)key, SHA256_LEN), ret);
 }
 
 /* --- sealing -------------------------------------------------------------------------- */
@@ -81,7 +80,7 @@ static int seal(struct req *req, const struct repeat *repeat, struct str plain, 
 {
 	size_t len = plain.len + AEAD_OVERHEAD, text_len = base64_len(BASE64_URL, len);
 	char *text = arena_alloc(&req->arena, text_len);
-	struct aead_key key;
+	struct sealing keys;
 	struct buf box;
 	int r;
 
@@ -91,9 +90,9 @@ static int seal(struct req *req, const struct repeat *repeat, struct str plain, 
 	if (!buf_room(&box, len))
 		return box.failed;
 
-	key_of(repeat, &key);
-	r = aead_seal(&key, str_of(NULL, 0), plain, box.at);
-	aead_key_done(&key);
+	keys_of(repeat->key, &keys);
+	r = aead_seal(&keys.key, str_of(NULL, 0), plain, box.at);
+	sealing_done(&keys);
 	if (r == 0) {
 		(void)base64_write(BASE64_URL, text, str_of(box.at, len));
 		*ret = str_of(text, text_len);
@@ -132,19 +131,20 @@ static int open_box(
 {
 	size_t len = box->len < AEAD_OVERHEAD ? 0 : box->len - AEAD_OVERHEAD;
 	char *plain = arena_alloc(&req->arena, MAX(len, 1));
-	struct aead_key key;
+	struct sealing keys;
 	int r;
 
 	if (!plain)
 		return -(int)err_last()->code;
-	key_of(repeat, &key);
-	r = aead_open(&key, str_of(NULL, 0), buf_str(box), plain);
-	aead_key_done(&key);
-	if (r == 0 && len < sizeof(struct head))
+	keys_of(repeat->key, &keys);
+	r = sealing_open(&keys, str_of(NULL, 0), buf_str(box), plain);
+	sealing_done(&keys);
+	if (r < 0)
+		return r;
+	if (len < sizeof(struct head))
 		return fail(ERR_INVALID, "a kept answer is too short");
-	if (r == 0)
-		*ret = str_of(plain, len);
-	return r;
+	*ret = str_of(plain, len);
+	return 0;
 }
 
 /* What was sealed; in the arena. -ERR_INVALID when the text is not of this key. */
@@ -199,4 +199,20 @@ int kept_replay(struct req *req, const struct repeat *repeat)
 		return fail(ERR_IDEMPOTENCY, "this Idempotency-Key was used for another request");
 	r = answer_again(req, &head, str_from(plain, sizeof(head)));
 	return r < 0 ? r : 1;
+}
+
+/* --- sealing anew ------------------------------------------------------------------------- */
+
+int kept_again(struct str key_hash, struct str text, struct arena *arena, struct str *ret)
+{
+	uint8_t key[SHA256_LEN];
+	struct sealing keys;
+	int r;
+
+	if (!hex_read(key_hash, key, sizeof(key)))
+		return fail(ERR_INVALID, "this is no digest");
+	keys_of(key, &keys);
+	r = sealing_again(&keys, str_of(NULL, 0), text, arena, ret);
+	sealing_done(&keys);
+	return r;
 }

@@ -9,6 +9,7 @@
 
 struct master_key;
 struct req;
+struct resealed;
 
 /* A row of main.idempotency. */
 struct kept {
@@ -24,11 +25,18 @@ struct repeat {
 	bool kept; /* the answer is stored */
 };
 
-extern const struct statement kept_insert, kept_get;
+extern const struct statement kept_insert, kept_get, kept_boxes, kept_box_set;
 
 /* Where the keys come from that answers are sealed with. NULL: from random bytes, so that nothing
- * that is kept can be read after the end of this process. */
-void kept_open(const struct master_key *master);
+ * that is kept can be read after the end of this process. What is under those of `former` (or NULL)
+ * is read, too. */
+void kept_open(const struct master_key *master, const struct master_key *former);
+
+/* As sealing_again, for the answer of that row. */
+int kept_again(struct str key_hash, struct str text, struct arena *arena, struct str *ret);
+
+/* Seals anew what is under the former key (struct module); kept_reseal.c. */
+int kept_reseal(struct store *store, struct resealed *counted);
 
 /* The row of the handler's answer, and the answer's JSON (empty: no body). Texts are the repeat's
  * and the request's arena's. */

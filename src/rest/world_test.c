@@ -143,6 +143,8 @@ static void open_modules(struct server *server, const struct world *world)
 
 struct master_key world_master_key = { { 0x77, 0x6f, 0x72, 0x6c, 0x64 } };
 
+const struct master_key *world_former_key;
+
 static void set_up(struct server *server, void *arg)
 {
 	struct world *world = arg;
@@ -150,6 +152,7 @@ static void set_up(struct server *server, void *arg)
 	must(store_open(&world->options, &world->store), "store_open");
 	server->store = world->store;
 	server->master_key = &world_master_key;
+	server->former_key = world_former_key;
 	server->hooks.identify = identify;
 	server->hooks.authorize = authorize;
 	open_modules(server, world);

@@ -44,6 +44,9 @@ void world_run_on(const struct store_options *options, const struct module *cons
 /* The installation's key in worlds that are begun from now on. */
 extern struct master_key world_master_key;
 
+/* The one before, or NULL. */
+extern const struct master_key *world_former_key;
+
 /* A new folder, and removing it with all that is in it. */
 struct str world_folder(char *path, size_t size);
 void world_remove_folder(const char *path);

@@ -133,6 +133,12 @@ bool notices_fresh(const struct store *store)
 	return !store->notices->polled || notices_fresh_at(store->notices, clock_now_ns());
 }
 
+void notice_hint(struct store *store, struct str topic, struct str key)
+{
+	if (store->notices->poller)
+		notice_hint_say(store->notices->poller, topic, key);
+}
+
 /* --- of a transaction ---------------------------------------------------------------- */
 
 /* What one attempt has to tell, in its arena. */

@@ -31,6 +31,15 @@ int notice_listen(struct store *store, struct notice_listener *listener);
 /* Hears no more, also on other threads, when this returns. Not while it hears. */
 void notice_unlisten(struct store *store, struct notice_listener *listener);
 
+/*
+ * A word to other instances, soon and without a promise: those that listen to the topic hear the
+ * key, of the nil tenant. Nothing is written and nothing heard here; nothing happens on SQLite, or
+ * when no other instance was heard of for ten seconds. Topic and key without spaces or line breaks,
+ * at most NOTICE_KEY_MAX bytes together; when too much is said at once, the key becomes empty. Any
+ * thread.
+ */
+void notice_hint(struct store *store, struct str topic, struct str key);
+
 /* False when this instance could not look for 5 s: what it keeps may be out of date, so read
  * through, or answer 503. */
 bool notices_fresh(const struct store *store);

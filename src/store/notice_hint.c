@@ -4,6 +4,10 @@
  * wait for each other); those that LISTEN look for notices at once instead of after half a second.
  * Both go over one connection past the pooler. Without it everything works, half a second later.
  * Its end also tells that the server may have crashed.
+ *
+ * What a NOTIFY carries is lines: "+", there are rows; "topic key", what notice_hint was told; "!",
+ * somebody is there; "?", and wants to know who else is. Nothing at all means rows, too. Who has
+ * heard of nobody for a while keeps words to itself.
  */
 #include "store/notice_poller.h"
 
@@ -13,6 +17,7 @@
 #include "store/pg.h"
 #include "store/store_internal.h"
 
+#include <stdio.h>
 #include <sys/ioctl.h>
 
 #define CHANNEL "bulkhead_notice"
@@ -21,6 +26,10 @@
 #define CONNECT_PAUSE (5 * SECOND)
 #define NOTIFY_EVERY  MILLISECOND
 #define FLUSH_EVERY   (20 * MILLISECOND)
+
+/* How often an instance says that it is there, and how long others believe that. */
+#define SAY_EVERY   (4 * SECOND)
+#define BELIEVE_FOR (10 * SECOND)
 
 enum { READS_MAX = 64 }; /* of what has come, before others have their turn */
 
@@ -35,7 +44,7 @@ static void be_asked(struct message *message)
 		ready_changed(hint->ready, true, false, false);
 }
 
-void notice_hint_want(struct notice_poller *poller)
+static void want(struct notice_poller *poller)
 {
 	struct notice_hint *hint = &poller->hint;
 
@@ -43,6 +52,46 @@ void notice_hint_want(struct notice_poller *poller)
 		return; /* the next NOTIFY is for this one, too */
 	hint->message.deliver = be_asked;
 	worker_send(&poller->worker, &hint->message);
+}
+
+void notice_hint_want(struct notice_poller *poller)
+{
+	atomic_store(&poller->hint.rows, true);
+	want(poller);
+}
+
+/* With the lock. Whether it is said already, or there is no room for it. */
+static bool add_word(struct notice_hint *hint, struct str word)
+{
+	struct str words = str_of(hint->words, hint->words_len);
+
+	while (words.len)
+		if (str_eq(str_cut(&words, '\n'), word))
+			return true;
+	if (hint->words_len + word.len + 1 > sizeof(hint->words))
+		return false;
+	memcpy(hint->words + hint->words_len, word.at, word.len);
+	hint->words[hint->words_len + word.len] = '\n';
+	hint->words_len += word.len + 1;
+	return true;
+}
+
+void notice_hint_say(struct notice_poller *poller, struct str topic, struct str key)
+{
+	struct notice_hint *hint = &poller->hint;
+	char word[NOTICE_KEY_MAX + 2];
+	int len = snprintf(word, sizeof(word), "%.*s %.*s", STR_ARG(topic), STR_ARG(key));
+
+	CHECK(len > 0 && (size_t)len < sizeof(word));
+	if (clock_now_ns() > atomic_load(&hint->others_until_ns))
+		return;
+	(void)pthread_mutex_lock(&hint->lock);
+	if (!add_word(hint, str_of(word, (size_t)len))) {
+		hint->words_len = 0; /* it is all of the topic then, and of those before it */
+		(void)add_word(hint, S("* "));
+	}
+	(void)pthread_mutex_unlock(&hint->lock);
+	want(poller);
 }
 
 /* --- the connection --------------------------------------------------------------------- */
@@ -89,36 +138,86 @@ static bool read_all(PGconn *pg, struct ready *ready)
 	return !ready->ended;
 }
 
-/* True when another instance has something to tell. */
-static bool hear(PGconn *pg)
+/* One line of what another instance says. */
+static void hear_line(struct notice_poller *poller, struct str line)
 {
-	bool heard = false;
+	static const struct uuid nobody;
+	struct str topic = str_cut(&line, ' ');
+
+	if (str_eq(topic, S("+")))
+		notice_poller_wake(poller);
+	else if (str_eq(topic, S("?")))
+		poller->hint.answer = true;
+	else if (str_eq(topic, S("*")))
+		notices_tell_missed(poller->notices);
+	else if (!str_eq(topic, S("!")))
+		notices_tell(poller->notices, topic, &nobody, line);
+}
+
+static void hear_words(struct notice_poller *poller, struct str words)
+{
+	atomic_store(&poller->hint.others_until_ns, clock_now_ns() + BELIEVE_FOR);
+	if (!words.len)
+		notice_poller_wake(poller);
+	while (words.len)
+		hear_line(poller, str_cut(&words, '\n'));
+}
+
+static void hear(struct notice_poller *poller, PGconn *pg)
+{
 	PGnotify *notify;
 
 	while ((notify = PQnotifies(pg))) {
-		heard |= notify->be_pid != PQbackendPID(pg);
+		if (notify->be_pid != PQbackendPID(pg))
+			hear_words(poller, str_from_c(notify->extra));
 		PQfreemem(notify);
 	}
-	return heard;
 }
 
-/* Sends the hint when there is one to send and the last one is done with; false when it cannot. */
+/* What there is to tell, as a text that ends with NUL. */
+static void gather(struct notice_hint *hint, bool first, char text[NOTICE_WORDS_MAX + 16])
+{
+	size_t len = (size_t)snprintf(text, 16, "%s%s",
+		atomic_exchange(&hint->rows, false) ? "+\n" : "", first ? "?\n" : "!\n");
+
+	(void)pthread_mutex_lock(&hint->lock);
+	memcpy(text + len, hint->words, hint->words_len);
+	text[len + hint->words_len] = '\0';
+	hint->words_len = 0;
+	(void)pthread_mutex_unlock(&hint->lock);
+}
+
+static bool send_words(PGconn *pg, struct notice_hint *hint)
+{
+	char text[NOTICE_WORDS_MAX + 16];
+	const char *values[] = { text };
+	bool first = hint->said_ns == 0;
+
+	gather(hint, first, text);
+	hint->said_ns = hint->sent_ns = clock_now_ns();
+	hint->sending = true;
+	return PQsendQueryParams(pg, "SELECT pg_catalog.pg_notify('" CHANNEL "', $1)", 1, NULL,
+		values, NULL, NULL, 0);
+}
+
+/* Sends what there is to be sent when the last one is done with; false when it cannot. */
 static bool send_hint(PGconn *pg, struct notice_hint *hint)
 {
+	uint64_t now = clock_now_ns();
+
 	while (hint->sending && !PQisBusy(pg)) {
 		PGresult *result = PQgetResult(pg);
 
 		hint->sending = result;
 		PQclear(result);
 	}
-	if (!hint->asked || hint->sending || clock_now_ns() < hint->sent_ns + NOTIFY_EVERY)
+	hint->asked |= hint->answer || now >= hint->said_ns + SAY_EVERY;
+	if (!hint->asked || hint->sending || now < hint->sent_ns + NOTIFY_EVERY)
 		return true;
 
-	hint->asked = false;
-	atomic_store(&hint->wanted, false); /* commits from now on need another one */
-	hint->sent_ns = clock_now_ns();
-	hint->sending = true;
-	return PQsendQuery(pg, "NOTIFY " CHANNEL);
+	hint->asked = hint->answer = false;
+	atomic_store(&hint->wanted, false); /* what comes from now on needs another one */
+	return send_words(pg, hint);
 }
 
 /* Until the connection ends: -ERR_IO, or we do: -ERR_CANCELLED. */
@@ -127,17 +226,19 @@ static int serve(struct notice_poller *poller, PGconn *pg, struct ready *ready)
 	struct notice_hint *hint = &poller->hint;
 
 	for (;;) {
-		uint64_t until_ns = TIME_NEVER;
+		uint64_t until_ns;
 		int unsent, r;
 
-		if (!read_all(pg, ready) || !send_hint(pg, hint))
+		if (!read_all(pg, ready))
 			return fail(ERR_IO, "the connection for hints is lost");
-		if (hear(pg))
-			notice_poller_wake(poller);
+		hear(poller, pg);
+		if (!send_hint(pg, hint))
+			return fail(ERR_IO, "the connection for hints is lost");
 		unsent = PQflush(pg);
 		if (unsent < 0)
 			return fail(ERR_IO, "the connection for hints is lost");
 
+		until_ns = hint->said_ns + SAY_EVERY;
 		if (hint->asked && !hint->sending)
 			until_ns = hint->sent_ns + NOTIFY_EVERY;
 		if (unsent)
@@ -157,6 +258,7 @@ static int serve_watched(struct notice_poller *poller, PGconn *pg)
 		return r;
 	poller->hint.ready = &watch.ready;
 	poller->hint.sending = false;
+	poller->hint.said_ns = 0;
 	notice_poller_doubt(poller); /* we do not know what was before this session */
 	r = serve(poller, pg, &watch.ready);
 	notice_poller_doubt(poller);

@@ -337,6 +337,7 @@ int notice_poller_start(struct store *store)
 	poller->store = store;
 	poller->notices = store->notices;
 	cond_init(&poller->woken);
+	(void)pthread_mutex_init(&poller->hint.lock, NULL);
 	arena_init(&poller->arena, ARENA_CHUNK, ARENA_LIMIT);
 	buf_init(&poller->since, SNAPSHOT_MAX);
 	buf_init(&poller->before, SNAPSHOT_MAX);
@@ -347,6 +348,7 @@ int notice_poller_start(struct store *store)
 	if (r == 0)
 		r = worker_start(&poller->worker);
 	if (r < 0) {
+		(void)pthread_mutex_destroy(&poller->hint.lock);
 		mem_free(poller, sizeof(*poller));
 		return r;
 	}
@@ -366,5 +368,6 @@ void notice_poller_stop(struct notices *notices)
 	arena_done(&poller->arena);
 	buf_done(&poller->since);
 	buf_done(&poller->before);
+	(void)pthread_mutex_destroy(&poller->hint.lock);
 	mem_free(poller, sizeof(*poller));
 }

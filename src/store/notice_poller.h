@@ -12,12 +12,21 @@
 #include "observe/metric.h"
 #include "store/notice_internal.h"
 
+enum { NOTICE_WORDS_MAX = 4096 }; /* less than NOTIFY can carry */
+
 struct store;
 
 /* The connection of hints (notice_hint.c). Of the poller's thread, but for `wanted`. */
 struct notice_hint {
-	atomic_bool wanted; /* a commit has something to tell; the message is on its way, or ... */
+	atomic_bool wanted; /* there is something to tell; the message is on its way, or ... */
 	bool asked;         /* ... was delivered */
+	atomic_bool rows;   /* there are new rows */
+	pthread_mutex_t lock;
+	char words[NOTICE_WORDS_MAX]; /* under the lock: "topic key" and a new line each */
+	size_t words_len;
+	_Atomic uint64_t others_until_ns; /* other instances were heard lately */
+	uint64_t said_ns;                 /* when this one said last that it is there */
+	bool answer;                      /* a new one wants to know who is there */
 	struct message message;
 	struct ready *ready; /* of the connection; NULL while there is none */
 	uint64_t sent_ns;    /* the last NOTIFY */
@@ -51,6 +60,9 @@ void notice_poller_stop(struct notices *notices);
 
 /* Something was committed that others should look for soon. From any thread. */
 void notice_hint_want(struct notice_poller *poller);
+
+/* For notice_hint. From any thread. */
+void notice_hint_say(struct notice_poller *poller, struct str topic, struct str key);
 
 /* The fiber that gives and takes hints, until the worker ends; `arg` is the poller. */
 int notice_hint_run(void *arg);

@@ -334,6 +334,88 @@ static void hints_lost(struct store_test *test)
 	store_close(other.store);
 }
 
+/* --- words ---------------------------------------------------------------------------------- */
+
+/* Says it until it was heard: who was not heard of yet is told nothing. */
+static void say_until_heard(struct store_test *test, struct other *other, const char *key)
+{
+	uint64_t until = clock_now_ns() + 10 * SECOND;
+	size_t before = other->ear.heard;
+
+	while (other->ear.heard == before && clock_now_ns() < until) {
+		notice_hint(test->store, S("t"), str_from_c(key));
+		(void)fiber_sleep_until(clock_now_ns() + 20 * MILLISECOND);
+	}
+	EXPECT(other->ear.heard > before);
+}
+
+/* As often as it was said. */
+static void expect_first(struct ear *ear)
+{
+	(void)pthread_mutex_lock(&ear->lock);
+	EXPECT(str_starts(str_from_c(ear->said), S("0:first ")));
+	ear->said[0] = 0;
+	(void)pthread_mutex_unlock(&ear->lock);
+}
+
+static void say_words(struct store_test *test)
+{
+	struct other other;
+	struct ear own;
+	uint64_t began, took;
+	size_t before;
+
+	listen(test->store, &own);
+	open_other(&test->options, 0, 0, &other);
+	say_until_heard(test, &other, "first");
+	expect_first(&other.ear);
+
+	before = other.ear.heard;
+	began = clock_now_ns();
+	notice_hint(test->store, S("t"), S("second"));
+	notice_hint(test->store, S("t"), S("second")); /* is one word */
+	(void)await(&other.ear.heard, before + 1, 5 * SECOND);
+	took = clock_now_ns() - began;
+	test_note(took < 400 * MILLISECOND, __FILE__, __LINE__, "a word took %llu ms",
+		(unsigned long long)(took / MILLISECOND));
+	expect_said(&other.ear, "0:second ");
+	EXPECT_STR(count_rows(), S("0"));
+	EXPECT_INT(own.heard, 0);
+
+	before = other.ear.missed;
+	for (int i = 0; i < 1000; i++) { /* more than a NOTIFY holds: then it may be anything */
+		char key[201];
+
+		(void)snprintf(key, sizeof(key), "%0200d", i);
+		notice_hint(test->store, S("t"), str_from_c(key));
+	}
+	(void)await(&other.ear.missed, before + 1, 5 * SECOND);
+	notice_unlisten(test->store, &own.listener);
+	store_close(other.store);
+}
+
+TEST(words_reach_other_instances_without_a_row)
+{
+	on_postgres(say_words);
+}
+
+/* Alone, or on SQLite, nothing is said. */
+static void say_to_nobody(struct store_test *test)
+{
+	struct ear own;
+
+	listen(test->store, &own);
+	notice_hint(test->store, S("t"), S("nobody"));
+	EXPECT_INT(own.heard, 0);
+	notice_unlisten(test->store, &own.listener);
+}
+
+TEST(words_need_somebody_else)
+{
+	store_test_run(ENGINE_SQLITE, NULL, NULL, say_to_nobody);
+	on_postgres(say_to_nobody);
+}
+
 TEST(notices_come_without_hints)
 {
 	on_postgres(hints_lost);

@@ -16,8 +16,8 @@
 /* How long a commit is waited for when its caller's time is over. */
 #define GRACE (10 * SECOND)
 
-/* Between two runs: chance, up to this times the number of runs. */
-#define BACK_OFF (4 * MILLISECOND)
+/* Between two runs: chance, at first up to this. */
+#define BACK_OFF (8 * MILLISECOND)
 
 enum { LOSSES_MAX = 1, STALES_MAX = 4, SURPRISES_MAX = 3, SURPLUS_MAX = 1000 };
 
@@ -590,9 +590,11 @@ static int run_once(struct pg_session *session)
 	return part(session, r);
 }
 
-static int back_off(unsigned attempts)
+/* The whole of the wait is random, so that those who met do not meet again, and its bound doubles:
+ * how many are at the same row shows only in how often they met. */
+static int back_off(unsigned conflicts)
 {
-	uint64_t most = BACK_OFF * attempts;
+	uint64_t most = BACK_OFF << (conflicts - 1);
 
 	return fiber_sleep_until(sched_now() + random_u64() % most);
 }

@@ -54,6 +54,49 @@ test('what is done is told, exported, and verified beside a server and without o
 	assert.equal((await verify(t, server.dataDir, file)).heads, 1);
 });
 
+test('bulkhead audit export is the export of the API', async (t) => {
+	const server = await startServer(t);
+	const { accessToken: token, tenant } = await register(server, 'acme');
+	const { dataDir } = server;
+	// More than one part.
+	for (let i = 0; i < 320; i++)
+		await done(server, 'PATCH /api/v1/tenant', { token, body: { settings: { text: String(i).padEnd(4000, 'x') } } });
+	await chained(t, dataDir);
+
+	const entriesOf = (text) => text.trimEnd().split('\n').map((line) => JSON.parse(line));
+	const idsOf = (text) => entriesOf(text).slice(0, -1).map(({ id }) => id);
+	const overHttp = (await call(server, 'GET /api/v1/audit/export', { token })).text;
+	for (const name of ['acme', tenant.id]) {
+		const { code, stdout, stderr } = await runProgram(t, ['audit', 'export', name], { cwd: dataDir });
+		assert.equal(code, 0, stderr);
+		assert.ok(stdout.length > 2.2e6, `${stdout.length}`);
+		assert.deepEqual(idsOf(stdout).slice(0, idsOf(overHttp).length), idsOf(overHttp));
+		assert.equal(entriesOf(stdout).at(-1).entries, entriesOf(stdout).length - 1);
+	}
+	const csv = await runProgram(t, ['audit', 'export', '--csv', 'acme'], { cwd: dataDir });
+	assert.equal(csv.code, 0, csv.stderr);
+	assert.match(csv.stdout, /^id,sequence,createdAt,[^\r\n]*\r\n/);
+	assert.match(csv.stdout, /\r\n"# audit-head:1:[^\r\n]*"\r\n$/);
+	assert.equal(csv.stdout.match(/^id,/gm).length, 1);
+	const system = await runProgram(t, ['audit', 'export', '--json', 'system'], { cwd: dataDir });
+	assert.equal(system.code, 0, system.stderr);
+	const nobody = await runProgram(t, ['audit', 'export', 'nobody'], { cwd: dataDir });
+	assert.equal(nobody.code, 1);
+	assert.match(nobody.stderr, /there is no tenant nobody/);
+	for (const args of [[], ['a', 'b'], ['--json', '--csv', 'acme'], ['two words']])
+		assert.equal((await runProgram(t, ['audit', 'export', ...args], { cwd: dataDir })).code, 2, args.join(' '));
+	await server.stop();
+
+	const alone = await runProgram(t, ['audit', 'export', 'acme'], { cwd: dataDir });
+	assert.equal(alone.code, 0, alone.stderr);
+	assert.ok(idsOf(alone.stdout).length > idsOf(overHttp).length, 'each export is an entry');
+	assert.equal(entriesOf(alone.stdout).filter(({ action }) => action === 'audit.exported').length, 5);
+	const file = join(dataDir, 'export.jsonl');
+	await writeFile(file, alone.stdout);
+	assert.equal((await verify(t, dataDir, file)).heads, 1);
+	assert.equal((await runProgram(t, ['audit', 'export', 'nobody'], { cwd: dataDir })).code, 1);
+});
+
 test('what was changed is found', async (t) => {
 	const server = await startServer(t);
 	const { accessToken: token, tenant } = await register(server, 'acme');
@@ -123,4 +166,16 @@ test('what was changed in a stopped file is found, and a state of the past by th
 	// Rows are cut off, and the mark is the one that stood there then.
 	const cut = `ATTACH '${past}' AS past; DELETE FROM audit WHERE id NOT IN (SELECT id FROM past.audit); REPLACE INTO audit_mark SELECT * FROM past.audit_mark`;
 	assert.deepEqual(await found(cut), ['', 'head']);
+});
+
+test('heads are read from files, and a pipe holds up nobody', async (t) => {
+	const server = await startServer(t);
+	await register(server, 'acme');
+	const pipe = join(server.dataDir, 'pipe');
+	spawnSync('mkfifo', [pipe]);
+	const result = await runProgram(t, ['audit', 'verify', pipe], { cwd: server.dataDir });
+	assert.equal(result.code, 1);
+	assert.match(result.stderr, /is no file/);
+	assert.equal((await call(server, 'GET /health/live')).status, 200);
+	await server.stop();
 });

@@ -19,7 +19,7 @@ enum {
 	KEY_TEXT_LEN = OPAQUE_LEN(KEY_MARK_LEN, KEY_BYTES),
 	KEY_PREFIX_LEN = KEY_MARK_LEN +
 			 2 * (int)sizeof(struct uuid) * 8 / 5, /* without a bit of the secret */
-	KEY_HASH_LEN = 2 * SHA256_LEN,                         /* as stored: hex */
+	KEY_HASH_LEN = OPAQUE_HASH_LEN,                        /* as stored: hex */
 };
 
 /* What the text of a key says. None of it is to be believed before the secret was compared. */

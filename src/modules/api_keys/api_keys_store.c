@@ -197,13 +197,11 @@ static int check_expiry(struct tx *tx, const struct opt_i64 *expires)
 static int set_text(struct tx *tx, const struct key_text *text, struct api_key *key)
 {
 	char *whole = arena_alloc(tx_arena(tx), KEY_TEXT_LEN + KEY_HASH_LEN);
-	uint8_t hash[SHA256_LEN];
 
 	if (!whole)
 		return -(int)err_last()->code;
 	key_text_write(whole, text);
-	digest(DIGEST_SHA256, str_of((const char *)text->secret, KEY_SECRET_LEN), hash);
-	hex_write(whole + KEY_TEXT_LEN, str_of((const char *)hash, sizeof(hash)));
+	opaque_hash(whole + KEY_TEXT_LEN, str_of((const char *)text->secret, KEY_SECRET_LEN));
 
 	key->key = str_of(whole, KEY_TEXT_LEN);
 	key->prefix = str_of(whole, KEY_PREFIX_LEN);

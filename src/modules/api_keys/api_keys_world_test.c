@@ -1,26 +1,17 @@
 /* The world of the tests of this module. */
 #include "modules/api_keys/api_keys_world_test.h"
 
-#include "base/fault.h"
-#include "base/num.h"
 #include "http/server.h"
 #include "modules/mails/mails.h"
 #include "modules/rbac/rbac_world_test.h"
 #include "modules/tenants/tenants.h"
+#include "modules/tenants/tenants_world_test.h"
 #include "modules/users/users.h"
 #include "observe/metric.h"
 #include "rest/idempotency.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static const struct statement tenant_add = STATEMENT("test_keys_tenant_add",
-	.sql = "INSERT INTO main.tenant (tenant_id, slug, name, tier, status, settings, limits, "
-	       "version, created_at, updated_at) VALUES (:tenant, :slug, :name, :tier, :status, "
-	       ":settings, :limits, :version, :created_at, :updated_at)",
-	.in = &tenant_schema);
-
-static const struct statement *const statements[] = { &tenant_add };
 
 /* --- limiters, and allocations that fail -------------------------------------------------- */
 
@@ -45,14 +36,7 @@ static void open_limiters(void)
 /* As the world's own hook does for people. */
 static int arm_and_identify(struct req *req, struct caller *ret)
 {
-#ifdef BULKHEAD_FAULTS
-	uint64_t nth = 0;
-
-	for (size_t i = 0; i < req->head.count; i++)
-		if (str_eq_nocase(req->head.fields[i].name, S("x-fault")))
-			REQUIRE(num_parse_u64(req->head.fields[i].value, &nth));
-	fault_arm(FAULT_MEMORY, (size_t)nth);
-#endif
+	world_arm(req);
 	return former(req, ret);
 }
 
@@ -79,17 +63,9 @@ static void close_fixture(struct server *server)
 static const struct module fixture = {
 	MODULE_HEAD,
 	.name = "keys-fixture",
-	.statements = statements,
-	.statement_count = LEN(statements),
 	.open = open_fixture,
 	.close = close_fixture,
 };
-
-static int add_tenant(const struct db *db, void *arg)
-{
-	return db_exec(db, &tenant_add,
-		&(struct tenant){ .slug = str_from_c(arg), .name = str_from_c(arg), .version = 1 });
-}
 
 /* --- what was asked ---------------------------------------------------------------------- */
 
@@ -114,15 +90,15 @@ int64_t keys_loads(void)
 
 void keys_begin(struct world *world)
 {
-	world_do(world, "anna", add_tenant, "alpha");
-	world_do(world, "bert", add_tenant, "beta");
+	world_make_tenant(world, "anna", "alpha");
+	world_make_tenant(world, "bert", "beta");
 	EXPECT_INT(world_give(world, "anna", "owner"), 0);
 	EXPECT_INT(world_give(world, "bert", "owner"), 0);
 }
 
 const struct module *const *keys_world(void)
 {
-	static const struct module *list[10];
+	static const struct module *list[11];
 
 	list[0] = &rest_module;
 	list[1] = rbac_world[1]; /* the things */
@@ -132,7 +108,8 @@ const struct module *const *keys_world(void)
 	list[5] = &users_module;
 	list[6] = &tenants_module;
 	list[7] = &api_keys_module;
-	list[8] = &fixture;
+	list[8] = &tenant_fixture_module;
+	list[9] = &fixture;
 	return list;
 }
 

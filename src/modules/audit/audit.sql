@@ -79,3 +79,45 @@ CREATE INDEX audit_erasure_due ON main.audit_erasure (due_at);
 DROP TABLE main.audit_erasure; -- safe: going down
 DROP TABLE main.audit_mark; -- safe: going down
 DROP TABLE main.audit; -- safe: going down
+
+-- up 2: a change of MASTER_KEY
+-- Rows of the installation: keys of the log under a former MASTER_KEY, sealed under the one in force.
+CREATE TABLE main.audit_former_key (
+	tenant_id uuid NOT NULL,
+	key_id text NOT NULL,
+	sealed text NOT NULL,
+	retired_at bigint NOT NULL,
+	PRIMARY KEY (tenant_id, key_id)
+) --sqlite: WITHOUT ROWID
+;
+
+-- Up to where seals under a former key are good in the log of a tenant, and what the chain was there;
+-- itself under the key in force.
+CREATE TABLE main.audit_era (
+	tenant_id uuid NOT NULL,
+	key_id text NOT NULL,
+	sequence bigint NOT NULL,
+	chain text NOT NULL,
+	seal text NOT NULL,
+	PRIMARY KEY (tenant_id, key_id)
+) --sqlite: WITHOUT ROWID
+;
+CREATE INDEX audit_era_by_key ON main.audit_era (key_id);
+
+-- down 2
+DROP TABLE main.audit_era; -- safe: going down
+DROP TABLE main.audit_former_key; -- safe: going down
+
+-- up 3: fewer places in indexes, and all columns that are asked for
+-- What an entry of somebody tells of themselves is found by its user: most entries are not in audit_by_other.
+CREATE INDEX CONCURRENTLY audit_by_other ON main.audit (tenant_id, person_id, id, user_id)
+	WHERE person_id IS NOT NULL AND person_id IS DISTINCT FROM user_id;
+CREATE INDEX CONCURRENTLY audit_security ON main.audit (tenant_id, security, id) WHERE security = true;
+DROP INDEX CONCURRENTLY main.audit_by_person;
+DROP INDEX CONCURRENTLY main.audit_of_security;
+
+-- down 3
+CREATE INDEX CONCURRENTLY audit_by_person ON main.audit (tenant_id, person_id, id) WHERE person_id IS NOT NULL;
+CREATE INDEX CONCURRENTLY audit_of_security ON main.audit (tenant_id, id) WHERE security;
+DROP INDEX CONCURRENTLY main.audit_by_other;
+DROP INDEX CONCURRENTLY main.audit_security;

@@ -37,7 +37,7 @@ static int read_head(struct tx *tx, struct audit_mark *head, bool *ret_first)
 		return fail(ERR_INVALID, "the head of the audit log is not what was written: it "
 					 "was changed, or MASTER_KEY is another one");
 	if (r == 0) {
-		audit_chain_begin(tx_tenant(tx), begin);
+		audit_chain_begin(0, tx_tenant(tx), begin);
 		*head = (struct audit_mark){ .kind = AUDIT_HEAD,
 			.chain = arena_str(tx_arena(tx), str_of(begin, sizeof(begin))) };
 	}
@@ -55,7 +55,7 @@ static int make_links(struct tx *tx, const struct audit_row *rows, size_t count,
 		return -(int)err_last()->code;
 	for (size_t i = 0; i < count; i++) {
 		head->sequence++;
-		audit_chain_next(head->chain, head->sequence, rows[i].seal, chain);
+		audit_chain_next(0, head->chain, head->sequence, rows[i].seal, chain);
 		head->chain = arena_str(tx_arena(tx), str_of(chain, sizeof(chain)));
 		if (!head->chain.at)
 			return -(int)err_last()->code;

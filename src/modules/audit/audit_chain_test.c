@@ -46,7 +46,7 @@ WORLD_TEST(audit_key_is_another, audit_world)
 
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
-	audit_keys_set(&other);
+	audit_keys_set(&other, NULL);
 	verdict = audit_verdict_of(world, NULL);
 	EXPECT_INT(verdict.report.found, 1);
 	EXPECT_INT(verdict.kinds[FINDING_KEY], 1);
@@ -54,7 +54,7 @@ WORLD_TEST(audit_key_is_another, audit_world)
 	/* Nothing is chained behind a head that was sealed with another key. */
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
-	audit_keys_set(&world_master_key);
+	audit_keys_set(&world_master_key, NULL);
 	verdict = audit_verdict_of(world, NULL);
 	EXPECT_INT(verdict.report.unchained, 3);
 	EXPECT_INT(verdict.kinds[FINDING_EDITED], 3); /* in the tail: written under the other one */
@@ -117,6 +117,13 @@ static const struct statement row_loosen = STATEMENT("test_audit_loosen",
 	       "AND sequence = :sequence",
 	.in = &place_schema);
 
+/* Makes the first that is not chained no entry at all. */
+static const struct statement loose_garble = STATEMENT("test_audit_garble",
+	.sql = "UPDATE main.audit SET kind = 'nonsense' WHERE tenant_id = :tenant AND id IN "
+	       "(SELECT id FROM audit WHERE tenant_id = :tenant AND sequence IS NULL "
+	       "ORDER BY id LIMIT 1)",
+	.in = &place_schema);
+
 /* Changes of one column of one row; each makes it another value than it was. */
 #define CHANGE(table, name, set)                                                                   \
 	STATEMENT("test_change_" name,                                                             \
@@ -129,6 +136,7 @@ static const struct statement changes[] = {
 	CHANGE("audit", "no_chain", "chain = NULL"),
 	CHANGE("audit", "seal", "seal = chain"),
 	CHANGE("audit", "kind", "kind = 'key'"),
+	CHANGE("audit", "no_kind", "kind = 'nonsense'"),
 	CHANGE("audit", "user", "user_id = session_id"),
 	CHANGE("audit", "no_user", "user_id = NULL"),
 	CHANGE("audit", "key", "key_id = user_id"),
@@ -171,7 +179,7 @@ static int open_tampering(struct server *server)
 {
 	static const struct statement *all[100];
 	const struct statement *fixed[] = { &row_put, &rows_all, &rows_clear, &mark_put, &marks_all,
-		&marks_clear, &rows_delete, &row_move, &row_loosen };
+		&marks_clear, &rows_delete, &row_move, &row_loosen, &loose_garble };
 	size_t count = 0;
 
 	for (size_t i = 0; i < LEN(fixed); i++)
@@ -387,7 +395,7 @@ static void rewind_chain(struct world *world, const struct saved *saved, int64_t
 		if (saved->rows[i].sequence.value == to)
 			head.chain = saved->rows[i].chain;
 	head.sequence = to;
-	audit_mark_seal(&tenant, &head, seal);
+	audit_mark_seal(0, &tenant, &head, seal);
 	head.seal = str_of(seal, sizeof(seal));
 	past.marks = &head;
 	world_do(world, "ada", restore, &past);
@@ -749,6 +757,49 @@ WORLD_TEST(audit_retention_forgets_no_tampering, tampered)
 	EXPECT_INT(verdict.report.found, 1);
 	EXPECT_INT(verdict.first, 6);
 	clock_back();
+}
+
+/* The last one that goes is the one that the rest is verified from. */
+WORLD_TEST(audit_retention_behind_a_lost_link, tampered)
+{
+	struct some some = audit_some(ENTRIES);
+	struct audit_verdict verdict;
+
+	clock_ahead(0);
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	for (size_t i = 0; i < LEN(changes); i++)
+		if (strcmp(changes[i].name, "test_change_no_chain") == 0)
+			do_tamper(world, &changes[i], ENTRIES, 0);
+	clock_ahead(91 * DAY);
+	world_do(world, "ada", retain, NULL);
+	world_do(world, "ada", audit_write_some, &some);
+	world_do(world, "ada", audit_chain_all, NULL);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.entries, ENTRIES);
+	EXPECT_INT(verdict.report.found, 1);
+	EXPECT_INT(verdict.kinds[FINDING_DELETED], 1);
+	clock_back();
+}
+
+/* One row that is none hides neither those behind it nor how many there are. */
+WORLD_TEST(audit_unreadable_rows_are_passed, tampered)
+{
+	struct some some = audit_some(AUDIT_CHECK_BATCH + 20);
+	struct audit_verdict verdict;
+
+	world_do(world, "ada", audit_write_some, &some);
+	do_tamper(world, &loose_garble, 0, 0);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.unchained, some.count);
+	EXPECT_INT(verdict.report.found, 1);
+	EXPECT_INT(verdict.kinds[FINDING_UNREADABLE], 1);
+
+	world_do(world, "ada", audit_chain_all, NULL);
+	verdict = audit_verdict_of(world, NULL);
+	EXPECT_INT(verdict.report.entries, some.count - 1);
+	EXPECT_INT(verdict.report.found, 1);
+	EXPECT_INT(verdict.kinds[FINDING_UNREADABLE], 1);
 }
 
 /* --- who goes ------------------------------------------------------------- */

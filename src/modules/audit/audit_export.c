@@ -40,19 +40,19 @@ static int note_in_tx(struct tx *tx, void *arg)
 
 /* --- pages ---------------------------------------------------------------- */
 
-static int write_item(struct export *export, const struct audit_item *item)
+int audit_export_item(enum audit_format format, const struct audit_item *item, struct buf *out)
 {
 	struct json_writer json;
 	int r = 0;
 
-	if (export->format == AUDIT_CSV) {
-		audit_csv_row(item, &export->text);
-		return export->text.failed;
+	if (format == AUDIT_CSV) {
+		audit_csv_row(item, out);
+		return out->failed;
 	}
-	json_writer_init(&json, &export->text);
+	json_writer_init(&json, out);
 	schema_encode(&audit_item_schema, SCHEMA_OUTPUT, item, &json);
 	r = json_writer_done(&json);
-	buf_byte(&export->text, '\n');
+	buf_byte(out, '\n');
 	return r;
 }
 
@@ -70,7 +70,7 @@ static int write_page(struct export *export)
 
 		r = audit_item_of(&rows[i], export->db.arena, &item);
 		if (r == 0)
-			r = write_item(export, &item);
+			r = audit_export_item(export->format, &item, &export->text);
 	}
 	if (r < 0)
 		return r;
@@ -99,34 +99,39 @@ static int head_in_tx(struct tx *tx, void *arg)
 	return r < 0 ? r : 0;
 }
 
-static void write_end(struct export *export, struct str head)
+static void write_end(enum audit_format format, int64_t count, struct str head, struct buf *out)
 {
-	struct buf *out = &export->text;
-
-	buf_reset(out);
-	if (export->format == AUDIT_CSV)
+	if (format == AUDIT_CSV)
 		buf_printf(out, "\"# %.*s\"\r\n", STR_ARG(head.len ? head : S("no head yet")));
 	else if (head.len)
-		buf_printf(out, "{\"entries\":%lld,\"head\":\"%.*s\"}\n", (long long)export->count,
+		buf_printf(out, "{\"entries\":%lld,\"head\":\"%.*s\"}\n", (long long)count,
 			STR_ARG(head));
 	else
-		buf_printf(out, "{\"entries\":%lld,\"head\":null}\n", (long long)export->count);
+		buf_printf(out, "{\"entries\":%lld,\"head\":null}\n", (long long)count);
 }
 
-static int finish(struct export *export)
+int audit_export_end(const struct db *db, enum audit_format format, int64_t count, struct buf *out)
 {
 	struct ending ending = { .any = false };
 	char text[AUDIT_HEAD_TEXT];
 	struct str head = { 0 };
-	int r = db_read(&export->db, head_in_tx, &ending);
+	int r = db_read(db, head_in_tx, &ending);
 
 	if (r < 0)
 		return r;
 	if (ending.any)
-		head = audit_head_write(text, &export->db.tenant, &ending.head);
-	write_end(export, head);
-	return export->text.failed ? export->text.failed
-				   : reply_write(export->req, buf_str(&export->text));
+		head = audit_head_write(text, &db->tenant, &ending.head);
+	write_end(format, count, head, out);
+	return out->failed;
+}
+
+static int finish(struct export *export)
+{
+	int r;
+
+	buf_reset(&export->text);
+	r = audit_export_end(&export->db, export->format, export->count, &export->text);
+	return r < 0 ? r : reply_write(export->req, buf_str(&export->text));
 }
 
 /* --- all of it ------------------------------------------------------------ */

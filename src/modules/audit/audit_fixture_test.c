@@ -5,23 +5,23 @@
 #include "rest/idempotency.h"
 
 /* clang-format off */
-const struct schema person_schema = SCHEMA(person, "Somebody.",
-	FIELD(person, id, "Who."),
-	FIELD(person, email, "Where.", .flags = PERSONAL),
-	FIELD(person, password, "Never told.", .flags = SECRET),
-	FIELD(person, age, "How old."));
+const struct schema subject_schema = SCHEMA(subject, "Somebody.",
+	FIELD(subject, id, "Who."),
+	FIELD(subject, email, "Where.", .flags = PERSONAL),
+	FIELD(subject, password, "Never told.", .flags = SECRET),
+	FIELD(subject, age, "How old."));
 /* clang-format on */
 
 static int open_fixture(struct server *server)
 {
 	(void)server;
-	return schema_compile(&person_schema);
+	return schema_compile(&subject_schema);
 }
 
 static void close_fixture(struct server *server)
 {
 	(void)server;
-	schema_release(&person_schema);
+	schema_release(&subject_schema);
 }
 
 static const struct module fixture = { MODULE_HEAD, .name = "audit-fixture", .open = open_fixture,
@@ -33,9 +33,9 @@ const struct module *const audit_world[] = { &rest_module, &audit_module, &fixtu
 
 struct some audit_some(size_t count)
 {
-	static const struct person before = { S_INIT("1"), S_INIT("ada@example.com"),
+	static const struct subject before = { S_INIT("1"), S_INIT("ada@example.com"),
 		S_INIT("xyzzy"), 36 };
-	static const struct person after = { S_INIT("1"), S_INIT("countess@example.com"),
+	static const struct subject after = { S_INIT("1"), S_INIT("countess@example.com"),
 		S_INIT("plugh"), 37 };
 
 	return (struct some){
@@ -48,7 +48,7 @@ struct some audit_some(size_t count)
 		.entry = { .action = S("user.updated"),
 			.type = S("user"),
 			.id = S("01900000-0000-7000-8000-0000000000cc"),
-			.schema = &person_schema,
+			.schema = &subject_schema,
 			.before = &before,
 			.after = &after },
 		.count = count,

@@ -32,7 +32,7 @@ static int add_one(struct audit_heads *heads, struct str text)
 	struct uuid tenant;
 	int r;
 
-	if (!audit_head_read(text, &tenant, &head) || !audit_mark_sound(&tenant, &head)) {
+	if (!audit_head_read(text, &tenant, &head) || !audit_head_sound(&tenant, &head)) {
 		heads->forged++;
 		return 0;
 	}

@@ -34,7 +34,7 @@ static size_t count_old(struct cut *cut, struct audit_walk *walk, const struct a
 
 	while (old < count && rows[old].created_at < cut->before) {
 		const struct audit_row *row = &rows[old++];
-		unsigned look = audit_row_look(&walk->tenant, row);
+		unsigned look = audit_row_look(&walk->tenant, row, walk->eras);
 		bool whole = audit_walk_step(walk, row) == AUDIT_FOLLOWS &&
 			     !(look & (AUDIT_EDITED | AUDIT_FORGED));
 
@@ -49,9 +49,10 @@ static int cut_in_tx(struct tx *tx, void *arg)
 	struct audit_ask ask = { .limit = AUDIT_DELETE_BATCH };
 	struct audit_mark start = { .kind = AUDIT_START };
 	struct cut *cut = arg;
+	struct audit_eras eras = { .count = 0 };
 	struct audit_walk walk;
-	struct audit_row *rows;
-	size_t count;
+	struct audit_row *rows = NULL;
+	size_t count = 0;
 	int64_t former;
 	int r = audit_mark_read(tx, AUDIT_START, &start);
 
@@ -59,11 +60,13 @@ static int cut_in_tx(struct tx *tx, void *arg)
 	if (r < 0)
 		return r;
 	former = r > 0 ? start.sequence : -1;
-	audit_walk_from(&walk, tx_tenant(tx), r > 0 ? &start : NULL);
+	audit_walk_from(&walk, tx_tenant(tx), r > 0 ? &start : NULL, &eras);
 	if (r > 0 && !audit_mark_sound(tx_tenant(tx), &start) && start.broken_at == 0)
 		start.broken_at = start.sequence;
 	ask.sequence = start.sequence;
-	r = tx_all(tx, &audit_by_sequence, &ask, &rows, &count);
+	r = audit_eras_read(tx, &eras);
+	if (r == 0)
+		r = tx_all(tx, &audit_by_sequence, &ask, &rows, &count);
 	if (r < 0)
 		return r;
 	count = count_old(cut, &walk, rows, count, &start);
@@ -76,6 +79,8 @@ static int cut_in_tx(struct tx *tx, void *arg)
 	r = audit_mark_put(tx, &start, former);
 	if (r == 0)
 		r = tx_exec(tx, &audit_delete, &ask);
+	if (r == 0 && eras.count > 0)
+		r = tx_exec(tx, &audit_era_drop, &ask);
 	cut->deleted = count;
 	cut->broken_at = start.broken_at;
 	return r;
@@ -121,6 +126,11 @@ int audit_retain(struct store *store, uint64_t age_ns)
 
 	arena_init(&arena, 64 * KILOBYTE, 64 * MEGABYTE);
 	system = db_of_system(store, &arena);
+	r = audit_keys_read(store);
+	if (r < 0) {
+		arena_done(&arena);
+		return r;
+	}
 	while (!audit_is_over(r)) {
 		struct audit_found found;
 		struct uuid tenant;
@@ -139,8 +149,10 @@ int audit_retain(struct store *store, uint64_t age_ns)
 				LOG_STR("tenant", ask.tenant_id), LOG_ERR);
 		arena_reset(&arena);
 	}
+	if (r == -ERR_NOT_FOUND)
+		r = db_exec(&system, &audit_former_drop, NULL);
 	arena_done(&arena);
-	return r == -ERR_NOT_FOUND ? 0 : r;
+	return r;
 }
 
 /* --- personal data -------------------------------------------------------- */
@@ -151,7 +163,7 @@ int audit_erase_user_in_tx(struct tx *tx, const struct uuid *user)
 	struct audit_ask ask = { .user_id = str_of(id, sizeof(id)) };
 
 	uuid_write(id, user);
-	audit_erasure_seal(tx_tenant(tx), ask.user_id, seal);
+	audit_erasure_seal(0, tx_tenant(tx), ask.user_id, seal);
 	ask.seal = str_of(seal, sizeof(seal));
 	return tx_exec(tx, &audit_erasure_add, &ask);
 }
@@ -238,16 +250,17 @@ static int erase_user(const struct db *db, const struct audit_erasure *order)
 		{ .user_id = order->user_id,
 			.rounds = order->rounds,
 			.due_at = clock_wall_us() + (int64_t)(ROUND_AFTER / MICROSECOND) } };
-	char seal[AUDIT_DIGEST_TEXT];
 	int r;
 
-	audit_erasure_seal(&db->tenant, order->user_id, seal);
-	if (!crypto_equal(str_of(seal, sizeof(seal)), order->seal))
+	if (!audit_erasure_sound(&db->tenant, order->user_id, order->seal))
 		return refuse(db, &round);
 	r = erase_all(db, order->user_id, &audit_of_user, &audit_erase_address, &round.ask.erased);
 	if (r == 0)
-		r = erase_all(db, order->user_id, &audit_of_person, &audit_erase_personal,
-			&round.ask.erased);
+		r = erase_all(
+			db, order->user_id, &audit_of_user, &audit_erase_own, &round.ask.erased);
+	if (r == 0)
+		r = erase_all(
+			db, order->user_id, &audit_of_other, &audit_erase_other, &round.ask.erased);
 	if (r == 0)
 		r = db_write(db, end_round_in_tx, &round);
 	return r == -ERR_NOT_FOUND ? 0 : r; /* another instance was faster */

@@ -176,7 +176,7 @@ static const struct chore chores[] = {
 
 static int open_module(struct server *server)
 {
-	audit_keys_set(server->master_key);
+	audit_keys_set(server->master_key, server->former_key);
 	return schema_compile(&audit_erased_schema);
 }
 
@@ -199,4 +199,5 @@ const struct module audit_module = {
 	.close = close_module,
 	.chores = chores,
 	.chore_count = LEN(chores),
+	.reseal = audit_reseal,
 };

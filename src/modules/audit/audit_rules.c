@@ -56,15 +56,29 @@ static bool values_are_sound(const struct audit_row *row)
 	return rest.len == 0 && count == row->personal_count;
 }
 
-unsigned audit_row_look(const struct uuid *tenant, const struct audit_row *row)
+/* Whether any key that may have sealed the entry there has. */
+static bool is_sealed(
+	const struct uuid *tenant, const struct audit_row *row, const struct audit_eras *eras)
+{
+	int64_t sequence = row->sequence.set ? row->sequence.value : 0;
+	char made[AUDIT_DIGEST_TEXT];
+
+	for (size_t key = 0; key < audit_key_count(); key++) {
+		if (!audit_key_may(eras, key, sequence))
+			continue;
+		audit_seal(key, tenant, row, made);
+		if (crypto_equal(str_of(made, sizeof(made)), row->seal))
+			return true;
+	}
+	return false;
+}
+
+unsigned audit_row_look(
+	const struct uuid *tenant, const struct audit_row *row, const struct audit_eras *eras)
 {
 	char made[AUDIT_DIGEST_TEXT];
 	struct str text = str_of(made, sizeof(made));
-	unsigned look = 0;
-
-	audit_seal(tenant, row, made);
-	if (!crypto_equal(text, row->seal))
-		look |= AUDIT_EDITED;
+	unsigned look = is_sealed(tenant, row, eras) ? 0 : AUDIT_EDITED;
 
 	if (row->address_digest.len && !row->address.len && !row->address_salt.len) {
 		look |= AUDIT_NO_ADDRESS;
@@ -82,26 +96,54 @@ unsigned audit_row_look(const struct uuid *tenant, const struct audit_row *row)
 
 /* --- the chain -------------------------------------------------------------------------------- */
 
-void audit_walk_from(
-	struct audit_walk *walk, const struct uuid *tenant, const struct audit_mark *mark)
+void audit_walk_from(struct audit_walk *walk, const struct uuid *tenant,
+	const struct audit_mark *mark, const struct audit_eras *eras)
 {
-	*walk = (struct audit_walk){ .tenant = *tenant };
-	if (!mark) {
-		audit_chain_begin(tenant, walk->chain);
+	*walk = (struct audit_walk){ .tenant = *tenant, .eras = eras, .begins = !mark };
+	if (!mark)
 		return;
-	}
 	walk->sequence = mark->sequence;
 	walk->lost = mark->chain.len != AUDIT_DIGEST_TEXT;
 	if (!walk->lost)
 		memcpy(walk->chain, mark->chain.at, AUDIT_DIGEST_TEXT);
 }
 
-/* Whether the entry is chained to what is before it; what its chain should be goes to `made`. */
-static bool is_linked(const char former[AUDIT_DIGEST_TEXT], const struct audit_row *row,
+static bool is_linked_by(const struct audit_walk *walk, size_t key,
+	const char former[AUDIT_DIGEST_TEXT], const struct audit_row *row,
 	char made[AUDIT_DIGEST_TEXT])
 {
-	audit_chain_next(str_of(former, AUDIT_DIGEST_TEXT), row->sequence.value, row->seal, made);
+	char begin[AUDIT_DIGEST_TEXT];
+
+	if (walk->begins) {
+		audit_chain_begin(key, &walk->tenant, begin);
+		former = begin;
+	}
+	audit_chain_next(
+		key, str_of(former, AUDIT_DIGEST_TEXT), row->sequence.value, row->seal, made);
 	return crypto_equal(str_of(made, AUDIT_DIGEST_TEXT), row->chain);
+}
+
+/* Whether the entry is chained to what is before it, first by the key of the last link; what its
+ * chain should be by that one goes to `made`. */
+static bool is_linked(struct audit_walk *walk, const char former[AUDIT_DIGEST_TEXT],
+	const struct audit_row *row, char made[AUDIT_DIGEST_TEXT])
+{
+	char other[AUDIT_DIGEST_TEXT];
+	bool may = audit_key_may(walk->eras, walk->key, row->sequence.value);
+
+	if (!may)
+		walk->key = 0;
+	if (is_linked_by(walk, walk->key, former, row, made))
+		return true;
+	for (size_t key = 0; key < audit_key_count(); key++) {
+		if (key == walk->key || !audit_key_may(walk->eras, key, row->sequence.value) ||
+			!is_linked_by(walk, key, former, row, other))
+			continue;
+		memcpy(made, other, AUDIT_DIGEST_TEXT);
+		walk->key = key;
+		return true;
+	}
+	return false;
 }
 
 enum audit_step audit_walk_step(struct audit_walk *walk, const struct audit_row *row)
@@ -111,14 +153,15 @@ enum audit_step audit_walk_step(struct audit_walk *walk, const struct audit_row 
 	enum audit_step step = AUDIT_FOLLOWS;
 
 	if (!linked && !walk->lost)
-		linked = is_linked(walk->chain, row, made);
+		linked = is_linked(walk, walk->chain, row, made);
 	if (!linked && walk->doubtful)
-		linked = is_linked(walk->made, row, made);
+		linked = is_linked(walk, walk->made, row, made);
 	if (row->sequence.value != walk->sequence + 1)
 		step = AUDIT_AFTER_GAP;
 	else if (!linked)
 		step = AUDIT_MISPLACED;
 
+	walk->begins = false;
 	walk->doubtful = step == AUDIT_MISPLACED;
 	memcpy(walk->made, made, sizeof(made));
 	walk->sequence = row->sequence.value;

@@ -150,9 +150,9 @@ static struct str make_head(char at[AUDIT_HEAD_TEXT], int64_t sequence)
 	static char seal[AUDIT_DIGEST_TEXT], chain[AUDIT_DIGEST_TEXT];
 	struct uuid tenant = { { 1 } };
 
-	audit_chain_begin(&tenant, chain);
+	audit_chain_begin(0, &tenant, chain);
 	head.chain = str_of(chain, sizeof(chain));
-	audit_mark_seal(&tenant, &head, seal);
+	audit_mark_seal(0, &tenant, &head, seal);
 	head.seal = str_of(seal, sizeof(seal));
 	return audit_head_write(at, &tenant, &head);
 }
@@ -160,10 +160,12 @@ static struct str make_head(char at[AUDIT_HEAD_TEXT], int64_t sequence)
 TEST(audit_head_is_read_back)
 {
 	char at[AUDIT_HEAD_TEXT], changed[AUDIT_HEAD_TEXT];
-	struct str text = make_head(at, INT64_MAX);
-	struct uuid tenant;
 	struct audit_mark head;
+	struct uuid tenant;
+	struct str text;
 
+	audit_keys_set(NULL, NULL);
+	text = make_head(at, INT64_MAX);
 	EXPECT(audit_head_read(text, &tenant, &head));
 	EXPECT_INT(tenant.bytes[0], 1);
 	EXPECT_INT(head.sequence, INT64_MAX);
@@ -184,6 +186,7 @@ TEST(audit_heads_are_found)
 	char at[AUDIT_HEAD_TEXT];
 	struct buf text;
 
+	audit_keys_set(NULL, NULL);
 	buf_init(&text, 100000);
 	buf_append(&text, S("audit-head audit-head:1 audit-head:2: {\"head\":\""));
 	for (int64_t i = 1; i <= 40; i++) {
@@ -228,23 +231,24 @@ TEST(audit_seal_depends_on_all)
 	char first[AUDIT_DIGEST_TEXT], made[AUDIT_DIGEST_TEXT];
 	struct uuid tenant = { { 1 } }, another = { { 2 } };
 
-	audit_seal(&tenant, &row, first);
+	audit_keys_set(NULL, NULL);
+	audit_seal(0, &tenant, &row, first);
 	for (size_t i = 0; i < LEN(texts); i++) {
 		struct str was = *texts[i];
 
 		*texts[i] = other;
-		audit_seal(&tenant, &row, made);
+		audit_seal(0, &tenant, &row, made);
 		EXPECT(memcmp(made, first, sizeof(made)) != 0);
 		*texts[i] = was;
 	}
 	row.action = S("a"); /* moved across a border */
 	row.target_type = S("bc");
-	audit_seal(&tenant, &row, made);
+	audit_seal(0, &tenant, &row, made);
 	EXPECT(memcmp(made, first, sizeof(made)) != 0);
 	row.action = S("ab");
 	row.target_type = S("c");
-	audit_seal(&another, &row, made);
+	audit_seal(0, &another, &row, made);
 	EXPECT(memcmp(made, first, sizeof(made)) != 0);
-	audit_seal(&tenant, &row, made);
+	audit_seal(0, &tenant, &row, made);
 	EXPECT(memcmp(made, first, sizeof(made)) == 0);
 }

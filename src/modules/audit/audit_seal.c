@@ -1,6 +1,6 @@
 /*
- * Keys, digests and seals. Each value is preceded by its length, so that no two entries are the
- * same bytes, and each kind of seal has a key of its own, so that none can be taken for another.
+ * Digests and seals. Each value is preceded by its length, so that no two entries are the same
+ * bytes.
  */
 #include "modules/audit/audit_internal.h"
 
@@ -8,27 +8,6 @@
 #include "crypto/base64.h"
 
 #include <stdio.h>
-
-/* Of the installation that is open. */
-static struct {
-	uint8_t entry[MASTER_KEY_LEN], chain[MASTER_KEY_LEN], mark[MASTER_KEY_LEN];
-} keys;
-
-void audit_keys_set(const struct master_key *master_key)
-{
-	static const struct master_key zero;
-
-	if (!master_key)
-		master_key = &zero;
-	master_key_derive(master_key, S("audit/entry"), keys.entry);
-	master_key_derive(master_key, S("audit/chain"), keys.chain);
-	master_key_derive(master_key, S("audit/mark"), keys.mark);
-}
-
-void audit_keys_forget(void)
-{
-	crypto_wipe(&keys, sizeof(keys));
-}
 
 static struct str key_str(const uint8_t key[MASTER_KEY_LEN])
 {
@@ -95,7 +74,8 @@ static void add_id(struct parts *parts, struct str text, struct uuid *room)
 	add(parts, known ? str_of((const char *)room->bytes, sizeof(room->bytes)) : text);
 }
 
-void audit_seal(const struct uuid *tenant, const struct audit_row *row, char ret[AUDIT_DIGEST_TEXT])
+void audit_seal(size_t key, const struct uuid *tenant, const struct audit_row *row,
+	char ret[AUDIT_DIGEST_TEXT])
 {
 	const struct str ids[] = { row->id, row->user_id, row->key_id, row->session_id,
 		row->impersonator_id, row->person_id };
@@ -115,21 +95,21 @@ void audit_seal(const struct uuid *tenant, const struct audit_row *row, char ret
 		add_id(&parts, ids[i], &rooms[i]);
 	for (size_t i = 0; i < LEN(texts); i++)
 		add(&parts, texts[i]);
-	seal(&parts, keys.entry, ret);
+	seal(&parts, audit_key_at(key)->entry, ret);
 }
 
 /* The first value of a chain is a mere name of its tenant: that nothing came before it. */
-void audit_chain_begin(const struct uuid *tenant, char ret[AUDIT_DIGEST_TEXT])
+void audit_chain_begin(size_t key, const struct uuid *tenant, char ret[AUDIT_DIGEST_TEXT])
 {
 	struct parts parts = { .count = 0 };
 
 	add(&parts, S("begin"));
 	add(&parts, str_of((const char *)tenant->bytes, sizeof(tenant->bytes)));
-	seal(&parts, keys.chain, ret);
+	seal(&parts, audit_key_at(key)->chain, ret);
 }
 
-void audit_chain_next(
-	struct str former, int64_t sequence, struct str entry_seal, char ret[AUDIT_DIGEST_TEXT])
+void audit_chain_next(size_t key, struct str former, int64_t sequence, struct str entry_seal,
+	char ret[AUDIT_DIGEST_TEXT])
 {
 	struct parts parts = { .count = 0 };
 	uint8_t number[8];
@@ -139,11 +119,11 @@ void audit_chain_next(
 	add(&parts, former);
 	add(&parts, str_of((const char *)number, sizeof(number)));
 	add(&parts, entry_seal);
-	seal(&parts, keys.chain, ret);
+	seal(&parts, audit_key_at(key)->chain, ret);
 }
 
-void audit_mark_seal(
-	const struct uuid *tenant, const struct audit_mark *mark, char ret[AUDIT_DIGEST_TEXT])
+void audit_mark_seal(size_t key, const struct uuid *tenant, const struct audit_mark *mark,
+	char ret[AUDIT_DIGEST_TEXT])
 {
 	struct parts parts = { .count = 0 };
 	uint8_t numbers[3][8];
@@ -155,25 +135,74 @@ void audit_mark_seal(
 	add(&parts, str_of((const char *)tenant->bytes, sizeof(tenant->bytes)));
 	add(&parts, str_of((const char *)numbers, sizeof(numbers)));
 	add(&parts, mark->chain);
-	seal(&parts, keys.mark, ret);
+	seal(&parts, audit_key_at(key)->mark, ret);
+}
+
+static bool mark_is_under(size_t key, const struct uuid *tenant, const struct audit_mark *mark)
+{
+	char made[AUDIT_DIGEST_TEXT];
+
+	audit_mark_seal(key, tenant, mark, made);
+	return crypto_equal(str_of(made, sizeof(made)), mark->seal);
+}
+
+bool audit_mark_is_old(const struct uuid *tenant, const struct audit_mark *mark)
+{
+	for (size_t key = 1; key < audit_key_count() && audit_key_at(key)->trusted; key++)
+		if (mark_is_under(key, tenant, mark))
+			return true;
+	return false;
 }
 
 bool audit_mark_sound(const struct uuid *tenant, const struct audit_mark *mark)
 {
-	char made[AUDIT_DIGEST_TEXT];
-
-	audit_mark_seal(tenant, mark, made);
-	return crypto_equal(str_of(made, sizeof(made)), mark->seal);
+	return mark_is_under(0, tenant, mark) || audit_mark_is_old(tenant, mark);
 }
 
-void audit_erasure_seal(const struct uuid *tenant, struct str user, char ret[AUDIT_DIGEST_TEXT])
+bool audit_head_sound(const struct uuid *tenant, const struct audit_mark *head)
+{
+	for (size_t key = 0; key < audit_key_count(); key++)
+		if (mark_is_under(key, tenant, head))
+			return true;
+	return false;
+}
+
+void audit_era_seal(size_t key, const struct uuid *tenant, const struct audit_era *era,
+	char ret[AUDIT_DIGEST_TEXT])
+{
+	struct parts parts = { .count = 0 };
+	uint8_t number[8];
+
+	put_u64(number, (uint64_t)era->sequence);
+	add(&parts, S("era"));
+	add(&parts, str_of((const char *)tenant->bytes, sizeof(tenant->bytes)));
+	add(&parts, era->key_id);
+	add(&parts, str_of((const char *)number, sizeof(number)));
+	add(&parts, era->chain);
+	seal(&parts, audit_key_at(key)->mark, ret);
+}
+
+bool audit_erasure_sound(const struct uuid *tenant, struct str user, struct str seal)
+{
+	char made[AUDIT_DIGEST_TEXT];
+
+	for (size_t key = 0; key < audit_key_count() && audit_key_at(key)->trusted; key++) {
+		audit_erasure_seal(key, tenant, user, made);
+		if (crypto_equal(str_of(made, sizeof(made)), seal))
+			return true;
+	}
+	return false;
+}
+
+void audit_erasure_seal(
+	size_t key, const struct uuid *tenant, struct str user, char ret[AUDIT_DIGEST_TEXT])
 {
 	struct parts parts = { .count = 0 };
 
 	add(&parts, S("erase"));
 	add(&parts, str_of((const char *)tenant->bytes, sizeof(tenant->bytes)));
 	add(&parts, user);
-	seal(&parts, keys.mark, ret);
+	seal(&parts, audit_key_at(key)->mark, ret);
 }
 
 /* --- heads as text --------------------------------------------------------------------------- */

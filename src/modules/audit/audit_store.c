@@ -42,6 +42,18 @@ const struct schema audit_erased_schema = SCHEMA(audit_erasure, "What was erased
 	FIELD(audit_erasure, erased, "In how many places.", .name = "entries"));
 /* clang-format on */
 
+/* clang-format off */
+static const struct schema era_schema = SCHEMA(audit_era, "Where a former key ends.",
+	FIELD(audit_era, key_id, "Which key."),
+	FIELD(audit_era, sequence, "The last place that counts."),
+	FIELD(audit_era, chain, "The chain there."),
+	FIELD(audit_era, seal, "Under the key in force."));
+
+static const struct schema former_schema = SCHEMA(audit_former, "A former key.",
+	FIELD(audit_former, key_id, "Which."),
+	FIELD(audit_former, sealed, "Under the key in force.", .flags = SECRET));
+/* clang-format on */
+
 /* --- entries ------------------------------------------------------------------------------- */
 
 #define COLUMNS                                                                                    \
@@ -82,6 +94,11 @@ const struct statement audit_loose = STATEMENT("audit_loose",
 	       "AND id > :after_id ORDER BY id LIMIT :limit) ORDER BY id",
 	.in = &ask_schema, .out = &audit_row_schema);
 
+const struct statement audit_next_loose = STATEMENT("audit_next_loose",
+	.sql = "SELECT id FROM audit WHERE tenant_id = :tenant AND sequence IS NULL "
+	       "AND id > :after_id ORDER BY id LIMIT 1",
+	.in = &ask_schema, .out = &found_schema);
+
 const struct statement audit_next_sequence = STATEMENT("audit_next_sequence",
 	.sql = "SELECT coalesce(min(sequence), 0) AS count FROM audit WHERE tenant_id = :tenant "
 	       "AND sequence > :sequence",
@@ -112,19 +129,33 @@ const struct statement audit_delete = STATEMENT("audit_delete",
 	" AND (action >= :action_from OR :action_from IS NULL)"                                    \
 	" AND (action < :action_to OR :action_to IS NULL)"
 
-/* `driver` is what the statement is for: it has an index of its own. */
+/*
+ * `driver` is what the statement is for: it has an index of its own. SQLite, which takes a tenant
+ * for ten rows, would rather walk through all of them by the primary key, which saves it a look-up;
+ * so the ids come from the index first, which has all that is asked for there.
+ */
+#define SQLITE_IDS(driver, range)                                                                  \
+	"SELECT " COLUMNS                                                                          \
+	" FROM (SELECT id AS entry_id FROM audit WHERE tenant_id = :tenant" driver range           \
+	") AS i CROSS JOIN audit WHERE tenant_id = :tenant AND id = i.entry_id" FILTERS
+
+#define PLAIN(driver, range)                                                                       \
+	"SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant" driver range FILTERS
+
+#define BACKWARD_RANGE " AND id < :after_id AND id >= :first_id"
+#define FORWARD_RANGE  " AND id > :after_id AND id < :last_id"
+
 #define LIST_STATEMENT(name_, driver)                                                              \
 	STATEMENT("audit_list_" name_,                                                             \
-		.sql = "SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant" driver            \
-		       " AND id < :after_id AND id >= :first_id" FILTERS                           \
-		       " ORDER BY id DESC LIMIT :limit + 1",                                       \
+		.sqlite = SQLITE_IDS(driver, BACKWARD_RANGE) " ORDER BY i.entry_id DESC "          \
+							     "LIMIT :limit + 1",                   \
+		.postgres = PLAIN(driver, BACKWARD_RANGE) " ORDER BY id DESC LIMIT :limit + 1",    \
 		.in = &audit_search_schema, .out = &audit_row_schema)
 
 #define FORWARD_STATEMENT(name_, driver)                                                           \
 	STATEMENT("audit_forward_" name_,                                                          \
-		.sql = "SELECT " COLUMNS " FROM audit WHERE tenant_id = :tenant" driver            \
-		       " AND id > :after_id AND id < :last_id" FILTERS                             \
-		       " ORDER BY id LIMIT :limit",                                                \
+		.sqlite = SQLITE_IDS(driver, FORWARD_RANGE) " ORDER BY i.entry_id LIMIT :limit",   \
+		.postgres = PLAIN(driver, FORWARD_RANGE) " ORDER BY id LIMIT :limit",              \
 		.in = &audit_search_schema, .out = &audit_row_schema)
 
 #define BY_TARGET " AND target_id = :target_id"
@@ -138,7 +169,7 @@ const struct statement audit_lists[LISTS] = {
 	[LIST_KEY] = LIST_STATEMENT("key", BY_KEY),
 	[LIST_USER] = LIST_STATEMENT("user", BY_USER),
 	[LIST_ACTION] = LIST_STATEMENT("action", BY_ACTION),
-	[LIST_SECURITY] = LIST_STATEMENT("security", " AND security"),
+	[LIST_SECURITY] = LIST_STATEMENT("security", " AND security = true"),
 };
 
 const struct statement audit_forward[LISTS] = {
@@ -147,7 +178,7 @@ const struct statement audit_forward[LISTS] = {
 	[LIST_KEY] = FORWARD_STATEMENT("key", BY_KEY),
 	[LIST_USER] = FORWARD_STATEMENT("user", BY_USER),
 	[LIST_ACTION] = FORWARD_STATEMENT("action", BY_ACTION),
-	[LIST_SECURITY] = FORWARD_STATEMENT("security", " AND security"),
+	[LIST_SECURITY] = FORWARD_STATEMENT("security", " AND security = true"),
 };
 
 enum audit_list audit_list_of(const struct audit_query *query)
@@ -229,7 +260,7 @@ int audit_mark_put(struct tx *tx, struct audit_mark *mark, int64_t former)
 	char seal[AUDIT_DIGEST_TEXT];
 
 	mark->marked_at = tx_now_us(tx);
-	audit_mark_seal(tx_tenant(tx), mark, seal);
+	audit_mark_seal(0, tx_tenant(tx), mark, seal);
 	mark->seal = str_of(seal, sizeof(seal));
 	mark->former = former;
 	return tx_exec(tx, former < 0 ? &mark_insert : &mark_update, mark);
@@ -242,25 +273,37 @@ const struct statement audit_of_user = STATEMENT("audit_of_user",
 	       "AND id > :after_id ORDER BY id LIMIT :limit",
 	.in = &ask_schema, .out = &found_schema);
 
-const struct statement audit_of_person = STATEMENT("audit_of_person",
-	.sql = "SELECT id FROM audit WHERE tenant_id = :tenant AND person_id = :user_id "
-	       "AND id > :after_id ORDER BY id LIMIT :limit",
+/* The entries of others that tell of this one; the condition is that of the index. */
+#define OF_OTHER "person_id = :user_id AND person_id IS DISTINCT FROM user_id"
+
+const struct statement audit_of_other = STATEMENT("audit_of_other",
+	.sql = "SELECT id FROM audit WHERE tenant_id = :tenant AND " OF_OTHER
+	       " AND id > :after_id ORDER BY id LIMIT :limit",
 	.in = &ask_schema, .out = &found_schema);
 
+/* One's own entries, and those of others, up to the last one that was found, through their index.
+ */
+#define ERASED_OF(whose)                                                                           \
+	" WHERE tenant_id = :tenant AND id IN (SELECT id FROM audit WHERE tenant_id = :tenant "    \
+	"AND " whose " AND id > :after_id AND id <= :last_id)"
+
 const struct statement audit_erase_address = STATEMENT("audit_erase_address",
-	.sql = "UPDATE main.audit SET address = NULL, address_salt = NULL "
-	       "WHERE tenant_id = :tenant AND user_id = :user_id AND id > :after_id "
-	       "AND id <= :last_id AND address_salt IS NOT NULL",
+	.sql = "UPDATE main.audit SET address = NULL, address_salt = NULL" ERASED_OF(
+		"user_id = :user_id") " AND address_salt IS NOT NULL",
+	.in = &ask_schema);
+
+const struct statement audit_erase_own = STATEMENT("audit_erase_own",
+	.sql = "UPDATE main.audit SET personal = NULL, personal_salt = NULL" ERASED_OF(
+		"user_id = :user_id") " AND person_id = :user_id AND personal_salt IS NOT NULL",
 	.in = &ask_schema);
 
 /* The address of nobody is the person's, as far as anybody knows. */
-const struct statement audit_erase_personal = STATEMENT("audit_erase_personal",
+const struct statement audit_erase_other = STATEMENT("audit_erase_other",
 	.sql = "UPDATE main.audit SET personal = NULL, personal_salt = NULL, "
 	       "address = CASE WHEN kind = 'nobody' THEN NULL ELSE address END, "
-	       "address_salt = CASE WHEN kind = 'nobody' THEN NULL ELSE address_salt END "
-	       "WHERE tenant_id = :tenant AND person_id = :user_id AND id > :after_id "
-	       "AND id <= :last_id AND (personal_salt IS NOT NULL OR "
-	       "(kind = 'nobody' AND address_salt IS NOT NULL))",
+	       "address_salt = CASE WHEN kind = 'nobody' THEN NULL ELSE address_salt END" ERASED_OF(
+		       OF_OTHER) " AND (personal_salt IS NOT NULL OR "
+				 "(kind = 'nobody' AND address_salt IS NOT NULL))",
 	.in = &ask_schema);
 
 const struct statement audit_erasure_add = STATEMENT("audit_erasure_add",
@@ -296,14 +339,96 @@ const struct statement audit_erased_entry = STATEMENT("audit_erased_entry",
 	       "AND target_id IN (:target, :other)) ORDER BY id DESC LIMIT 1",
 	.in = &ask_schema, .out = &audit_row_schema);
 
+const struct statement audit_erasures_all = STATEMENT("audit_erasures_all",
+	.sql = "SELECT user_id, seal FROM audit_erasure WHERE tenant_id = :tenant "
+	       "AND user_id > :after_id ORDER BY user_id LIMIT :limit",
+	.in = &ask_schema, .out = &erasure_schema);
+
+const struct statement audit_erasure_set = STATEMENT("audit_erasure_set",
+	.sql = "UPDATE main.audit_erasure SET seal = :seal WHERE tenant_id = :tenant "
+	       "AND user_id = :user_id",
+	.in = &ask_schema);
+
+/* --- former keys ---------------------------------------------------------- */
+
+const struct statement audit_era_list = STATEMENT("audit_era_list",
+	.sql = "SELECT key_id, sequence, chain, seal FROM audit_era WHERE tenant_id = :tenant "
+	       "ORDER BY sequence",
+	.out = &era_schema);
+
+const struct statement audit_era_put = STATEMENT("audit_era_put",
+	.sql = "INSERT INTO main.audit_era (tenant_id, key_id, sequence, chain, seal) "
+	       "VALUES (:tenant, :key_id, :sequence, :chain, :seal) "
+	       "ON CONFLICT (tenant_id, key_id) DO UPDATE SET sequence = :sequence, "
+	       "chain = :chain, seal = :seal",
+	.in = &era_schema);
+
+const struct statement audit_era_drop = STATEMENT("audit_era_drop",
+	.sql = "DELETE FROM main.audit_era WHERE tenant_id = :tenant "
+	       "AND sequence <= :last_sequence",
+	.in = &ask_schema);
+
+const struct statement audit_former_list = STATEMENT("audit_former_list",
+	.sql = "SELECT key_id, sealed FROM audit_former_key WHERE tenant_id = :tenant "
+	       "ORDER BY retired_at, key_id",
+	.out = &former_schema);
+
+const struct statement audit_former_put = STATEMENT("audit_former_put",
+	.sql = "INSERT INTO main.audit_former_key (tenant_id, key_id, sealed, retired_at) "
+	       "VALUES (:tenant, :key_id, :sealed, :now)",
+	.in = &former_schema);
+
+const struct statement audit_former_set = STATEMENT("audit_former_set",
+	.sql = "UPDATE main.audit_former_key SET sealed = :sealed WHERE tenant_id = :tenant "
+	       "AND key_id = :key_id",
+	.in = &former_schema);
+
+/* Not while a change may still be under way. */
+const struct statement audit_former_drop = STATEMENT("audit_former_drop",
+	.sql = "DELETE FROM main.audit_former_key AS f WHERE f.retired_at < :now - 86400000000 "
+	       "AND NOT EXISTS (SELECT 1 FROM main.audit_era AS e WHERE e.key_id = f.key_id)",
+	.flags = STATEMENT_SYSTEM);
+
+/* One that cannot be believed counts for nothing. */
+int audit_eras_read(struct tx *tx, struct audit_eras *ret)
+{
+	struct audit_era *rows = NULL;
+	char seal[AUDIT_DIGEST_TEXT];
+	size_t count = 0, key;
+	int r = tx_all(tx, &audit_era_list, NULL, &rows, &count);
+
+	*ret = (struct audit_eras){ .count = 0 };
+	for (size_t i = 0; i < count && r == 0; i++) {
+		bool sound = false;
+
+		for (key = 0; key < audit_key_count() && !sound; key++) {
+			audit_era_seal(key, tx_tenant(tx), &rows[i], seal);
+			sound = audit_key_at(key)->trusted &&
+				crypto_equal(str_of(seal, sizeof(seal)), rows[i].seal);
+		}
+		if (!sound || !audit_key_of(rows[i].key_id, &key) ||
+			rows[i].chain.len != AUDIT_DIGEST_TEXT || ret->count == AUDIT_KEYS_MAX) {
+			ret->forged = true;
+			continue;
+		}
+		ret->at[ret->count].key = key;
+		ret->at[ret->count].until = rows[i].sequence;
+		memcpy(ret->at[ret->count++].chain, rows[i].chain.at, AUDIT_DIGEST_TEXT);
+	}
+	return r;
+}
+
 const struct statement *const audit_statements[AUDIT_STATEMENTS] = { &audit_insert,
-	&audit_unchained, &audit_chain_set, &audit_by_sequence, &audit_loose, &audit_next_sequence,
-	&audit_last_sequence, &audit_delete, &audit_lists[LIST_ALL], &audit_lists[LIST_TARGET],
-	&audit_lists[LIST_KEY], &audit_lists[LIST_USER], &audit_lists[LIST_ACTION],
-	&audit_lists[LIST_SECURITY], &audit_forward[LIST_ALL], &audit_forward[LIST_TARGET],
-	&audit_forward[LIST_KEY], &audit_forward[LIST_USER], &audit_forward[LIST_ACTION],
-	&audit_forward[LIST_SECURITY], &audit_next_unchained, &audit_next_entry, &audit_next_mark,
-	&audit_next_old, &mark_get, &mark_insert, &mark_update, &audit_mark_told,
-	&audit_marks_untold, &audit_of_user, &audit_of_person, &audit_erase_address,
-	&audit_erase_personal, &audit_erasure_add, &audit_erasure_due, &audit_erasure_again,
-	&audit_erasure_done, &audit_erasures_of, &audit_erased_entry };
+	&audit_unchained, &audit_chain_set, &audit_by_sequence, &audit_loose, &audit_next_loose,
+	&audit_next_sequence, &audit_last_sequence, &audit_delete, &audit_lists[LIST_ALL],
+	&audit_lists[LIST_TARGET], &audit_lists[LIST_KEY], &audit_lists[LIST_USER],
+	&audit_lists[LIST_ACTION], &audit_lists[LIST_SECURITY], &audit_forward[LIST_ALL],
+	&audit_forward[LIST_TARGET], &audit_forward[LIST_KEY], &audit_forward[LIST_USER],
+	&audit_forward[LIST_ACTION], &audit_forward[LIST_SECURITY], &audit_next_unchained,
+	&audit_next_entry, &audit_next_mark, &audit_next_old, &mark_get, &mark_insert, &mark_update,
+	&audit_mark_told, &audit_marks_untold, &audit_of_user, &audit_of_other,
+	&audit_erase_address, &audit_erase_own, &audit_erase_other, &audit_erasure_add,
+	&audit_erasure_due, &audit_erasure_again, &audit_erasure_done, &audit_erasures_of,
+	&audit_erased_entry, &audit_erasures_all, &audit_erasure_set, &audit_era_list,
+	&audit_era_put, &audit_era_drop, &audit_former_list, &audit_former_put, &audit_former_set,
+	&audit_former_drop };

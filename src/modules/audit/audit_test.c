@@ -66,11 +66,11 @@ WORLD_TEST(audit_long_state_is_digested, audit_world)
 {
 	static char text[AUDIT_STATE_MAX];
 	struct some some = audit_some(1);
-	struct person long_one;
+	struct subject long_one;
 	struct answer answer;
 
 	memset(text, 'x', sizeof(text));
-	long_one = (struct person){ .id = str_of(text, sizeof(text)), .email = S("a@b.c") };
+	long_one = (struct subject){ .id = str_of(text, sizeof(text)), .email = S("a@b.c") };
 	some.entry.after = &long_one;
 	world_do(world, "ada", audit_write_some, &some);
 	world_do(world, "ada", audit_chain_all, NULL);
@@ -87,7 +87,7 @@ static int write_too_long(const struct db *db, void *arg)
 	for (int i = 0; i < 3; i++) {
 		static char text[2 * AUDIT_STATE_INPUT];
 		struct some some = audit_some(1);
-		struct person person = { .id = str_of(text, sizeof(text)) };
+		struct subject person = { .id = str_of(text, sizeof(text)) };
 
 		memset(text, 'x', sizeof(text));
 		if (i == 0)
@@ -219,7 +219,7 @@ WORLD_TEST(audit_list_is_paged, audit_world)
 WORLD_TEST(audit_page_is_bounded, audit_world)
 {
 	static char text[AUDIT_STATE_MAX - 200];
-	struct person person = { .id = str_of(text, sizeof(text)) };
+	struct subject person = { .id = str_of(text, sizeof(text)) };
 	struct some some = audit_some(150);
 	char cursor[600] = "";
 	size_t seen = 0, pages = 0;
@@ -258,7 +258,8 @@ WORLD_TEST(audit_export_is_whole, audit_world)
 	struct answer answer;
 	size_t done;
 
-	write_as(world, "ada", "user.created", "user", "t1", false, 2 * AUDIT_EXPORT_BATCH + 1);
+	write_as(world, "ada", "user.created", "user", "target of ada", false,
+		2 * AUDIT_EXPORT_BATCH + 1);
 	write_as(world, "bob", "user.created", "user", "b1", false, 3);
 	answer = world_get(world, "ada", "/api/v1/audit/export");
 	EXPECT_INT(answer.status, 200);
@@ -283,7 +284,7 @@ WORLD_TEST(audit_export_is_whole, audit_world)
 	EXPECT_INT(count_lines(answer.body), 5);
 	EXPECT(str_starts(answer.body, S("id,sequence,createdAt,")));
 	EXPECT(str_find(answer.body, S("\r\n\"# audit-head:1:")) > 0);
-	EXPECT_INT(answer_count(&answer, "t1"), 0);
+	EXPECT_INT(answer_count(&answer, "target of ada"), 0);
 }
 
 #ifdef BULKHEAD_FAULTS

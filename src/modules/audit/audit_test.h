@@ -6,13 +6,13 @@
 
 #include "rest/world_test.h"
 
-struct person {
+struct subject {
 	struct str id, email, password;
 	int64_t age;
 };
 
 /* Compiled by the test module. */
-extern const struct schema person_schema;
+extern const struct schema subject_schema;
 
 /* audit_module and what it needs; statements of tests, too. Ends with NULL. */
 extern const struct module *const audit_world[];

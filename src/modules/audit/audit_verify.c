@@ -22,9 +22,10 @@ struct exam {
 
 	/* a page, as the transaction has left it */
 	struct audit_mark start, head;
+	struct audit_eras eras;
 	bool has_start, has_head;
-	int64_t limit, last; /* sequence of the last entry that there is */
-	struct str after_id; /* of the unchained tail */
+	int64_t limit, last;          /* sequence of the last entry that there is */
+	struct str after_id, next_id; /* of the unchained tail */
 	struct audit_row *rows;
 	bool *excused; /* by row: its personal values were erased as they should be */
 	size_t count;
@@ -60,7 +61,7 @@ static int was_asked(struct tx *tx, const struct audit_row *row, bool *ret)
 		.other = row->person_id };
 	struct audit_erasure *orders;
 	struct audit_row entry = { 0 };
-	char seal[AUDIT_DIGEST_TEXT];
+	struct audit_eras eras;
 	size_t count;
 	int r;
 
@@ -71,13 +72,14 @@ static int was_asked(struct tx *tx, const struct audit_row *row, bool *ret)
 	if (!ask.user_id.len)
 		return 0;
 	r = tx_all(tx, &audit_erasures_of, &ask, &orders, &count);
-	for (size_t i = 0; i < count && r == 0; i++) {
-		audit_erasure_seal(tx_tenant(tx), orders[i].user_id, seal);
-		*ret = *ret || crypto_equal(str_of(seal, sizeof(seal)), orders[i].seal);
-	}
+	for (size_t i = 0; i < count && r == 0; i++)
+		*ret = *ret ||
+		       audit_erasure_sound(tx_tenant(tx), orders[i].user_id, orders[i].seal);
+	if (r == 0)
+		r = audit_eras_read(tx, &eras);
 	if (r == 0)
 		r = tx_one(tx, &audit_erased_entry, &ask, &entry);
-	if (r == 0 && !(audit_row_look(tx_tenant(tx), &entry) & AUDIT_EDITED))
+	if (r == 0 && !(audit_row_look(tx_tenant(tx), &entry, &eras) & AUDIT_EDITED))
 		*ret = true;
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
@@ -111,6 +113,8 @@ static int page_in_tx(struct tx *tx, void *arg)
 		r = audit_mark_read(tx, AUDIT_HEAD, &exam->head);
 	exam->has_head = r > 0;
 	if (r >= 0)
+		r = audit_eras_read(tx, &exam->eras);
+	if (r == 0)
 		r = tx_one(tx, &audit_last_sequence, NULL, &found);
 	exam->last = found.count;
 	if (r == 0)
@@ -139,6 +143,19 @@ static int skip_in_tx(struct tx *tx, void *arg)
 	if (r == 0)
 		exam->walk.sequence = found.count;
 	exam->walk.lost = true;
+	exam->limit = AUDIT_CHECK_BATCH;
+	return r;
+}
+
+static int skip_tail_in_tx(struct tx *tx, void *arg)
+{
+	struct exam *exam = arg;
+	struct audit_ask ask = { .after_id = exam->after_id };
+	struct audit_found found = { 0 };
+	int r = tx_one(tx, &audit_next_loose, &ask, &found);
+
+	exam->next_id = found.id;
+	exam->limit = AUDIT_CHECK_BATCH;
 	return r;
 }
 
@@ -147,7 +164,7 @@ static int skip_in_tx(struct tx *tx, void *arg)
 static int examine_entry(struct exam *exam, size_t i, int64_t sequence)
 {
 	const struct audit_row *row = &exam->rows[i];
-	unsigned look = audit_row_look(&exam->db.tenant, row);
+	unsigned look = audit_row_look(&exam->db.tenant, row, &exam->eras);
 	bool edited = look & AUDIT_EDITED;
 
 	exam->report->good += !edited;
@@ -176,6 +193,18 @@ static int compare_heads(struct exam *exam, int64_t sequence, const char *chain)
 	return r;
 }
 
+/* Where a former key ends the chain must be what the key in force says: whoever has that former key
+ * could write all that is before it. */
+static int compare_eras(struct exam *exam)
+{
+	for (size_t i = 0; i < exam->eras.count; i++)
+		if (exam->eras.at[i].until == exam->walk.sequence &&
+			(exam->walk.lost || memcmp(exam->eras.at[i].chain, exam->walk.chain,
+						    AUDIT_DIGEST_TEXT) != 0))
+			return find(exam, FINDING_HEAD, exam->walk.sequence, str_of(NULL, 0));
+	return 0;
+}
+
 static int step(struct exam *exam, size_t i)
 {
 	const struct audit_row *row = &exam->rows[i];
@@ -194,6 +223,8 @@ static int step(struct exam *exam, size_t i)
 	if (r == 0 && step == AUDIT_MISPLACED && exam->report->found == before)
 		r = find(exam, FINDING_ORDER, row->sequence.value, row->id);
 	exam->report->entries++;
+	if (r == 0)
+		r = compare_eras(exam);
 	return r < 0 ? r : compare_heads(exam, row->sequence.value, exam->walk.chain);
 }
 
@@ -207,12 +238,14 @@ static int examine_marks(struct exam *exam)
 	int r = 0;
 
 	exam->report->good += (exam->has_start && start_sound) + (exam->has_head && head_sound);
-	exam->report->bad += !start_sound + !head_sound;
+	exam->report->bad += !start_sound + !head_sound + exam->eras.forged;
 	exam->marks_seen = true;
 	exam->target = exam->has_head ? exam->head.sequence : 0;
 	if (!start_sound || !head_sound)
 		r = find(exam, FINDING_MARK,
 			start_sound ? exam->head.sequence : exam->start.sequence, str_of(NULL, 0));
+	if (r == 0 && exam->eras.forged)
+		r = find(exam, FINDING_MARK, 0, str_of(NULL, 0));
 	if (r == 0 && exam->has_start && exam->start.broken_at > 0)
 		r = find(exam, FINDING_DELETED, exam->start.broken_at, str_of(NULL, 0));
 	return r;
@@ -272,7 +305,7 @@ static int examine_page(struct exam *exam)
 		return r;
 	if (exam->has_start && exam->start.sequence > exam->walk.sequence) {
 		/* Older ones were deleted, before or just now. */
-		audit_walk_from(&exam->walk, &exam->db.tenant, &exam->start);
+		audit_walk_from(&exam->walk, &exam->db.tenant, &exam->start, &exam->eras);
 		r = compare_heads(
 			exam, exam->start.sequence, exam->walk.lost ? NULL : exam->walk.chain);
 		return r < 0 ? r : 1;
@@ -284,6 +317,20 @@ static int examine_page(struct exam *exam)
 	return examine_end(exam);
 }
 
+/* A row that cannot be read, whose id perhaps can be: 1 when it can. */
+static int pass_in_tail(struct exam *exam)
+{
+	int r = find(exam, FINDING_UNREADABLE, 0, str_of(NULL, 0));
+
+	if (r == 0)
+		r = db_read(&exam->db, skip_tail_in_tx, exam);
+	if (r < 0)
+		return r == -ERR_INTERNAL || r == -ERR_NOT_FOUND ? 0 : r;
+	exam->report->unchained++;
+	return 1;
+}
+
+/* One page of the tail: 1 when there may be more, behind next_id. */
 static int examine_tail_page(struct exam *exam)
 {
 	struct audit_report *report = exam->report;
@@ -291,7 +338,7 @@ static int examine_tail_page(struct exam *exam)
 	int r = read_page(exam, tail_in_tx, &unreadable);
 
 	if (r == 0 && unreadable)
-		return find(exam, FINDING_UNREADABLE, 0, str_of(NULL, 0));
+		return pass_in_tail(exam);
 	for (size_t i = 0; i < exam->count && r == 0; i++) {
 		int64_t time = exam->rows[i].created_at;
 
@@ -300,7 +347,10 @@ static int examine_tail_page(struct exam *exam)
 		if (report->oldest_unchained == 0 || time < report->oldest_unchained)
 			report->oldest_unchained = time;
 	}
-	return r < 0 ? r : (int64_t)exam->count == exam->limit;
+	if (r < 0 || exam->count == 0)
+		return r;
+	exam->next_id = exam->rows[exam->count - 1].id;
+	return (int64_t)exam->count == exam->limit;
 }
 
 static int examine_tail(struct exam *exam)
@@ -315,7 +365,7 @@ static int examine_tail(struct exam *exam)
 
 		r = examine_tail_page(exam);
 		if (r > 0) {
-			memcpy(after, exam->rows[exam->count - 1].id.at, UUID_TEXT_LEN);
+			memcpy(after, exam->next_id.at, UUID_TEXT_LEN);
 			exam->after_id = str_of(after, sizeof(after));
 		}
 		arena_back(exam->db.arena, mark);
@@ -328,7 +378,7 @@ static int examine(struct exam *exam)
 	int r;
 
 	exam->limit = AUDIT_CHECK_BATCH;
-	audit_walk_from(&exam->walk, &exam->db.tenant, NULL);
+	audit_walk_from(&exam->walk, &exam->db.tenant, NULL, &exam->eras);
 	do {
 		struct arena_mark mark = arena_mark(exam->db.arena);
 
@@ -441,7 +491,9 @@ int audit_verify(struct store *store, struct audit_heads *heads, struct arena *a
 		qsort(heads->at, heads->count, sizeof(*heads->at), by_place);
 	arena_init(&work, 64 * KILOBYTE, 64 * MEGABYTE);
 	system = db_of_system(store, &work);
-	r = examine_all(&system, heads->at, heads->count, arena, &report);
+	r = audit_keys_read(store);
+	if (r == 0)
+		r = examine_all(&system, heads->at, heads->count, arena, &report);
 	arena_done(&work);
 	if (r < 0)
 		return r;

@@ -206,7 +206,7 @@ int tx_audit(struct tx *tx, const struct audit_actor *actor, const struct audit_
 	r = fits(&draft.row) ? fill(&draft, entry)
 			     : fail(ERR_TOO_LARGE, "a text of the audit entry is too long");
 	if (r == 0) {
-		audit_seal(tx_tenant(tx), &draft.row, draft.seal);
+		audit_seal(0, tx_tenant(tx), &draft.row, draft.seal);
 		draft.row.seal = str_of(draft.seal, AUDIT_DIGEST_TEXT);
 		r = tx_exec(tx, &audit_insert, &draft.row);
 	}

@@ -195,4 +195,5 @@ const struct module auth_module = {
 	.close = close_module,
 	.chores = chores,
 	.chore_count = LEN(chores),
+	.reseal = keys_reseal,
 };

@@ -14,7 +14,11 @@
 static int alert(struct tx *tx, const struct user *user, struct str to, struct str what)
 {
 	struct mail_post mail = {
-		.kind = MAIL_ALERT, .to = to, .name = user->name, .detail = what
+		.kind = MAIL_ALERT,
+		.to = to,
+		.name = user->name,
+		.detail = what,
+		.proved = user->email_verified_at.set,
 	};
 	struct tenant tenant;
 	int r = tenant_get_in_tx(tx, &tenant);
@@ -65,19 +69,25 @@ struct visit {
 	struct str hash; /* of LINK_RESET */
 };
 
-/* As the tenant of the link. What the link was for may be gone. */
+/* What the link was for may be gone. */
+static int find_owner(struct tx *tx, struct visit *visit)
+{
+	struct uuid id = signin_uuid(visit->owner.user_id);
+	int r = user_get_in_tx(tx, &id, &visit->user);
+
+	if (r == -ERR_NOT_FOUND || (r == 0 && visit->user.status != USER_ACTIVE))
+		return link_refuse();
+	return r;
+}
+
+/* As the tenant of the link. */
 static int visit_in_tx(struct tx *tx, void *arg)
 {
 	struct visit *visit = arg;
-	struct uuid id;
 	int r = link_take_in_tx(tx, &visit->ref, visit->kind, &visit->owner);
 
-	if (r < 0)
-		return r;
-	id = signin_uuid(visit->owner.user_id);
-	r = user_get_in_tx(tx, &id, &visit->user);
-	if (r == -ERR_NOT_FOUND || (r == 0 && visit->user.status != USER_ACTIVE))
-		return link_refuse();
+	if (r == 0)
+		r = find_owner(tx, visit);
 	return r < 0 ? r : visit->act(tx, visit);
 }
 
@@ -162,14 +172,9 @@ int auth_unlock(struct req *req, const struct token_in *in, struct nothing *out)
 static int look_in_tx(struct tx *tx, void *arg)
 {
 	struct visit *visit = arg;
-	struct uuid id;
 	int r = link_look_in_tx(tx, &visit->ref, visit->kind, &visit->owner);
 
-	if (r < 0)
-		return r;
-	id = signin_uuid(visit->owner.user_id);
-	r = user_get_in_tx(tx, &id, &visit->user);
-	return r == -ERR_NOT_FOUND ? link_refuse() : r;
+	return r < 0 ? r : find_owner(tx, visit);
 }
 
 /* Who reads the mails has proved the address by that. */

@@ -77,14 +77,18 @@ const struct statement *const attempt_statements[ATTEMPT_STATEMENTS] = { &attemp
 
 /* --- keys ------------------------------------------------------------------------------- */
 
-static uint8_t row_key[MASTER_KEY_LEN], device_key[MASTER_KEY_LEN];
+static uint8_t row_key[MASTER_KEY_LEN], device_keys[2][MASTER_KEY_LEN];
+static size_t device_key_count; /* the second one: of the master key before */
 
 void attempts_open(const struct server *server)
 {
 	struct master_key key = auth_master_key(server);
 
 	master_key_derive(&key, S("auth/attempts"), row_key);
-	master_key_derive(&key, S("auth/devices"), device_key);
+	master_key_derive(&key, S("auth/devices"), device_keys[0]);
+	if (server->former_key)
+		master_key_derive(server->former_key, S("auth/devices"), device_keys[1]);
+	device_key_count = server->former_key ? 2 : 1;
 	master_key_done(&key);
 }
 
@@ -133,25 +137,30 @@ static struct str cookie_name(void)
 	return auth_options()->secure_cookies ? S("__Host-bh_device") : S("bh_device");
 }
 
-static void device_proof(const uint8_t *nonce, struct str email, uint8_t ret[SHA256_LEN])
+static void device_proof(
+	size_t key, const uint8_t *nonce, struct str email, uint8_t ret[SHA256_LEN])
 {
 	char folded[256];
 	const struct str parts[] = { str_of((const char *)nonce, DEVICE_NONCE_LEN),
 		fold_email(email, folded) };
 
-	hmac_parts(DIGEST_SHA256, key_str(device_key), parts, LEN(parts), ret);
+	hmac_parts(DIGEST_SHA256, key_str(device_keys[key]), parts, LEN(parts), ret);
 }
 
 static bool proves(struct str text, struct str email, uint8_t nonce[DEVICE_NONCE_LEN])
 {
 	uint8_t bytes[DEVICE_LEN], proof[SHA256_LEN];
+	bool good = false;
 
 	if (!base64_read_exact(BASE64_URL, text, bytes, sizeof(bytes)))
 		return false;
-	device_proof(bytes, email, proof);
+	for (size_t key = 0; key < device_key_count && !good; key++) {
+		device_proof(key, bytes, email, proof);
+		good = crypto_equal(str_of((const char *)bytes + DEVICE_NONCE_LEN, SHA256_LEN),
+			str_of((const char *)proof, SHA256_LEN));
+	}
 	memcpy(nonce, bytes, DEVICE_NONCE_LEN);
-	return crypto_equal(str_of((const char *)bytes + DEVICE_NONCE_LEN, SHA256_LEN),
-		str_of((const char *)proof, SHA256_LEN));
+	return good;
 }
 
 /* Any of the cookies of that name: a browser may have signed in to several addresses, and keeps the
@@ -182,7 +191,7 @@ static void set_device(struct req *req, const struct attempt *attempt, struct st
 	char text[DEVICE_TEXT_LEN], line[256];
 
 	memcpy(bytes, attempt->device, DEVICE_NONCE_LEN);
-	device_proof(bytes, email, bytes + DEVICE_NONCE_LEN);
+	device_proof(0, bytes, email, bytes + DEVICE_NONCE_LEN);
 	CHECK(base64_write(BASE64_URL, text, str_of((const char *)bytes, sizeof(bytes))) ==
 		sizeof(text));
 	(void)snprintf(line, sizeof(line),

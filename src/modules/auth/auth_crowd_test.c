@@ -1,5 +1,6 @@
 /* Many at once: nobody who signs up or in is turned away because others do so at the same time. */
 #include "modules/auth/auth_fixture_test.h"
+#include "modules/mails/mails_fixture_test.h"
 #include "observe/metric.h"
 
 #include <inttypes.h>
@@ -7,6 +8,17 @@
 #include <stdlib.h>
 
 enum { SMALL_CROWD = 24, CROWD = 100, CONNECTIONS = 24 };
+
+static const struct module *modules[16];
+
+__attribute__((constructor)) static void join_modules(void)
+{
+	size_t count = 0;
+
+	for (; auth_modules[count]; count++)
+		modules[count] = auth_modules[count];
+	modules[count] = &mail_fixture_module;
+}
 
 /* With more connections than usual, so that many transactions are really under way at a time. */
 static void crowd_run(enum engine_kind engine, void (*body)(struct world *))
@@ -17,7 +29,7 @@ static void crowd_run(enum engine_kind engine, void (*body)(struct world *))
 	options.folder = world_folder(path, sizeof(path));
 	if (engine == ENGINE_POSTGRES)
 		options.url = store_test_postgres(false);
-	world_run_on(&options, auth_modules, body);
+	world_run_on(&options, modules, body);
 	world_remove_folder(path);
 }
 
@@ -78,6 +90,9 @@ static void count(struct outcome *outcome, const struct answer *answer)
 	}
 }
 
+/* Which time it is, and the number of the first of those who come. */
+static size_t round_, first_;
+
 /* A request of each at the same time. */
 static struct outcome all_at_once(struct client **clients, size_t size, const char *request,
 	void (*write_body)(char *body, size_t room, size_t who))
@@ -89,7 +104,7 @@ static struct outcome all_at_once(struct client **clients, size_t size, const ch
 	for (size_t i = 0; i < size; i++) {
 		char body[400];
 
-		write_body(body, sizeof(body), i);
+		write_body(body, sizeof(body), first_ + i);
 		world_send(clients[i], NULL, request, "", body);
 	}
 	for (size_t i = 0; i < size; i++) {
@@ -100,8 +115,6 @@ static struct outcome all_at_once(struct client **clients, size_t size, const ch
 	outcome.conflicts = conflicts() - before;
 	return outcome;
 }
-
-static size_t round_;
 
 #define ACCOUNT                                                                                    \
 	"{\"email\":\"user%zu-%zu@example.com\",\"password\":\"tin whistle over boots\","          \
@@ -178,4 +191,114 @@ CROWD_TEST(crowd_signs_in)
 		outcome = all_at_once(clients, SMALL_CROWD, "POST /api/v1/auth/login", write_login);
 		expect_all(&outcome, SMALL_CROWD);
 	}
+}
+
+/* More people at a time than the pool has places: who gets in is right, who does not is told so,
+ * and comes in the next time. */
+CROWD_TEST(crowd_of_a_hundred_signs_in)
+{
+	struct client **clients = crowd_clients(world);
+	struct outcome outcome;
+
+	for (size_t made = 0; made < CROWD; made += SMALL_CROWD) {
+		first_ = made;
+		outcome = all_at_once(clients, MIN((size_t)SMALL_CROWD, CROWD - made),
+			"POST /api/v1/auth/register", write_founder);
+		REQUIRE(outcome.failed == 0 && outcome.full == 0);
+	}
+	first_ = 0;
+	for (int i = 0; i < 3; i++) {
+		outcome = all_at_once(clients, CROWD, "POST /api/v1/auth/login", write_login);
+		expect_all(&outcome, CROWD);
+	}
+}
+
+/* --- where addresses are proved first --------------------------------------------------------- */
+
+/* Joining is an errand then: the same answer for who is there already. */
+static void join_unseen(struct world *world)
+{
+	struct client **clients;
+	struct answer answer;
+
+	answer = world_call(world, NULL, "POST /api/v1/auth/register", "",
+		"{\"email\":\"ada@example.com\",\"password\":\"tin whistle over boots\","
+		"\"name\":\"Ada\",\"tenant\":{\"name\":\"Meeting\",\"slug\":\"meeting\"}}");
+	REQUIRE(answer.status == 201);
+	clients = crowd_clients(world);
+	try_sizes(clients, "POST /api/v1/auth/register", write_joiner);
+	round_--; /* all of them once more: nobody hears that they are there */
+	for (int i = 0; i < 2; i++) {
+		struct outcome outcome = all_at_once(
+			clients, SMALL_CROWD, "POST /api/v1/auth/register", write_joiner);
+
+		expect_all(&outcome, SMALL_CROWD);
+	}
+}
+
+static void crowd_run_unseen(enum engine_kind engine)
+{
+	struct auth_options usual = *auth_options(), options = usual;
+
+	options.verify_first = true;
+	REQUIRE(auth_configure(&options) == 0);
+	crowd_run(engine, join_unseen);
+	REQUIRE(auth_configure(&usual) == 0);
+}
+
+TEST(crowd_joins_unseen_sqlite)
+{
+	crowd_run_unseen(ENGINE_SQLITE);
+}
+
+TEST(crowd_joins_unseen_postgres)
+{
+	crowd_run_unseen(ENGINE_POSTGRES);
+}
+
+/* --- an invitation ------------------------------------------------------------------------ */
+
+static char invitation[300];
+
+static void write_guest(char *body, size_t room, size_t who)
+{
+	(void)snprintf(body, room,
+		"{\"invitation\":\"%s\",\"password\":\"tin whistle over boots\","
+		"\"name\":\"Guest %zu\"}",
+		invitation, who);
+}
+
+/* A hundred have the link: one of them becomes the user, the others are told that it is used. */
+CROWD_TEST(crowd_with_one_invitation)
+{
+	struct client **clients = crowd_clients(world);
+	struct person ada = person_make(world, "a", "ada@example.com", "owner");
+	const char *owner = person_token(world, &ada);
+	size_t won = 0, used = 0, full = 0;
+	struct answer answer = world_call(world, owner, "POST /api/v1/invitations", "",
+		"{\"email\":\"guest@example.com\",\"role\":\"member\"}");
+
+	REQUIRE(answer.status == 201);
+	(void)snprintf(invitation, sizeof(invitation), "%s",
+		posted_token(mail_posted(world, "a", MAIL_INVITATION, "guest@example.com")));
+	REQUIRE(*invitation);
+	for (size_t i = 0; i < CROWD; i++) {
+		char body[600];
+
+		write_guest(body, sizeof(body), i);
+		world_send(clients[i], NULL, "POST /api/v1/auth/register", "", body);
+	}
+	for (size_t i = 0; i < CROWD; i++) {
+		answer = world_answer(clients[i]);
+		won += answer.status == 201;
+		used += answer.status == 400;
+		full += answer.status == 503;
+		if (!EXPECT(answer.status == 201 || answer.status == 400 || answer.status == 503))
+			(void)fprintf(stderr, "  %.*s\n", STR_ARG(answer.body));
+	}
+	EXPECT_INT(won, 1);
+	EXPECT(used > 0);
+	EXPECT_INT(won + used + full, CROWD);
+	answer = world_call(world, owner, "GET /api/v1/users", "", NULL);
+	EXPECT_INT(answer_count(&answer, "\"email\":"), 2);
 }

@@ -5,28 +5,10 @@
 #include "modules/audit/audit.h"
 #include "modules/mails/mails.h"
 #include "modules/rbac/rbac.h"
+#include "modules/tenants/tenants_world_test.h"
 #include "rest/idempotency.h"
 
 #include <stdio.h>
-
-/* --- tenants, which nobody can make yet ----------------------------------- */
-
-static const struct schema fixture_tenant_schema =
-	SCHEMA(tenant, "A tenant.", FIELD(tenant, tenant_id, "Which.", .format = FORMAT_UUID),
-		FIELD(tenant, slug, "Its name."));
-
-static const struct statement tenant_add = STATEMENT("auth_fixture_tenant",
-	.sql = "INSERT INTO main.tenant (tenant_id, slug, name, tier, status, settings, limits, "
-	       "version, created_at, updated_at) VALUES (:tenant_id, :slug, :slug, 'free', "
-	       "'active', '{}', '{}', 1, 1, 1) ON CONFLICT (tenant_id) DO NOTHING",
-	.in = &fixture_tenant_schema, .flags = STATEMENT_SYSTEM);
-
-static const struct statement slug_add = STATEMENT("auth_fixture_slug",
-	.sql = "INSERT INTO main.tenant_slug (slug, id) VALUES (:slug, :tenant_id) "
-	       "ON CONFLICT (slug) DO NOTHING",
-	.in = &fixture_tenant_schema, .flags = STATEMENT_SYSTEM);
-
-static const struct statement *const statements[] = { &tenant_add, &slug_add };
 
 /* The hook of auth, and X-Fault. */
 static int (*former)(struct req *, struct caller *);
@@ -47,20 +29,12 @@ static int open_fixture(struct server *server)
 static const struct module fixture_module = {
 	MODULE_HEAD,
 	.name = "auth-fixture",
-	.statements = statements,
-	.statement_count = LEN(statements),
 	.open = open_fixture,
 };
 
 const struct module *const auth_modules[] = { &rest_module, &tenants_module, &audit_module,
-	&rbac_module, &mails_module, &users_module, &auth_module, &fixture_module, NULL };
-
-static int add_tenant(const struct db *db, void *arg)
-{
-	int r = db_exec(db, &tenant_add, arg);
-
-	return r < 0 ? r : db_exec(db, &slug_add, arg);
-}
+	&rbac_module, &mails_module, &users_module, &auth_module, &tenant_fixture_module,
+	&fixture_module, NULL };
 
 /* --- people --------------------------------------------------------------- */
 
@@ -94,14 +68,11 @@ struct person person_make(
 	struct making making = { .new = { .email = str_from_c(email), .name = S("Some One") },
 		.role = str_from_c(role) };
 	struct person person = { .tenant_name = { *caller }, .tenant = world_tenant(caller) };
-	char id[UUID_TEXT_LEN], slug[] = "tenant-a";
-	struct tenant tenant = { .tenant_id = str_of(id, sizeof(id)) };
+	char slug[] = "tenant-a";
 
 	slug[sizeof(slug) - 2] = *caller;
-	tenant.slug = str_from_c(slug);
-	uuid_write(id, &person.tenant);
 	if (*caller != 'o')
-		world_do(world, "o", add_tenant, &tenant);
+		world_make_tenant(world, person.tenant_name, slug);
 	world_do(world, person.tenant_name, make, &making);
 	person.user = making.user;
 	return person;

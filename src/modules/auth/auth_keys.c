@@ -33,7 +33,7 @@ struct known_key {
 };
 
 static struct keys {
-	struct master_key master;
+	struct sealing sealing;
 	struct token_keyring *ring;
 	struct offload pool;
 	bool pool_open;
@@ -51,9 +51,9 @@ static struct keys {
 	struct token_keys *published;
 } keys = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-const struct master_key *keys_master(void)
+const struct sealing *keys_sealing(void)
 {
-	return &keys.master;
+	return &keys.sealing;
 }
 
 struct token_keyring *keys_ring(void)
@@ -449,6 +449,28 @@ int keys_tend(struct server *server)
 	return r < 0 ? r : keys_ready(server->store);
 }
 
+/* --- sealing anew --------------------------------------------------------- */
+
+/* Nobody needs to hear of it: keys that are open are open. */
+int keys_reseal(struct server *server, struct resealed *counted)
+{
+	static const struct tx_options options = { .name = "signing_key_reseal" };
+	struct resealed found = { 0 };
+	struct arena arena;
+	struct db db;
+	int r;
+
+	arena_init(&arena, 64 * KILOBYTE, 4 * MEGABYTE);
+	db = db_of(server->store, &tenant_system, &arena);
+	r = db_write_with(&db, &options, signing_keys_reseal_in_tx, &found);
+	arena_done(&arena);
+	if (r < 0)
+		return r;
+	counted->sealed += found.sealed;
+	counted->lost += found.lost;
+	return 0;
+}
+
 /* --- open and close ------------------------------------------------------- */
 
 static void hear(struct notice_listener *listener, const struct uuid *tenant, struct str key)
@@ -470,12 +492,15 @@ static int make_ring(void)
 
 int keys_open(struct server *server)
 {
+	struct master_key master;
 	struct err err;
 	int r = make_ring();
 
 	if (r < 0)
 		return r;
-	keys.master = auth_master_key(server);
+	master = auth_master_key(server);
+	sealing_init(&keys.sealing, &master, server->former_key, S("auth/signing keys"));
+	master_key_done(&master);
 	atomic_store(&keys.heard, 1);
 	atomic_store(&keys.read, 0);
 	r = offload_open(&keys.pool, "authkeys", 1, POOL_QUEUE);
@@ -500,5 +525,5 @@ void keys_close(struct server *server)
 		sign_key_unref(keys.at[--keys.count].key);
 	token_keys_unref(TAKE(keys.published));
 	token_keyring_free(TAKE(keys.ring));
-	master_key_done(&keys.master);
+	sealing_done(&keys.sealing);
 }

@@ -3,7 +3,7 @@
 #define MODULES_AUTH_KEYS_INTERNAL_H
 
 #include "crypto/digest.h"
-#include "crypto/master_key.h"
+#include "crypto/sealing.h"
 #include "modules/auth/auth_keys.h"
 
 /* Clocks of those who verify may differ by so much; also for tokens. */
@@ -16,8 +16,8 @@ enum { SIGNING_KEYS_MAX = TOKEN_KEYS_MAX - 1 };
 
 extern const struct schema signing_key_schema;
 
-/* The installation's, as keys_open was given it. */
-const struct master_key *keys_master(void);
+/* What private keys are sealed with, from the installation's key as keys_open was given it. */
+const struct sealing *keys_sealing(void);
 
 /* Fills in id, algorithm and the sealed private key, in the arena. */
 int signing_key_seal(const struct sign_key *key, struct arena *arena, struct signing_key *ret);
@@ -47,5 +47,7 @@ int signing_key_add_in_tx(struct tx *tx, void *arg); /* struct key_add */
 /* Deletes those that are not needed any more. `arg`: int64_t, the lifetime of tokens (us), which
  * the keys learn if it has become longer. */
 int signing_keys_sweep_in_tx(struct tx *tx, void *arg);
+
+int signing_keys_reseal_in_tx(struct tx *tx, void *arg); /* struct resealed, which it sets */
 
 #endif

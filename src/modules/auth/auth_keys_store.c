@@ -2,14 +2,12 @@
 #include "modules/auth/auth_keys_internal.h"
 
 #include "base/mem.h"
-#include "crypto/aead.h"
 #include "crypto/base64.h"
 #include "modules/audit/audit.h"
 #include "modules/auth/auth_internal.h"
 
 enum {
 	SEALED_MAX = 32 * 1024, /* bytes, of an RSA key of 8192 bits 9 KB */
-	SEAL_KEY_ID = 1,
 };
 
 /* clang-format off */
@@ -48,35 +46,27 @@ static const struct statement key_lives = STATEMENT("signing_key_lives",
 	       "WHERE tenant_id = :tenant AND token_us < :token_us",
 	.in = &key_life_schema);
 
+static const struct statement key_seal = STATEMENT("signing_key_seal",
+	.sql = "UPDATE main.signing_key SET sealed = :sealed WHERE tenant_id = :tenant "
+	       "AND id = :id",
+	.in = &signing_key_schema);
+
 const struct statement *const signing_key_statements[SIGNING_KEY_STATEMENTS] = { &key_list,
-	&key_insert, &key_delete, &key_lives };
+	&key_insert, &key_delete, &key_lives, &key_seal };
 
 /* --- sealing ------------------------------------------------------------------------------ */
 
 /* A box opens only as the row it belongs to. */
-static void sealing_key(struct aead_key *ret)
-{
-	uint8_t bytes[MASTER_KEY_LEN];
-
-	master_key_derive(keys_master(), S("auth/signing keys"), bytes);
-	CHECK(aead_key_init(ret, AEAD_AES_256_GCM, SEAL_KEY_ID,
-		      str_of((const char *)bytes, sizeof(bytes))) == 0);
-	crypto_wipe(bytes, sizeof(bytes));
-}
-
 static int seal(struct str pem, struct str id, struct arena *arena, struct str *ret)
 {
 	size_t len = pem.len + AEAD_OVERHEAD;
 	char *box = arena_alloc(arena, len);
 	char *text = arena_alloc(arena, base64_len(BASE64_URL, len));
-	struct aead_key key;
 	int r;
 
 	if (!box || !text)
 		return -(int)err_last()->code;
-	sealing_key(&key);
-	r = aead_seal(&key, id, pem, box);
-	aead_key_done(&key);
+	r = aead_seal(&keys_sealing()->key, id, pem, box);
 	if (r == 0)
 		*ret = str_of(text, base64_write(BASE64_URL, text, str_of(box, len)));
 	return r;
@@ -104,19 +94,17 @@ int signing_key_seal(const struct sign_key *key, struct arena *arena, struct sig
 /* The PEM in `room`, which the caller wipes. */
 static int unseal(const struct signing_key *row, char *box, char *room, struct str *ret)
 {
-	struct aead_key key;
 	size_t len;
 	int r;
 
 	if (!base64_read(BASE64_URL, row->sealed, box, SEALED_MAX, &len) || len < AEAD_OVERHEAD)
 		return fail(ERR_INTERNAL, "the signing key %.*s is damaged", STR_ARG(row->id));
-	sealing_key(&key);
-	r = aead_open(&key, row->id, str_of(box, len), room);
-	aead_key_done(&key);
+	r = sealing_open(keys_sealing(), row->id, str_of(box, len), room);
 	if (r < 0)
 		return fail(ERR_INTERNAL,
-			"the signing key %.*s does not open: it was made under another MASTER_KEY. "
-			"With that one lost, `bulkhead keys rotate --now` makes a new one",
+			"the signing key %.*s does not open: it was made under another MASTER_KEY, "
+			"which MASTER_KEY_PREVIOUS can give. With that one lost, `bulkhead keys "
+			"rotate --now` makes a new one",
 			STR_ARG(row->id));
 	*ret = str_of(room, len - AEAD_OVERHEAD);
 	return 0;
@@ -232,6 +220,27 @@ int signing_keys_sweep_in_tx(struct tx *tx, void *arg)
 		r = forget(tx, S("signing_key.retired"), &rows[i]);
 		if (r == 0)
 			r = tx_notice(tx, S(SIGNING_KEY_TOPIC), rows[i].id);
+	}
+	return r;
+}
+
+int signing_keys_reseal_in_tx(struct tx *tx, void *arg)
+{
+	struct signing_key *rows = NULL;
+	struct resealed *found = arg;
+	size_t count = 0;
+	int r = tx_all(tx, &key_list, NULL, &rows, &count);
+
+	*found = (struct resealed){ 0 };
+	for (size_t i = 0; i < count && r >= 0; i++) {
+		r = sealing_again(
+			keys_sealing(), rows[i].id, rows[i].sealed, tx_arena(tx), &rows[i].sealed);
+		found->sealed += r > 0;
+		found->lost += r == -ERR_INVALID;
+		if (r > 0)
+			r = tx_exec(tx, &key_seal, &rows[i]);
+		else if (r == -ERR_INVALID)
+			r = 0;
 	}
 	return r;
 }

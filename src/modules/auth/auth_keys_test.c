@@ -7,7 +7,12 @@
 #include "modules/auth/auth_fixture_test.h"
 #include "observe/clock_test.h"
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { ROOM = 8192 };
 
@@ -233,6 +238,101 @@ WORLD_TEST(keys_first_by_many_at_once, auth_modules)
 		EXPECT_INT(answer_count(&answer, "\"kid\""), 1);
 	}
 	EXPECT_INT(published(world), 1);
+}
+
+/* --- two processes ---------------------------------------------------------------------------- */
+
+/* What they share: how many are ready, and what each has made. */
+static struct meeting {
+	_Atomic int ready;
+	enum key_reason reason;
+	char kids[2][SIGN_KEY_ID_LEN + 1];
+} * meeting;
+
+static void rotate_together(struct world *world)
+{
+	struct rotation rotation;
+	int me = meeting->ready++;
+
+	while (meeting->ready < 2)
+		(void)sched_yield();
+	rotation = do_rotate(world, meeting->reason);
+	EXPECT_INT(rotation.result, 0);
+	memcpy(meeting->kids[me], rotation.kid, sizeof(rotation.kid));
+}
+
+static void meet(const struct store_options *options, enum key_reason reason)
+{
+	pid_t children[2];
+	int status;
+
+	meeting->ready = 0;
+	meeting->reason = reason;
+	for (size_t i = 0; i < LEN(children); i++) {
+		children[i] = fork();
+		REQUIRE(children[i] >= 0);
+		if (children[i] == 0) {
+			world_run_on(options, auth_modules, rotate_together);
+			test_end();
+		}
+	}
+	for (size_t i = 0; i < LEN(children); i++) {
+		REQUIRE(waitpid(children[i], &status, 0) == children[i]);
+		REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	}
+}
+
+static void expect_one(struct world *world)
+{
+	EXPECT_INT(published(world), 1);
+	EXPECT(is_published(world, meeting->kids[0]) || is_published(world, meeting->kids[1]));
+}
+
+static void expect_two(struct world *world)
+{
+	EXPECT_INT(published(world), 2);
+	EXPECT(is_published(world, meeting->kids[0]));
+}
+
+static void in_child(const struct store_options *options, void (*body)(struct world *))
+{
+	pid_t child = fork();
+	int status;
+
+	REQUIRE(child >= 0);
+	if (child == 0) {
+		world_run_on(options, auth_modules, body);
+		test_end();
+	}
+	REQUIRE(waitpid(child, &status, 0) == child);
+	REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* Two instances that want a key at the same moment have the same one, whatever they want it for. */
+TEST(keys_of_two_processes_are_one)
+{
+	struct store_options options = { .pool_wait_ns = 20 * SECOND };
+	char path[256];
+
+	options.folder = world_folder(path, sizeof(path));
+	options.url = store_test_postgres(false);
+	meeting = mmap(
+		NULL, sizeof(*meeting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	REQUIRE(meeting != MAP_FAILED);
+
+	meet(&options, KEY_FIRST);
+	EXPECT_STR(str_from_c(meeting->kids[0]), str_from_c(meeting->kids[1]));
+	in_child(&options, expect_one);
+	for (int i = 0; i < 3; i++) { /* one more, and it stays the next one */
+		meet(&options, KEY_COMMAND);
+		EXPECT_STR(str_from_c(meeting->kids[0]), str_from_c(meeting->kids[1]));
+		in_child(&options, expect_two);
+	}
+	meet(&options, KEY_NOW); /* each takes away what was there: the later one stays */
+	in_child(&options, expect_one);
+
+	(void)munmap(meeting, sizeof(*meeting));
+	world_remove_folder(path);
 }
 
 WORLD_TEST(keys_are_refused_beyond_a_number, auth_modules)

@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "crypto/base64.h"
 #include "crypto/digest.h"
 #include "crypto/random.h"
 #include "modules/auth/auth_internal.h"
@@ -130,14 +129,6 @@ int link_refuse(void)
 		"is not good, or not good any more; ask for a new one");
 }
 
-static void hash_secret(const uint8_t *secret, char ret[LINK_HASH_LEN])
-{
-	uint8_t hash[SHA256_LEN];
-
-	digest(DIGEST_SHA256, str_of((const char *)secret, LINK_SECRET_LEN), hash);
-	hex_write(ret, str_of((const char *)hash, sizeof(hash)));
-}
-
 bool link_read(struct str text, struct link_ref *ret)
 {
 	uint8_t bytes[LINK_BYTES];
@@ -146,14 +137,14 @@ bool link_read(struct str text, struct link_ref *ret)
 		return false;
 	memcpy(ret->tenant.bytes, bytes, 16);
 	memcpy(ret->id.bytes, bytes + 16, 16);
-	hash_secret(bytes + 32, ret->hash);
+	opaque_hash(ret->hash, str_of((const char *)bytes + 32, LINK_SECRET_LEN));
 	crypto_wipe(bytes, sizeof(bytes));
 	return true;
 }
 
 /* The address that is mailed, and the row's share of it. */
 static struct str make_link(
-	struct tx *tx, enum link_kind kind, const struct uuid *id, char hash[LINK_HASH_LEN])
+	struct tx *tx, enum link_kind kind, const struct uuid *id, char hash[OPAQUE_HASH_LEN])
 {
 	struct str app = auth_options()->app_url;
 	uint8_t bytes[LINK_BYTES];
@@ -162,7 +153,7 @@ static struct str make_link(
 	memcpy(bytes, tx_tenant(tx)->bytes, 16);
 	memcpy(bytes + 16, id->bytes, 16);
 	random_bytes(bytes + 32, LINK_SECRET_LEN);
-	hash_secret(bytes + 32, hash);
+	opaque_hash(hash, str_of((const char *)bytes + 32, LINK_SECRET_LEN));
 	opaque_write(text, prefix, str_of((const char *)bytes, sizeof(bytes)));
 	crypto_wipe(bytes, sizeof(bytes));
 	return arena_printf(tx_arena(tx), "%.*s/%s?token=%.*s", STR_ARG(app), kinds[kind].path,
@@ -180,6 +171,8 @@ static int post(struct tx *tx, const struct link_order *order, int64_t expires_u
 		.tenant_name = order->tenant_name,
 		.link = link,
 		.expires_us = expires_us,
+		/* Not to another address, which may be anybody's. */
+		.proved = !order->email.len && order->user->email_verified_at.set,
 	};
 	struct tenant tenant = { 0 };
 	int r;
@@ -194,7 +187,7 @@ static int post(struct tx *tx, const struct link_order *order, int64_t expires_u
 int link_mail_in_tx(struct tx *tx, const struct link_order *order)
 {
 	int64_t now = tx_now_us(tx);
-	char hash[LINK_HASH_LEN], id_text[UUID_TEXT_LEN];
+	char hash[OPAQUE_HASH_LEN], id_text[UUID_TEXT_LEN];
 	struct link_row row = {
 		.user_id = order->user->id,
 		.kind = order->kind,

@@ -25,13 +25,12 @@ enum {
 	LINKS_PER_HOUR = 5, /* of a kind, for a user */
 	LINK_SECRET_LEN = 32,
 	LINK_BYTES = 16 + 16 + LINK_SECRET_LEN,
-	LINK_HASH_LEN = 64, /* hex digits */
 };
 
 /* What the text of a link says; none of it is to be believed before link_take_in_tx. */
 struct link_ref {
 	struct uuid tenant, id;
-	char hash[LINK_HASH_LEN];
+	char hash[OPAQUE_HASH_LEN];
 };
 
 /* False for what is none: nothing was asked for it. */

@@ -180,6 +180,7 @@ static int tell_owner(struct tx *tx, const struct login *login)
 		.to = login->user.email,
 		.name = login->user.name,
 		.tenant_name = login->tenant.name,
+		.proved = login->user.email_verified_at.set,
 		.detail = arena_printf(tx_arena(tx),
 			"Somebody has signed in with the password from a browser or program that "
 			"was not seen before, at the address %.*s. If that was not you, change the "

@@ -2,6 +2,7 @@
 #ifndef MODULES_AUTH_SESSION_H
 #define MODULES_AUTH_SESSION_H
 
+#include "crypto/opaque.h"
 #include "modules/audit/audit.h"
 #include "modules/auth/auth_internal.h"
 #include "modules/auth/sessions.h"
@@ -10,7 +11,7 @@
 
 enum {
 	REFRESH_SECRET_LEN = 32,
-	REFRESH_HASH_LEN = 64, /* hex of SHA-256 */
+	REFRESH_HASH_LEN = OPAQUE_HASH_LEN,
 };
 
 /* How long the parent of the newest token still gives that one. */
@@ -28,9 +29,14 @@ struct refresh_keys {
 	uint8_t jump[MASTER_KEY_LEN]; /* ... -> that of another session of the bundle */
 	uint8_t proof[MASTER_KEY_LEN];
 	uint8_t csrf[MASTER_KEY_LEN];
+	/* Those of the key before, while it is being changed: what was made with them is good. New
+	 * things are made with these. NULL: none. */
+	const struct refresh_keys *former;
 };
 
-void refresh_keys_make(struct refresh_keys *ret, const struct master_key *master);
+/* `former` is the caller's, or NULL. */
+void refresh_keys_make(struct refresh_keys *ret, const struct master_key *master,
+	const struct refresh_keys *former);
 
 /* The first token of a session. */
 void refresh_begin(
@@ -76,6 +82,7 @@ enum refresh_verdict refresh_judge(const struct refresh_keys *keys,
 /* The CSRF token of a session: base64url. */
 enum { CSRF_LEN = 43 };
 void csrf_write(const struct refresh_keys *keys, const struct uuid *session, char at[CSRF_LEN]);
+bool csrf_is(const struct refresh_keys *keys, const struct uuid *session, struct str text);
 
 /* --- what goes in and out (auth_session_contract.c) ----------------------------------------- */
 

@@ -107,7 +107,8 @@ int cookies_clear(struct req *req)
 
 	for (int which = 0; which < SESSION_COOKIES && r == 0; which++)
 		r = set(req, (enum session_cookie)which, S(""), 0);
-	return r;
+	/* Cookies of others and the device's are not ours to take away. */
+	return r < 0 ? r : reply_header(req, S("clear-site-data"), S("\"cache\", \"storage\""));
 }
 
 /* --- pages of others ------------------------------------------------------ */
@@ -160,7 +161,6 @@ static bool is_safe(const struct req *req)
 
 int csrf_check(const struct req *req, const struct uuid *session)
 {
-	char wanted[CSRF_LEN];
 	int r;
 
 	if (is_safe(req))
@@ -168,8 +168,7 @@ int csrf_check(const struct req *req, const struct uuid *session)
 	r = check_origin(req);
 	if (r < 0)
 		return r;
-	csrf_write(session_keys(), session, wanted);
-	if (!crypto_equal(h1_value(&req->head, H1_X_CSRF_TOKEN), str_of(wanted, sizeof(wanted))))
+	if (!csrf_is(session_keys(), session, h1_value(&req->head, H1_X_CSRF_TOKEN)))
 		return fail(ERR_FORBIDDEN, "with cookies the header x-csrf-token is needed");
 	return 0;
 }

@@ -107,6 +107,8 @@ WORLD_TEST(cookie_instead_of_tokens, auth_modules)
 	answer = browse_safely(world, &jar, "POST /api/v1/auth/logout", "{}");
 	EXPECT_INT(answer.status, 204);
 	EXPECT(str_find(answer.response.head, S("__Host-bh_refresh=; Path=/; Max-Age=0;")) > 0);
+	EXPECT(str_find(answer.response.head, S("clear-site-data: \"cache\", \"storage\"\r\n")) >
+		0);
 	EXPECT_STR(str_from_c(jar.access), S(""));
 }
 

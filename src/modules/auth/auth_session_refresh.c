@@ -197,6 +197,21 @@ static int find_sibling(struct tx *tx, const struct session_use *use, const stru
 	return r < 0 ? r : fail(ERR_NOT_FOUND, "there is no such session in this browser");
 }
 
+/* Whether the newest token of the sibling is the one that a switch with `from` makes: then another
+ * request was faster. */
+static bool has_jumped(struct tx *tx, const struct refresh_token *from, const struct uuid *tenant,
+	const struct uuid *session, const struct refresh_state *state, struct refresh_token *ret)
+{
+	const struct refresh_keys *keys = session_keys();
+	bool found = false;
+
+	for (; keys && state->generation > 0 && !found; keys = keys->former) {
+		refresh_jump(keys, from, tenant, session, (uint32_t)state->generation - 1, ret);
+		found = refresh_judge(keys, ret, state, tx_now_us(tx), ret) == REFRESH_NEWEST;
+	}
+	return found;
+}
+
 /*
  * The browser has lost the sibling's token when it got that of another account, so the sibling gets
  * a new one, made from the token that proves the bundle: requests that switch at the same time all
@@ -215,10 +230,7 @@ static int jump(struct tx *tx, struct session_use *use, const struct refresh_tok
 
 		if (state.revoked || state.expires_at <= tx_now_us(tx))
 			return fail(ERR_NOT_FOUND, "the session has just ended");
-		refresh_jump(
-			session_keys(), from, tenant, session, (uint32_t)row.generation - 1, &next);
-		if (row.generation > 0 && refresh_judge(session_keys(), &next, &state,
-						  tx_now_us(tx), &next) == REFRESH_NEWEST)
+		if (has_jumped(tx, from, tenant, session, &state, &next))
 			return take_user(tx, use, &row, &next);
 		refresh_jump(
 			session_keys(), from, tenant, session, (uint32_t)row.generation, &next);

@@ -49,7 +49,7 @@ static struct {
 	atomic_bool reading;
 	_Atomic uint64_t retry_ns;
 	struct notice_listener listener;
-	struct refresh_keys keys;
+	struct refresh_keys keys, former_keys;
 } sessions;
 
 const struct refresh_keys *session_keys(void)
@@ -271,7 +271,10 @@ int sessions_open(struct server *server)
 		return r;
 	for (size_t i = 0; i < SHARDS; i++)
 		(void)pthread_mutex_init(&sessions.shards[i].lock, NULL);
-	refresh_keys_make(&sessions.keys, &master);
+	if (server->former_key)
+		refresh_keys_make(&sessions.former_keys, server->former_key, NULL);
+	refresh_keys_make(
+		&sessions.keys, &master, server->former_key ? &sessions.former_keys : NULL);
 	master_key_done(&master);
 	atomic_store(&sessions.missed, 1);
 	atomic_store(&sessions.read, 0);
@@ -298,6 +301,7 @@ void sessions_close(struct server *server)
 	atomic_store(&sessions.full, 0);
 	schema_release(&session_ended_schema);
 	crypto_wipe(&sessions.keys, sizeof(sessions.keys));
+	crypto_wipe(&sessions.former_keys, sizeof(sessions.former_keys));
 }
 
 /* Takes out whose time is over. */

@@ -3,6 +3,7 @@
 
 #include "http/server.h"
 #include "modules/auth/auth_documents.h"
+#include "modules/rbac/rbac.h"
 #include "rest/db.h"
 
 /* --- which refresh token --------------------------------------------------------------------- */
@@ -232,6 +233,60 @@ static int sessions_end(struct req *req, const struct session_except *in, struct
 }
 HANDLER(sessions_end, session_except, nothing, 0)
 
+/* --- those of somebody else ----------------------------------------------- */
+
+/* All sessions of a user, ended by somebody who may touch them. */
+struct dismissal {
+	struct audit_actor actor;
+	const struct rights *rights;
+	struct uuid user;
+	struct str id;
+	bool refused; /* write that down instead */
+};
+
+static int dismiss_in_tx(struct tx *tx, void *arg)
+{
+	const struct dismissal *dismissal = arg;
+	struct audit_entry entry = { .action = S("session.revoked_all"),
+		.type = S("user"),
+		.id = dismissal->id,
+		.security = true };
+	struct user user;
+	int r;
+
+	if (dismissal->refused) {
+		entry.action = S("access.denied");
+		return tx_audit(tx, &dismissal->actor, &entry);
+	}
+	r = user_get_in_tx(tx, &dismissal->user, &user);
+	if (r == 0)
+		r = rbac_may_touch_in_tx(tx, dismissal->rights, &dismissal->user);
+	if (r == 0)
+		r = sessions_revoke_in_tx(tx, &dismissal->user, NULL);
+	return r < 0 ? r : tx_audit(tx, &dismissal->actor, &entry);
+}
+
+static int sessions_dismiss(struct req *req, const struct session_ref *in, struct nothing *out)
+{
+	struct dismissal dismissal = {
+		.actor = audit_actor_of(req), .rights = req_rights(req), .id = in->id
+	};
+	struct db db = req_db(req);
+	struct err err;
+	int r;
+
+	(void)out;
+	CHECK(uuid_parse(in->id, &dismissal.user));
+	r = db_write(&db, dismiss_in_tx, &dismissal);
+	if (r != -ERR_FORBIDDEN)
+		return r;
+	err = *err_last();
+	dismissal.refused = true;
+	r = db_write(&db, dismiss_in_tx, &dismissal);
+	return r < 0 ? r : err_restore(&err);
+}
+HANDLER(sessions_dismiss, session_ref, nothing, ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FORBIDDEN))
+
 /* --- the accounts of this browser ----------------------------------------- */
 
 struct accounts_ask {
@@ -378,6 +433,9 @@ const struct route auth_session_routes[AUTH_SESSION_ROUTES] = {
 		.in = &session_ref_schema, .may_fail = ROUTE_FAILS(NOT_FOUND) },
 	{ HTTP_DELETE, "/api/v1/auth/sessions", OWN("End all of one's own sessions", sessions_end_handler),
 		.in = &session_except_schema },
+	{ HTTP_DELETE, "/api/v1/users/{id}/sessions", "End all sessions of a user", .place = ROUTE_PUBLIC,
+		.handler = &sessions_dismiss_handler, .need = "sessions:write", .in = &session_ref_schema,
+		.may_fail = ROUTE_FAILS(NOT_FOUND) | ROUTE_FAILS(FORBIDDEN) },
 
 	{ HTTP_GET, "/.well-known/jwks.json", DOCUMENT("The keys that tokens are verified with", document_jwks) },
 	{ HTTP_GET, "/.well-known/openid-configuration", DOCUMENT("Who signs the tokens, and how", document_openid) },

@@ -336,6 +336,45 @@ WORLD_TEST(session_all_are_ended, modules)
 	EXPECT_INT(sessions_status(world, eves), 200);
 }
 
+static int dismiss(struct world *world, const char *access, const struct uuid *user)
+{
+	char request[100], id[UUID_TEXT_LEN];
+
+	uuid_write(id, user);
+	(void)snprintf(
+		request, sizeof(request), "DELETE /api/v1/users/%.*s/sessions", UUID_TEXT_LEN, id);
+	return world_call(world, access, request, "", NULL).status;
+}
+
+WORLD_TEST(session_ends_by_an_admin, modules)
+{
+	struct person owner = person_make(world, "a", "owner@example.com", "owner");
+	struct person admin = person_make(world, "a", "admin@example.com", "admin");
+	struct person ada = person_make(world, "a", "ada@example.com", "member");
+	struct person bob = person_make(world, "b", "bob@example.com", "owner");
+	const char *owners = person_token(world, &owner), *admins = person_token(world, &admin);
+	const char *one = person_token(world, &ada), *two = person_token(world, &ada);
+	const char *bobs = person_token(world, &bob);
+
+	EXPECT_INT(dismiss(world, one, &ada.user), 403); /* a member has DELETE auth/sessions */
+	EXPECT_INT(dismiss(world, bobs, &ada.user), 404);
+	EXPECT_INT(dismiss(world, admins, &bob.user), 404);
+	EXPECT_INT(dismiss(world, admins, &owner.user), 403); /* who may do more */
+	EXPECT_INT(count_of(world, "a", &audited, "access.denied"), 1);
+	EXPECT_INT(sessions_status(world, one), 200);
+	EXPECT_INT(sessions_status(world, owners), 200);
+	EXPECT_INT(count_of(world, "a", &audited, "session.revoked_all"), 0);
+
+	EXPECT_INT(dismiss(world, admins, &ada.user), 204);
+	EXPECT_INT(sessions_status(world, one), 401);
+	EXPECT_INT(sessions_status(world, two), 401);
+	EXPECT_INT(sessions_status(world, admins), 200);
+	EXPECT_INT(dismiss(world, admins, &ada.user), 204); /* none are left */
+	EXPECT_INT(count_of(world, "a", &audited, "session.revoked_all"), 2);
+	EXPECT_INT(dismiss(world, owners, &admin.user), 204);
+	EXPECT_INT(sessions_status(world, admins), 401);
+}
+
 WORLD_TEST(session_logout_always_answers_204, modules)
 {
 	struct person ada = person_make(world, "a", "ada@example.com", "member");

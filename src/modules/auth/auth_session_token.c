@@ -31,8 +31,10 @@ static struct str bytes_of(const void *at, size_t len)
 	return str_of(at, len);
 }
 
-void refresh_keys_make(struct refresh_keys *ret, const struct master_key *master)
+void refresh_keys_make(struct refresh_keys *ret, const struct master_key *master,
+	const struct refresh_keys *former)
 {
+	ret->former = former;
 	master_key_derive(master, S("auth/refresh/next"), ret->next);
 	master_key_derive(master, S("auth/refresh/jump"), ret->jump);
 	master_key_derive(master, S("auth/refresh/proof"), ret->proof);
@@ -101,15 +103,23 @@ void refresh_write(
 	crypto_wipe(&wire, sizeof(wire));
 }
 
-bool refresh_read(const struct refresh_keys *keys, struct str text, struct refresh_token *ret)
+static bool is_proved(const struct refresh_keys *keys, const struct wire *wire)
 {
 	uint8_t proof[SHA256_LEN];
+	bool good = false;
+
+	for (; keys && !good; keys = keys->former) {
+		prove(keys, wire, proof);
+		good = crypto_equal(bytes_of(proof, PROOF_LEN), bytes_of(wire->proof, PROOF_LEN));
+	}
+	return good;
+}
+
+bool refresh_read(const struct refresh_keys *keys, struct str text, struct refresh_token *ret)
+{
 	struct wire wire;
 
-	if (!opaque_read(text, prefix, &wire, sizeof(wire)))
-		return false;
-	prove(keys, &wire, proof);
-	if (!crypto_equal(bytes_of(proof, PROOF_LEN), bytes_of(wire.proof, PROOF_LEN)))
+	if (!opaque_read(text, prefix, &wire, sizeof(wire)) || !is_proved(keys, &wire))
 		return false;
 
 	memcpy(ret->tenant.bytes, wire.tenant, sizeof(wire.tenant));
@@ -124,10 +134,7 @@ bool refresh_read(const struct refresh_keys *keys, struct str text, struct refre
 
 void refresh_hash(const struct refresh_token *token, char at[REFRESH_HASH_LEN])
 {
-	uint8_t hash[SHA256_LEN];
-
-	digest(DIGEST_SHA256, bytes_of(token->secret, sizeof(token->secret)), hash);
-	hex_write(at, bytes_of(hash, sizeof(hash)));
+	opaque_hash(at, bytes_of(token->secret, sizeof(token->secret)));
 }
 
 /* --- judging -------------------------------------------------------------- */
@@ -146,15 +153,18 @@ static enum refresh_verdict judge_parent(const struct refresh_keys *keys,
 	const struct refresh_token *token, const struct refresh_state *state, int64_t now_us,
 	struct refresh_token *ret_next)
 {
-	struct refresh_token next;
-
 	if (now_us - state->rotated_at >= (int64_t)(REFRESH_GRACE / MICROSECOND))
 		return REFRESH_REUSED;
-	refresh_next(keys, token, &next);
-	if (!is_kept(&next, state))
-		return REFRESH_REFUSED;
-	*ret_next = next;
-	return REFRESH_PARENT;
+	for (; keys; keys = keys->former) {
+		struct refresh_token next;
+
+		refresh_next(keys, token, &next);
+		if (!is_kept(&next, state))
+			continue;
+		*ret_next = next;
+		return REFRESH_PARENT;
+	}
+	return REFRESH_REFUSED;
 }
 
 enum refresh_verdict refresh_judge(const struct refresh_keys *keys,
@@ -181,4 +191,16 @@ void csrf_write(const struct refresh_keys *keys, const struct uuid *session, cha
 	hmac(DIGEST_SHA256, bytes_of(keys->csrf, sizeof(keys->csrf)),
 		bytes_of(session->bytes, sizeof(session->bytes)), mac);
 	(void)base64_write(BASE64_URL, at, bytes_of(mac, sizeof(mac)));
+}
+
+bool csrf_is(const struct refresh_keys *keys, const struct uuid *session, struct str text)
+{
+	char wanted[CSRF_LEN];
+	bool good = false;
+
+	for (; keys && !good; keys = keys->former) {
+		csrf_write(keys, session, wanted);
+		good = crypto_equal(text, str_of(wanted, sizeof(wanted)));
+	}
+	return good;
 }

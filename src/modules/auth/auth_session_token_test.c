@@ -10,7 +10,7 @@ static struct refresh_keys keys_of(const struct master_key *key)
 {
 	struct refresh_keys keys;
 
-	refresh_keys_make(&keys, key);
+	refresh_keys_make(&keys, key, NULL);
 	return keys;
 }
 
@@ -85,6 +85,40 @@ TEST(refresh_token_families_differ)
 	EXPECT(b.generation == 1 && !same(&a, &b));
 	refresh_jump(&keys, &token, &token.tenant, &token.session, 1, &c);
 	EXPECT(memcmp(b.secret, c.secret, sizeof(b.secret)) != 0);
+}
+
+/* While the master key is changed: what was made before is ours, and its child the same. */
+TEST(refresh_tokens_outlive_their_key)
+{
+	struct refresh_keys before = keys_of(&master), after, alone = keys_of(&other_master);
+	struct refresh_token token = new_token(), child, next = { 0 };
+	char text[REFRESH_LEN], csrf[CSRF_LEN], hash[REFRESH_HASH_LEN];
+	struct refresh_state state = {
+		.generation = 1, .token_hash = str_of(hash, sizeof(hash)), .expires_at = INT64_MAX
+	};
+
+	refresh_keys_make(&after, &other_master, &before);
+	refresh_write(&before, &token, text);
+	EXPECT(refresh_read(&after, str_of(text, sizeof(text)), &next) && same(&next, &token));
+	EXPECT(!refresh_read(&alone, str_of(text, sizeof(text)), &next));
+	refresh_write(&after, &token, text);
+	EXPECT(refresh_read(&alone, str_of(text, sizeof(text)), &next));
+	EXPECT(!refresh_read(&before, str_of(text, sizeof(text)), &next));
+
+	refresh_next(&before, &token, &child);
+	refresh_hash(&child, hash);
+	EXPECT_INT(refresh_judge(&after, &token, &state, 1, &next), REFRESH_PARENT);
+	EXPECT(same(&next, &child));
+	EXPECT_INT(refresh_judge(&alone, &token, &state, 1, &next), REFRESH_REFUSED);
+	refresh_next(&after, &token, &child);
+	refresh_hash(&child, hash);
+	EXPECT_INT(refresh_judge(&after, &token, &state, 1, &next), REFRESH_PARENT);
+	EXPECT(same(&next, &child));
+
+	csrf_write(&before, &token.session, csrf);
+	EXPECT(csrf_is(&after, &token.session, str_of(csrf, sizeof(csrf))));
+	EXPECT(!csrf_is(&alone, &token.session, str_of(csrf, sizeof(csrf))));
+	EXPECT(!csrf_is(&after, &token.tenant, str_of(csrf, sizeof(csrf))));
 }
 
 /* --- any order of uses ------------------------------------------------------------------------ */

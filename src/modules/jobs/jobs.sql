@@ -108,12 +108,14 @@ CREATE TABLE main.job_group (
 ;
 CREATE INDEX job_group_halted ON main.job_group (tenant_id, queue, key) WHERE halted;
 
--- Which job a unique key stands for; until `until` even when that has ended.
+-- Which job a unique key stands for; until `until` even when that has ended. `before_id` is one that runs,
+-- and has to end before that job may start.
 CREATE TABLE main.job_unique (
 	tenant_id uuid NOT NULL,
 	queue text NOT NULL,
 	key text NOT NULL,
 	job_id uuid NOT NULL,
+	before_id uuid,
 	until bigint NOT NULL,
 	PRIMARY KEY (tenant_id, queue, key)
 ) --sqlite: WITHOUT ROWID

@@ -1,5 +1,7 @@
 /* Adding: what becomes a row, and what of it. */
+#include "base/fault.h"
 #include "modules/jobs/jobs_fixture_test.h"
+#include "observe/clock.h"
 
 JOBS_TEST(job_is_added_with_defaults)
 {
@@ -91,3 +93,186 @@ JOBS_TEST(unique_jobs_are_one)
 	EXPECT_INT(jobs_count(&db, COUNT_JOBS), 2);
 	EXPECT_INT(jobs_count(&db, COUNT_KEYS), 1);
 }
+
+/* --- bounds
+ * ---------------------------------------------------------------------------------------- */
+
+JOBS_TEST(backlog_is_bounded_by_what_was_added)
+{
+	struct db db = store_test_tenant(test, 1), other = store_test_tenant(test, 2);
+	const struct job_new job = { .name = S("a:b"), .queue = S("small") };
+	struct job_added added;
+
+	queue_give(test, "small", "\"backlog\":3");
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(job_try(&db, &job, &added), 0);
+	EXPECT_INT(job_try(&db, &job, &added), -ERR_TOO_MANY);
+	EXPECT_STR(str_from_c(err_last()->field), S("queue"));
+	EXPECT_STR(str_from_c(err_last()->rule), S("backlog"));
+	EXPECT_INT(job_try(&other, &job, &added), 0);
+	EXPECT_INT(jobs_count(&db, COUNT_JOBS), 3);
+}
+
+struct many {
+	struct job_new job;
+	size_t count;
+};
+
+static int add_many_in_tx(struct tx *tx, void *arg)
+{
+	const struct many *many = arg;
+	int r = 0;
+
+	for (size_t i = 0; i < many->count && r == 0; i++)
+		r = tx_enqueue(tx, &many->job, NULL);
+	return r;
+}
+
+/* What one transaction adds counts before it is committed, and not at all when it is not. */
+JOBS_TEST(backlog_minds_transactions)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct many many = { { .name = S("a:b"), .queue = S("small") }, 101 };
+
+	queue_give(test, "small", "\"backlog\":100");
+	EXPECT_INT(db_write(&db, add_many_in_tx, &many), -ERR_TOO_MANY);
+	EXPECT_INT(jobs_count(&db, COUNT_JOBS), 0);
+	many.count = 100;
+	EXPECT_INT(db_write(&db, add_many_in_tx, &many), 0);
+	many.count = 1;
+	EXPECT_INT(db_write(&db, add_many_in_tx, &many), -ERR_TOO_MANY);
+}
+
+JOBS_TEST(backlog_of_a_group_is_bounded)
+{
+	struct db db = store_test_tenant(test, 1);
+	const struct job_new job = { .name = S("a:b"), .queue = S("small"), .group_key = S("g") };
+	struct job_added added;
+
+	queue_give(test, "small", "\"groupBacklog\":2");
+	for (int i = 0; i < 3; i++) /* the first has a seat */
+		EXPECT_INT(job_try(&db, &job, &added), 0);
+	EXPECT_INT(job_try(&db, &job, &added), -ERR_TOO_MANY);
+	EXPECT_STR(str_from_c(err_last()->field), S("group"));
+	EXPECT_INT(group_look(&db, "small", "g").waiting, 2);
+}
+
+struct counted {
+	struct str queue;
+	int64_t waiting, oldest_at, counted_at;
+};
+
+/* clang-format off */
+static const struct schema counted_schema = SCHEMA(counted, "What was counted.",
+	FIELD(counted, queue, "Where."),
+	FIELD(counted, waiting, "How many."),
+	FIELD(counted, oldest_at, "Since when."),
+	FIELD(counted, counted_at, "When."));
+/* clang-format on */
+
+static const struct statement count_set = STATEMENT("test_depth_set",
+	.sql = "INSERT INTO main.job_depth (tenant_id, queue, waiting, oldest_at, counted_at) "
+	       "VALUES (:tenant, :queue, :waiting, :oldest_at, :counted_at) ON CONFLICT "
+	       "(tenant_id, queue) DO UPDATE SET waiting = excluded.waiting, "
+	       "oldest_at = excluded.oldest_at, counted_at = excluded.counted_at",
+	.in = &counted_schema);
+static const struct statement *const add_statements[] = { &count_set };
+const struct job_statements job_add_test_statements = { add_statements, LEN(add_statements) };
+
+JOBS_TEST(backlog_follows_what_was_counted)
+{
+	struct db db = store_test_tenant(test, 1);
+	const struct job_new job = { .name = S("a:b"), .queue = S("small") };
+	struct counted counted = { S("small"), 3, 1, clock_wall_us() };
+	struct job_added added;
+
+	queue_give(test, "small", "\"backlog\":3,\"backlogAgeMs\":60000");
+	REQUIRE(db_exec(&db, &count_set, &counted) == 0);
+	REQUIRE(depth_refresh(test->store, &test->arena) == 0);
+	EXPECT_INT(job_try(&db, &job, &added), -ERR_TOO_MANY);
+
+	counted.waiting = 0; /* but one that is old */
+	counted.counted_at++;
+	REQUIRE(db_exec(&db, &count_set, &counted) == 0);
+	REQUIRE(depth_refresh(test->store, &test->arena) == 0);
+	EXPECT_INT(job_try(&db, &job, &added), -ERR_TOO_MANY);
+	EXPECT_STR(str_from_c(err_last()->rule), S("backlog_age"));
+
+	counted.oldest_at = counted.counted_at = clock_wall_us();
+	REQUIRE(db_exec(&db, &count_set, &counted) == 0);
+	REQUIRE(depth_refresh(test->store, &test->arena) == 0);
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(job_try(&db, &job, &added), 0);
+	EXPECT_INT(job_try(&db, &job, &added), -ERR_TOO_MANY);
+}
+
+/* --- what modules may not ask for
+ * -------------------------------------------------------------------- */
+
+JOBS_TEST(modules_are_told_what_is_wrong)
+{
+	static const struct {
+		struct job_new job;
+		const char *field;
+	} rows[] = {
+		{ { .name = S_INIT("nope") }, "name" },
+		{ { .name = S_INIT("a:b"), .queue = S_INIT("A") }, "queue" },
+		{ { .name = S_INIT("a:b"), .attempts = 101 }, "attempts" },
+		{ { .name = S_INIT("a:b"), .priority = { .set = true, .value = 10 } }, "priority" },
+		{ { .name = S_INIT("a:b"), .unique_key = S_INIT("a\n") }, "unique.key" },
+		{ { .name = S_INIT("a:b"), .group_key = S_INIT("\xff") }, "group" },
+		{ { .name = S_INIT("a:b"), .delay_ns = 367 * 24 * HOUR }, "delayMs" },
+	};
+	struct db db = store_test_tenant(test, 1);
+	struct job_added added;
+
+	for (size_t i = 0; i < LEN(rows); i++) {
+		EXPECT_INT(job_try(&db, &rows[i].job, &added), -ERR_INVALID);
+		EXPECT_STR(str_from_c(err_last()->field), str_from_c(rows[i].field));
+	}
+	EXPECT_INT(jobs_count(&db, COUNT_JOBS), 0);
+}
+
+/* Who says a time long ago does not get before the others. */
+JOBS_TEST(a_time_long_ago_is_now)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct str id = job_put(&db, &(struct job_new){ .name = S("a:b"), .run_at_us = 1 });
+	struct job_shown job = job_look(&db, id);
+
+	EXPECT_INT(job.state, JOB_AVAILABLE);
+	EXPECT_INT(job.run_at.value, job.created_at);
+}
+
+#ifdef BULKHEAD_FAULTS
+static int torn_in_tx(struct tx *tx, void *arg)
+{
+	const struct many *many = arg;
+	int r;
+
+	fault_arm(FAULT_MEMORY, many->count);
+	r = tx_enqueue(tx, &many->job, NULL);
+	fault_arm(FAULT_MEMORY, 0);
+	return r;
+}
+
+/* Each allocation fails once: the job is there, or it is not and the reason was memory. */
+JOBS_TEST(adding_survives_a_lack_of_memory)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct many many = { { .name = S("a:b"),
+				     .group_key = S("g"),
+				     .unique_key = S("u"),
+				     .unique_mode = JOB_UNIQUE_REPLACE },
+		0 };
+	int r = -1;
+
+	for (many.count = 1; many.count < 200 && r < 0; many.count++) {
+		r = db_write(&db, torn_in_tx, &many);
+		EXPECT(r == 0 || r == -ERR_NO_MEMORY || r == -ERR_UNAVAILABLE);
+		EXPECT_INT(jobs_count(&db, COUNT_JOBS), r == 0);
+		EXPECT_INT(jobs_count(&db, COUNT_KEYS), r == 0);
+	}
+	EXPECT_INT(r, 0);
+}
+#endif

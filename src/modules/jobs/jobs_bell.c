@@ -52,12 +52,17 @@ struct waiter {
 	uint64_t rings;
 };
 
+/* The topic of hints about bells. */
+#define HINTS "jobs.bell"
+
 static struct bell shared = { .number = 0 }, later = { .number = 1 };
 
 static struct {
 	pthread_rwlock_t lock;
 	struct bell *shelves[SHELVES];
 	unsigned count;
+	struct store *store; /* whose instances hear, too; NULL: none */
+	struct notice_listener listener;
 } tower = { .lock = PTHREAD_RWLOCK_INITIALIZER };
 
 /* --- bells ------------------------------------------------------------------------------ */
@@ -84,13 +89,26 @@ static struct bell *make(struct str queue, struct bell **shelf)
 	return bell;
 }
 
-struct bell *bell_of(struct str queue)
+static struct bell **shelf_of(struct str queue)
 {
-	struct bell **shelf = &tower.shelves[hash_str(queue) % SHELVES], *bell;
+	return &tower.shelves[hash_str(queue) % SHELVES];
+}
+
+/* NULL when there is none. */
+static struct bell *find_there(struct str queue)
+{
+	struct bell *bell;
 
 	(void)pthread_rwlock_rdlock(&tower.lock);
-	bell = find(queue, *shelf);
+	bell = find(queue, *shelf_of(queue));
 	(void)pthread_rwlock_unlock(&tower.lock);
+	return bell;
+}
+
+struct bell *bell_of(struct str queue)
+{
+	struct bell **shelf = shelf_of(queue), *bell = find_there(queue);
+
 	if (bell)
 		return bell;
 
@@ -230,7 +248,7 @@ static void tell(struct desk *desk, unsigned tray)
 	(void)pthread_mutex_unlock(&desk->lock);
 }
 
-void bell_ring(struct bell *bell)
+static void ring_here(struct bell *bell)
 {
 	(void)atomic_fetch_add(&bell->rings, 1);
 	for (size_t word = 0; word < DESK_WORDS; word++) {
@@ -240,6 +258,56 @@ void bell_ring(struct bell *bell)
 			tell(atomic_load(&desks[word * WORD + (size_t)__builtin_ctzll(left)]),
 				bell->number % TRAYS);
 	}
+}
+
+/* What a bell is called in hints; no queue has such names. */
+#define LATER  S_INIT("*later")
+#define SHARED S_INIT("*")
+
+static struct str name_of(const struct bell *bell)
+{
+	static const struct str names[] = { SHARED, LATER };
+
+	return bell->number < LEN(names) ? names[bell->number] : str_of(bell->name, bell->name_len);
+}
+
+void bell_ring(struct bell *bell)
+{
+	ring_here(bell);
+	if (tower.store)
+		notice_hint(tower.store, S(HINTS), name_of(bell));
+}
+
+static void ring_all(void)
+{
+	(void)pthread_rwlock_rdlock(&tower.lock);
+	for (size_t i = 0; i < SHELVES; i++)
+		for (struct bell *bell = tower.shelves[i]; bell; bell = bell->next)
+			ring_here(bell);
+	(void)pthread_rwlock_unlock(&tower.lock);
+	ring_here(&shared);
+	ring_here(&later);
+}
+
+/* Another instance has rung; nobody waits for a bell that is not there. */
+static void heard(struct notice_listener *listener, const struct uuid *tenant, struct str key)
+{
+	struct bell *bell;
+
+	(void)listener;
+	(void)tenant;
+	if (!key.len) {
+		ring_all();
+		return;
+	}
+	if (str_eq(key, name_of(&later)))
+		bell = &later;
+	else if (str_eq(key, name_of(&shared)))
+		bell = &shared;
+	else
+		bell = find_there(key);
+	if (bell)
+		ring_here(bell);
 }
 
 static void ring(void *arg)
@@ -318,12 +386,19 @@ static void free_desk(struct desk *desk)
 
 int bells_open(struct store *store)
 {
-	(void)store;
-	return 0;
+	int r;
+
+	tower.listener = (struct notice_listener){ .topic = HINTS, .heard = heard };
+	r = store ? notice_listen(store, &tower.listener) : 0;
+	if (r == 0)
+		tower.store = store;
+	return r;
 }
 
 void bells_close(void)
 {
+	if (tower.store)
+		notice_unlisten(TAKE(tower.store), &tower.listener);
 	for (size_t i = 0; i < SHELVES; i++)
 		while (tower.shelves[i]) {
 			struct bell *bell = tower.shelves[i];

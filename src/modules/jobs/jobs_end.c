@@ -65,6 +65,7 @@ static const struct end_rule {
 	[END_DISCARD] = { "discarded", false, false },
 	[END_LOST] = { "lost", true, false },
 	[END_TIMEOUT] = { "timeout", true, false },
+	[END_INVALID] = { "VALIDATION_ERROR", false, false },
 };
 
 static enum job_state state_after(
@@ -159,7 +160,9 @@ static int by_group(const void *a, const void *b)
 	const struct end_row *right = *(struct end_row *const *)b;
 	int r = str_cmp(left->queue, right->queue);
 
-	return r ? r : str_cmp(left->group_key.value, right->group_key.value);
+	if (r == 0)
+		r = str_cmp(left->group_key.value, right->group_key.value);
+	return r ? r : str_cmp(left->id, right->id);
 }
 
 /* Gives up seats and keys, in an order that is everybody's. */

@@ -26,6 +26,7 @@ static const struct schema move_schema = SCHEMA(move, "A job that moves on.",
 static const struct schema give_schema = SCHEMA(queue_row, "Settings.",
 	FIELD(queue_row, name, "Of which queue."),
 	FIELD(queue_row, settings, "What.", RANGE(0, QUEUE_SETTINGS_BYTES)),
+	FIELD(queue_row, paused, "Nothing starts."),
 	FIELD(queue_row, updated_at, "When.", .format = FORMAT_DATE_TIME));
 
 static const struct schema job_named_schema = SCHEMA(group_ref, "A job and a name.",
@@ -74,9 +75,14 @@ static const struct statement rename_job = STATEMENT("test_job_rename",
 
 static const struct statement give = STATEMENT("test_job_queue_give",
 	.sql = "INSERT INTO main.job_queue (name, settings, paused, version, updated_at) "
-	       "VALUES (:name, :settings, FALSE, 1, :updated_at) "
-	       "ON CONFLICT (name) DO UPDATE SET settings = excluded.settings",
+	       "VALUES (:name, :settings, :paused, 1, :updated_at) "
+	       "ON CONFLICT (name) DO UPDATE SET settings = excluded.settings, "
+	       "paused = excluded.paused",
 	.in = &give_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement pause_queue = STATEMENT("test_job_pause",
+	.sql = "INSERT INTO main.job_pause (tenant_id, queue, at) VALUES (:tenant, :queue, :now)",
+	.in = &group_key_schema);
 
 static const struct statement group_seen = STATEMENT("test_job_group_seen",
 	.sql = "SELECT active, waiting, halted, next_at FROM job_group "
@@ -85,19 +91,24 @@ static const struct statement group_seen = STATEMENT("test_job_group_seen",
 
 static const struct statement *const statements[] = { &counts[0], &counts[1], &counts[2],
 	&counts[3], &counts[4], &counts[5], &counts[6], &counts[7], &counts[8], &counts[9], &move,
-	&rename_job, &give, &group_seen };
+	&rename_job, &give, &pause_queue, &group_seen };
 
 /* --- up and down ---------------------------------------------------------------------------- */
 
 static void registered(struct store *store)
 {
 	REQUIRE(jobs_register(store) == 0);
+	REQUIRE(store_register(store, job_add_test_statements.at, job_add_test_statements.count) ==
+		0);
+	REQUIRE(store_register(store, job_law_test_statements.at, job_law_test_statements.count) ==
+		0);
 	REQUIRE(jobs_memory_open(store) == 0);
 	REQUIRE(schema_compile(&queue_settings_schema) == 0);
 }
 
-static const struct store_test_module modules[] = {
+static struct store_test_module modules[] = {
 	{ "jobs", jobs_test_sql, statements, LEN(statements), .registered = registered },
+	{ NULL }, /* the test's own */
 	{ NULL },
 };
 
@@ -107,6 +118,11 @@ static void run_body(struct store_test *test)
 {
 	current(test);
 	jobs_memory_close(test->store);
+}
+
+void jobs_test_with(const struct statement *const *more, size_t count)
+{
+	modules[1] = (struct store_test_module){ "test", NULL, more, count };
 }
 
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *))
@@ -206,6 +222,12 @@ void queue_give(struct store_test *test, const char *queue, const char *settings
 	}
 	row.settings.json = arena_printf(&test->arena, "%.*s}", STR_ARG(text));
 	REQUIRE(row.settings.json.at);
+	row.paused = str_find(row.settings.json, S("\"paused\":true")) >= 0;
 	REQUIRE(db_exec(&db, &give, &row) == 0);
 	REQUIRE(queues_load(test->store, &test->arena) == 0);
+}
+
+void tenant_pause(const struct db *db, const char *queue)
+{
+	REQUIRE(db_exec(db, &pause_queue, &(struct group_ref){ .queue = str_from_c(queue) }) == 0);
 }

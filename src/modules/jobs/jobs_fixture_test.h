@@ -14,6 +14,11 @@
 #include "modules/jobs/jobs_adding.h"
 #include "store/store_test.h"
 
+/* Statements of single tests. */
+extern const struct job_statements job_add_test_statements, job_law_test_statements;
+/* Statements of the test's own, before it is run. */
+void jobs_test_with(const struct statement *const *more, size_t count);
+
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *));
 
 #define JOBS_TEST(name_)                                                                           \
@@ -60,6 +65,9 @@ void job_rename(const struct db *db, struct str id, const char *name);
 
 /* Gives a queue settings of its own: members of queue_settings_schema, without the brackets. */
 void queue_give(struct store_test *test, const char *queue, const char *settings);
+
+/* Pauses a queue for the tenant. */
+void tenant_pause(const struct db *db, const char *queue);
 
 /* The group of a key as its row says; zero when there is none. */
 struct group_seen {

@@ -124,6 +124,11 @@ int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t
 	int64_t *ret_next_us);
 extern const struct tx_options jobs_taking;
 
+/* On a fiber, when the take has committed: jobs whose payload schemas refuse are discarded, and no
+ * longer among the `*count`. Memory of the arena's. */
+int jobs_sift(struct store *store, struct arena *arena, const struct take *take,
+	struct taken *taken, size_t *count);
+
 /* Returns when all that was committed before is on the disk. */
 int jobs_sync(struct store *store, struct arena *arena);
 
@@ -137,6 +142,7 @@ enum end_kind {
 	END_DISCARD, /* never again */
 	END_LOST,    /* its worker is: again at once, or discarded; the attempt counts */
 	END_TIMEOUT, /* as FAIL */
+	END_INVALID, /* its payload is: never again, VALIDATION_ERROR */
 };
 
 /* How a start ended. */

@@ -170,6 +170,7 @@ static enum outcome outcome_of(enum end_kind how, enum job_state state)
 	case END_COMPLETE: return OUTCOME_COMPLETED;
 	case END_SNOOZE: return OUTCOME_SNOOZED;
 	case END_RELEASE: return OUTCOME_RELEASED;
+	case END_INVALID:
 	case END_DISCARD: return OUTCOME_DISCARDED;
 	case END_LOST: return OUTCOME_LOST;
 	case END_TIMEOUT: return OUTCOME_TIMEOUT;

@@ -8,10 +8,12 @@
 #include "modules/jobs/jobs_run.h"
 #include "modules/jobs/jobs_schemas.h"
 #include "modules/jobs/jobs_settings.h"
+#include "modules/jobs/jobs_work.h"
 
 #include "base/embed.h"
 #include "base/err.h"
 #include "http/server.h"
+#include "observe/clock.h"
 #include "store/store.h"
 
 EMBED_TEXT(jobs_sql, "src/modules/jobs/jobs.sql");
@@ -158,7 +160,26 @@ static int sweep(struct server *server)
 	return r < 0 ? r : groups_sweep(server->store);
 }
 
+/* Does jobs until the server ends, and is there until they have ended. */
+static int do_jobs(struct server *server)
+{
+	uint64_t former;
+	int r = jobs_start(server);
+
+	if (r < 0)
+		return r;
+	(void)fiber_sleep_until(TIME_NEVER);
+	jobs_stop_begin();
+	former = shield_begin(TIME_NEVER);
+	while (!jobs_stopped())
+		(void)fiber_sleep_until(clock_now_ns() + 10 * MILLISECOND);
+	shield_end(former);
+	jobs_stop();
+	return 0;
+}
+
 static const struct chore chores[] = {
+	{ "jobs", SECOND, do_jobs },
 	{ "settings of queues", 200 * MILLISECOND, refresh_queues },
 	{ "depths of queues", SECOND, refresh_depth },
 	{ "keys and groups of jobs to forget", MINUTE, sweep },

@@ -5,10 +5,14 @@
 #include "modules/jobs/jobs_run.h"
 
 #include "base/err.h"
+#include "store/store.h"
 
 #include <stdlib.h>
 
-enum { PROMOTE_MAX = 500 }; /* of one transaction */
+enum {
+	PROMOTE_MAX = 500, /* of one transaction */
+	ROUNDS_MAX = 100,  /* of one call; what is left is due at once */
+};
 
 struct due_page {
 	int64_t limit;
@@ -21,6 +25,12 @@ struct due_job {
 
 struct due_ref {
 	struct str id;
+};
+
+/* A list for PostgreSQL, one for SQLite. */
+struct due_batch {
+	struct str id;
+	LIST_OF(struct due_ref) list;
 };
 
 struct due_row {
@@ -46,7 +56,11 @@ static const struct schema due_job_schema = SCHEMA(due_job, "A job whose time co
 	FIELD(due_job, run_at, "When."));
 
 static const struct schema due_ref_schema = SCHEMA(due_ref, "A job.",
-	FIELD(due_ref, id, "Which.", .format = FORMAT_UUID));
+	FIELD(due_ref, id, "Which."));
+
+static const struct schema due_batch_schema = SCHEMA(due_batch, "Jobs.",
+	FIELD(due_batch, id, "One of them.", .format = FORMAT_UUID),
+	LIST(due_batch, list, "All.", .nested = &due_ref_schema));
 
 static const struct schema due_row_schema = SCHEMA(due_row, "A job whose time has come.",
 	FIELD(due_row, id, "Which.", .format = FORMAT_UUID),
@@ -73,10 +87,15 @@ static const struct statement due_next = STATEMENT("job_due_next",
 	.in = &due_page_schema, .out = &due_job_schema, .flags = STATEMENT_SYSTEM);
 
 static const struct statement due_ready = STATEMENT("job_due_ready",
-	.sql = "UPDATE main.job SET state = 'available' WHERE tenant_id = :tenant AND id = :id "
-	       "AND state IN ('scheduled', 'retryable') AND run_at <= :now "
-	       "RETURNING id, queue, seated, group_key",
-	.in = &due_ref_schema, .out = &due_row_schema);
+	.sqlite = "UPDATE main.job SET state = 'available' WHERE tenant_id = :tenant AND id = :id "
+		  "AND state IN ('scheduled', 'retryable') AND run_at <= :now "
+		  "RETURNING id, queue, seated, group_key",
+	.postgres = "UPDATE main.job AS j SET state = 'available' "
+		    "FROM jsonb_to_recordset(:list) AS x (id uuid) "
+		    "WHERE j.tenant_id = :tenant AND j.id = x.id "
+		    "AND j.state IN ('scheduled', 'retryable') AND j.run_at <= :now "
+		    "RETURNING j.id, j.queue, j.seated, j.group_key",
+	.in = &due_batch_schema, .out = &due_row_schema);
 
 static const struct statement due_joined = STATEMENT("job_due_joined",
 	.sql = "UPDATE main.job SET state = CASE WHEN :later THEN 'scheduled' ELSE 'available' "
@@ -109,40 +128,80 @@ static int join(struct tx *tx, const struct due_row *row)
 	return tx_exec(tx, &due_joined, &seat);
 }
 
-static int promote_job(struct tx *tx, const struct due_job *job, size_t *changed)
+/* Jobs of one tenant. */
+static int make_ready(struct tx *tx, const struct due_job *jobs, size_t count, struct due_row **ret,
+	size_t *ret_count)
 {
-	struct due_row row;
-	int r = tx_one(tx, &due_ready, &(struct due_ref){ job->id }, &row);
+	struct due_batch batch = { .id = jobs[0].id };
+	size_t found = 0;
 
-	if (r == -ERR_NOT_FOUND)
-		return 0;
-	if (r == 0 && row.group_key.set && !row.seated)
-		r = join(tx, &row);
-	*changed += r == 0;
+	batch.list.at = arena_alloc(tx_arena(tx), count * sizeof(*batch.list.at));
+	if (!batch.list.at)
+		return -(int)err_last()->code;
+	for (size_t i = 0; i < count; i++)
+		batch.list.at[i].id = jobs[i].id;
+	batch.list.count = count;
+	if (!store_is_sqlite(tx_store(tx)))
+		return tx_all(tx, &due_ready, &batch, ret, ret_count);
+
+	*ret = arena_alloc(tx_arena(tx), count * sizeof(**ret));
+	if (!*ret)
+		return -(int)err_last()->code;
+	for (size_t i = 0; i < count; i++) {
+		struct due_batch one = { .id = jobs[i].id };
+		int r = tx_one(tx, &due_ready, &one, &(*ret)[found]);
+
+		if (r < 0 && r != -ERR_NOT_FOUND)
+			return r;
+		found += r == 0;
+	}
+	*ret_count = found;
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct due_row *left = a, *right = b;
+
+	return str_cmp(left->id, right->id);
+}
+
+static int promote_tenant(struct tx *tx, const struct due_job *jobs, size_t count, size_t *changed)
+{
+	struct due_row *rows;
+	size_t found;
+	int r = make_ready(tx, jobs, count, &rows, &found);
+
+	if (r < 0 || !found)
+		return r;
+	qsort(rows, found, sizeof(*rows), by_id);
+	for (size_t i = 0; i < found && r == 0; i++)
+		if (rows[i].group_key.set && !rows[i].seated)
+			r = join(tx, &rows[i]);
+	*changed += found;
 	return r;
 }
 
 static int promote_in_tx(struct tx *tx, void *arg)
 {
 	struct promotion *promotion = arg;
-	struct str entered = { NULL, 0 };
+	size_t count;
 	int r = 0;
 
 	promotion->changed = 0;
-	for (size_t i = 0; i < promotion->count && r == 0; i++) {
-		const struct due_job *job = &promotion->jobs[i];
+	for (size_t i = 0; i < promotion->count && r == 0; i += count) {
+		const struct due_job *first = &promotion->jobs[i];
+		struct uuid tenant;
 
-		if (!str_eq(job->tenant_id, entered)) {
-			struct uuid tenant;
-
-			CHECK(uuid_parse(job->tenant_id, &tenant));
-			r = entered.at ? tx_leave(tx) : 0;
-			if (r == 0)
-				r = tx_enter(tx, &tenant);
-			entered = job->tenant_id;
-		}
+		CHECK(uuid_parse(first->tenant_id, &tenant));
+		for (count = 1; i + count < promotion->count; count++)
+			if (!str_eq(first[count].tenant_id, first->tenant_id))
+				break;
+		r = tx_enter(tx, &tenant);
 		if (r == 0)
-			r = promote_job(tx, job, &promotion->changed);
+			r = promote_tenant(tx, first, count, &promotion->changed);
+		if (r == 0)
+			r = tx_leave(tx);
 	}
 	return r;
 }
@@ -193,15 +252,15 @@ int jobs_promote(struct store *store, struct arena *arena, size_t *ret_count, in
 {
 	struct db db = db_of_system(store, arena);
 	struct due_job *next;
-	size_t changed = 0, seen, count;
-	int r;
+	size_t changed = 0, seen = PROMOTE_MAX, count;
+	int r = 0;
 
-	do {
+	for (size_t i = 0; i < ROUNDS_MAX && r == 0 && seen == PROMOTE_MAX; i++) {
 		struct arena_mark mark = arena_mark(arena);
 
 		r = promote_some(&db, &seen, &changed);
 		arena_back(arena, mark);
-	} while (r == 0 && seen == PROMOTE_MAX);
+	}
 	if (r == 0)
 		r = db_all(&db, &due_next, &(struct due_page){ 1 }, &next, &count);
 	if (r < 0)

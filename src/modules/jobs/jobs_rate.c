@@ -6,10 +6,11 @@ static int64_t period_us(const struct queue_rate *rate)
 	return rate->per_ms * 1000;
 }
 
-/* A clock that was set back leaves a time far ahead; nobody waits longer for it than a period. */
+/* Never more than a period ahead, unless the clock was set back, or the period made shorter: then
+ * it is begun anew. */
 static int64_t known(const struct queue_rate *rate, int64_t next_at, int64_t now)
 {
-	return MAX(now, MIN(next_at, now + period_us(rate)));
+	return next_at > now + period_us(rate) ? now : MAX(now, next_at);
 }
 
 /* What `count` starts take, in microseconds, rounded up. */

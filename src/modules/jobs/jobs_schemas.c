@@ -343,7 +343,7 @@ static int read_one(const struct db *db, struct str name, struct shared **ret)
 /* A use of the schema that the handle's tenant has for the name; NULL: it has none. */
 static int schema_of(const struct db *db, struct str name, struct shared **ret)
 {
-	bool fresh = notices_fresh(db->store), some;
+	bool fresh = notices_fresh(db->store), some = false;
 	struct shared *shared = NULL;
 	uint64_t changes;
 	int r = 0;

@@ -112,34 +112,19 @@ static int open_session(struct req *req, struct opening *opening)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-/* Events on their way out, collected in the request's buffer. */
-static struct buf *event_begin(struct req *req, const char *name)
+static int send_text(struct req *req, const struct buf *text)
 {
-	struct buf *text = req_text(req);
-
-	buf_printf(text, "event: %s\n", name);
-	return text;
-}
-
-static int event_send(struct req *req)
-{
-	struct buf *text = req_text(req);
-	int r = text->failed ? text->failed : reply_write(req, buf_str(text));
-
-	buf_reset(text);
-	return r;
+	return text->failed ? text->failed : reply_write(req, buf_str(text));
 }
 
 static int send_ready(struct req *req, const struct opening *opening)
 {
-	struct buf *text;
+	struct buf *text = req_text(req);
 	struct json_writer json;
 	char id[UUID_TEXT_LEN];
 
 	uuid_write(id, &opening->id);
-	buf_printf(req_text(req), "retry: 200\nid: %.*s\n", UUID_TEXT_LEN, id);
-	text = event_begin(req, "ready");
-	buf_append(text, S("data: "));
+	buf_printf(text, "retry: 200\nid: %.*s\nevent: ready\ndata: ", UUID_TEXT_LEN, id);
 	json_writer_init(&json, text);
 	json_write_object(&json);
 	json_write_key(&json, S("sessionId"));
@@ -154,21 +139,19 @@ static int send_ready(struct req *req, const struct opening *opening)
 	if (json_writer_done(&json) < 0)
 		return -(int)err_last()->code;
 	buf_append(text, S("\n\n"));
-	return event_send(req);
+	return send_text(req, text);
 }
 
-static void add_cancel(struct req *req, struct str tenant, struct str id, bool platform)
+static void add_cancel(struct buf *text, struct str tenant, struct str id, bool platform)
 {
-	struct buf *text = event_begin(req, "cancel");
-
-	buf_printf(text, "data: {\"jobId\":\"%.*s\"", STR_ARG(id));
+	buf_printf(text, "event: cancel\ndata: {\"jobId\":\"%.*s\"", STR_ARG(id));
 	if (platform)
 		buf_printf(text, ",\"tenantId\":\"%.*s\"", STR_ARG(tenant));
 	buf_append(text, S("}\n\n"));
 }
 
 /* Whatever of its jobs shall stop, told again if need be. */
-static int add_cancelled_rows(struct req *req, const struct opening *opening)
+static int add_cancelled_rows(struct req *req, const struct opening *opening, struct buf *text)
 {
 	struct db db = db_of_system(opening->caller.store, &req->arena);
 	struct arena_mark mark = arena_mark(&req->arena);
@@ -179,7 +162,7 @@ static int add_cancelled_rows(struct req *req, const struct opening *opening)
 				: -(int)err_last()->code;
 
 	for (size_t i = 0; i < count && r == 0; i++)
-		add_cancel(req, jobs[i].tenant_id, jobs[i].id, opening->caller.platform);
+		add_cancel(text, jobs[i].tenant_id, jobs[i].id, opening->caller.platform);
 	arena_back(&req->arena, mark);
 	return r;
 }
@@ -187,23 +170,26 @@ static int add_cancelled_rows(struct req *req, const struct opening *opening)
 static int send_news(
 	struct req *req, const struct opening *opening, const struct session_news *news)
 {
-	int r = news->look ? add_cancelled_rows(req, opening) : 0;
+	struct buf *text = req_text(req);
+	int r = news->look ? add_cancelled_rows(req, opening, text) : 0;
 
 	for (size_t i = 0; i < news->cancel_count; i++) {
 		char tenant[UUID_TEXT_LEN], id[UUID_TEXT_LEN];
 
 		uuid_write(tenant, &news->cancels[i].tenant);
 		uuid_write(id, &news->cancels[i].id);
-		add_cancel(req, str_of(tenant, sizeof(tenant)), str_of(id, sizeof(id)),
+		add_cancel(text, str_of(tenant, sizeof(tenant)), str_of(id, sizeof(id)),
 			opening->caller.platform);
 	}
-	return r < 0 ? r : event_send(req);
+	return r < 0 || text->len == 0 ? r : send_text(req, text);
 }
 
 static int send_last(struct req *req, const char *name)
 {
-	buf_append(event_begin(req, name), S("data: {}\n\n"));
-	return event_send(req);
+	struct buf *text = req_text(req);
+
+	buf_printf(text, "event: %s\ndata: {}\n\n", name);
+	return send_text(req, text);
 }
 
 /* --- the connection -------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 
 struct unique_take {
 	struct str queue, key, job_id;
+	struct opt_str before_id;
 	int64_t until;
 };
 
@@ -21,6 +22,7 @@ static const struct schema unique_take_schema = SCHEMA(unique_take, "A key and i
 	FIELD(unique_take, queue, "Of which queue."),
 	FIELD(unique_take, key, "Which."),
 	FIELD(unique_take, job_id, "Which job.", .format = FORMAT_UUID),
+	FIELD(unique_take, before_id, "Which one has to end first.", .format = FORMAT_UUID),
 	FIELD(unique_take, until, "How long it throttles."));
 
 static const struct schema unique_there_schema = SCHEMA(unique_there, "The job that has a key.",
@@ -45,7 +47,8 @@ static const struct statement unique_take = STATEMENT("job_unique_take",
 	.in = &unique_take_schema, .out = &unique_take_schema);
 
 static const struct statement unique_set = STATEMENT("job_unique_set",
-	.sql = "UPDATE main.job_unique SET job_id = :job_id, until = :until "
+	.sql = "UPDATE main.job_unique SET job_id = :job_id, before_id = :before_id, until = "
+	       ":until "
 	       "WHERE tenant_id = :tenant AND queue = :queue AND key = :key",
 	.in = &unique_take_schema, .expect = EXPECT_ONE);
 
@@ -63,16 +66,28 @@ static const struct statement unique_hold = STATEMENT("job_unique_hold",
 
 static const struct statement unique_free = STATEMENT("job_unique_free",
 	.sql = "DELETE FROM main.job_unique WHERE tenant_id = :tenant AND queue = :queue "
-	       "AND key = :key AND job_id = :job_id AND until <= :now",
+	       "AND key = :key AND job_id = :job_id AND before_id IS NULL AND until <= :now",
 	.in = &unique_take_schema);
 
-/* Who has waited behind the job that has ended starts at the time that its turn was made of. */
+/* Who waited behind another one is gone: the key is that one's again. */
+static const struct statement unique_back = STATEMENT("job_unique_back",
+	.sql = "UPDATE main.job_unique SET job_id = before_id, before_id = NULL "
+	       "WHERE tenant_id = :tenant AND queue = :queue AND key = :key "
+	       "AND job_id = :job_id AND before_id IS NOT NULL",
+	.in = &unique_take_schema);
+
+/* Whom one has waited behind is gone. */
+static const struct statement unique_unblock = STATEMENT("job_unique_unblock",
+	.sql = "UPDATE main.job_unique SET before_id = NULL WHERE tenant_id = :tenant "
+	       "AND queue = :queue AND key = :key AND before_id = :job_id "
+	       "RETURNING queue, key, job_id, until",
+	.in = &unique_take_schema, .out = &unique_take_schema);
+
+/* It starts at the time that its turn was made of. */
 static const struct statement unique_release = STATEMENT("job_unique_release",
-	.sql = "UPDATE main.job AS j SET run_at = j.turn - j.priority * 10000000 "
-	       "WHERE j.tenant_id = :tenant AND j.state = 'scheduled' "
-	       "AND j.run_at = 9000000000000000000 AND j.id <> :job_id "
-	       "AND j.id = (SELECT u.job_id FROM job_unique AS u WHERE u.tenant_id = :tenant "
-	       "AND u.queue = :queue AND u.key = :key)",
+	.sql = "UPDATE main.job SET run_at = turn - priority * 10000000 "
+	       "WHERE tenant_id = :tenant AND id = :job_id AND state = 'scheduled' "
+	       "AND run_at = 9000000000000000000",
 	.in = &unique_take_schema);
 
 _Static_assert(JOB_PRIORITY_STEP / MICROSECOND == 10000000, "as the statement has it");
@@ -85,8 +100,9 @@ static const struct statement unique_sweep_old = STATEMENT("job_unique_sweep",
 	       "'available', 'running', 'retryable')) LIMIT :limit) AND until <= :now",
 	.in = &unique_limit_schema, .flags = STATEMENT_SYSTEM);
 
-const struct job_statements job_unique_statements = JOB_STATEMENTS(&unique_take, &unique_set,
-	&unique_there, &unique_hold, &unique_free, &unique_release, &unique_sweep_old);
+const struct job_statements job_unique_statements =
+	JOB_STATEMENTS(&unique_take, &unique_set, &unique_there, &unique_hold, &unique_free,
+		&unique_back, &unique_unblock, &unique_release, &unique_sweep_old);
 
 /* --- taking
  * --------------------------------------------------------------------------------------- */
@@ -141,7 +157,10 @@ static int judge(enum job_unique_mode mode, const struct unique_there *there, bo
 int unique_take_in_tx(struct tx *tx, const struct job_row *row, enum job_unique_mode mode,
 	int64_t until, enum unique_verdict *ret, struct unique_there *ret_there)
 {
-	struct unique_take take = { row->queue, row->unique_key.value, row->id, until }, had;
+	struct unique_take take = {
+		.queue = row->queue, .key = row->unique_key.value, .job_id = row->id, .until = until
+	};
+	struct unique_take had;
 	bool replaces = mode == JOB_UNIQUE_REPLACE || mode == JOB_UNIQUE_DEBOUNCE;
 	int r = tx_one(tx, &unique_take, &take, &had);
 
@@ -154,6 +173,8 @@ int unique_take_in_tx(struct tx *tx, const struct job_row *row, enum job_unique_
 	r = look(tx, &had, replaces, ret_there);
 	if (r == 0)
 		r = judge(mode, ret_there, had.until > tx_now_us(tx), ret);
+	if (r == 0 && *ret == UNIQUE_BEHIND)
+		take.before_id = (struct opt_str){ .set = true, .value = ret_there->id };
 	if (r == 0 && (*ret == UNIQUE_INSERT || *ret == UNIQUE_BEHIND))
 		r = tx_exec(tx, &unique_set, &take);
 	return r;
@@ -164,16 +185,22 @@ int unique_take_in_tx(struct tx *tx, const struct job_row *row, enum job_unique_
 
 int unique_free_in_tx(struct tx *tx, struct str queue, struct str key, struct str job_id)
 {
-	const struct unique_take take = { queue, key, job_id, 0 };
+	const struct unique_take take = { .queue = queue, .key = key, .job_id = job_id };
+	struct unique_take next;
 	size_t count;
 	int r = tx_change(tx, &unique_free, &take, &count);
 
 	if (r < 0 || count)
 		return r;
-	r = tx_change(tx, &unique_release, &take, &count);
-	if (r == 0 && count)
-		r = bell_ring_after(tx, bell_of_later());
-	return r;
+	r = tx_change(tx, &unique_back, &take, &count);
+	if (r < 0 || count)
+		return r;
+	r = tx_one(tx, &unique_unblock, &take, &next);
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	if (r == 0)
+		r = tx_exec(tx, &unique_release, &next);
+	return r < 0 ? r : bell_ring_after(tx, bell_of_later());
 }
 
 int unique_sweep(struct store *store)

@@ -108,7 +108,8 @@ static bool fits(const struct worker_end *end, enum job_state state)
 	case END_SNOOZE: return state == JOB_SCHEDULED;
 	case END_RELEASE: return state == JOB_AVAILABLE;
 	case END_LOST:
-	case END_TIMEOUT: break;
+	case END_TIMEOUT:
+	case END_INVALID: break;
 	}
 	return false;
 }

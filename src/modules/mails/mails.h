@@ -30,13 +30,17 @@ struct mail_post {
 	struct str link;    /* absolute; empty where the kind has none. A secret: kept encrypted */
 	struct str detail;  /* a sentence, or the list: lines. May be empty */
 	int64_t expires_us; /* of the link; 0: none */
+	/* The address was proved to be that of a user of this tenant, and what is mailed is for
+	 * them alone: counted by itself, so that nothing that others have mailed there takes its
+	 * place. */
+	bool proved;
 };
 
 /*
  * Posts a mail: it leaves within about a second of the commit, or when the server takes it, for a
- * day. One address gets no more than 20 an hour, and as many alerts; what is more is dropped and
- * counted. Where there is no way to send (mails_can_leave), nothing is posted, and that is no
- * error.
+ * day. One address gets no more than 20 an hour, and as many alerts, and as many of each from
+ * every tenant where it was proved; what is more is dropped and counted. Where there is no way to
+ * send (mails_can_leave), nothing is posted, and that is no error.
  *
  * -ERR_INVALID, with the field, for an address that is none or a text that is too long. Errors of
  * tx_exec.

@@ -4,7 +4,6 @@
 
 #include "modules/mails/mails.h"
 
-#include "crypto/aead.h"
 #include "crypto/master_key.h"
 #include "loop/offload.h"
 
@@ -16,7 +15,8 @@ enum {
 	MAIL_KEEP_HOURS = 24,     /* a mail that cannot be sent is given up after that, and the row
 				     without its letter kept as long again */
 	MAIL_ATTEMPTS_MAX = 20,
-	MAILS_AN_HOUR = 20, /* to one address; as many alerts beside them */
+	MAILS_AN_HOUR = 20, /* to one address; as many alerts beside them, and as many of each from
+			       a tenant where it was proved */
 	MAILS_AT_ONCE = 8,  /* of one instance */
 	MAIL_FOLDER_MAX = 1000,
 	MAIL_FILES_MAX = 1000, /* in the folder */
@@ -39,8 +39,8 @@ struct letter {
 };
 
 /* The keys of sealing and of telling addresses apart, from that of the installation (NULL: one made
- * of zero bytes, for tests). -ERR_NO_MEMORY. */
-int letters_open(const struct master_key *key);
+ * of zero bytes, for tests); `former` opens letters, too, or is NULL. -ERR_NO_MEMORY. */
+int letters_open(const struct master_key *key, const struct master_key *former);
 void letters_close(void);
 
 /* The letter as a text that only we can read, and only in the row of that id. Lives in the arena.
@@ -52,10 +52,15 @@ int letter_seal(struct arena *arena, const struct uuid *tenant, const struct uui
 int letter_open(struct arena *arena, const struct uuid *tenant, const struct uuid *id,
 	struct str box, struct letter *ret);
 
+/* As sealing_again, for the box of that row. */
+int letter_reseal(struct arena *arena, const struct uuid *tenant, const struct uuid *id,
+	struct str box, struct str *ret);
+
 enum { RECIPIENT_LEN = 32 };
 
-/* What stands for an address where mails to it are counted: it cannot be read from that. */
-void letter_recipient(struct str to, char ret[RECIPIENT_LEN]);
+/* What stands for an address where mails to it are counted: it cannot be read from that. With a
+ * tenant, where those of the tenant are counted. */
+void letter_recipient(struct str to, const struct uuid *tenant, char ret[RECIPIENT_LEN]);
 
 /* --- wordings (mails_text.c) ------------------------------------------------------------------ */
 
@@ -70,8 +75,9 @@ uint64_t mail_backoff(int64_t attempts);
 
 /* --- rows (mails_store.c) -------------------------------------------------------------------- */
 
-enum { MAIL_STATEMENTS = 8 };
+enum { MAIL_STATEMENTS = 10 };
 extern const struct statement *const mail_statements[MAIL_STATEMENTS];
+extern const struct statement mail_boxes, mail_box_set; /* mails_reseal.c */
 extern const char *const mail_kind_names[MAIL_KINDS + 1];
 
 /* A mail that waits for its turn. */
@@ -101,6 +107,9 @@ int mail_neighbours(const struct db *system, const struct mail_taken *taken, int
 /* What became of a mail that was taken. Nothing happens when somebody else has it by now. */
 int mail_end(const struct db *db, const struct mail_taken *taken, enum mail_status status);
 int mail_again(const struct db *db, const struct mail_taken *taken, int64_t next_us);
+
+/* Seals letters anew (struct module). */
+int mails_reseal(struct store *store, struct resealed *counted);
 
 /* Deletes old rows, some at a time; how many mails wait goes to `*ret_waiting`. */
 int mails_sweep(struct store *store, int64_t *ret_waiting);

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "crypto/base64.h"
 #include "crypto/digest.h"
+#include "crypto/sealing.h"
 #include "schema/decode.h"
 #include "schema/encode.h"
 
@@ -21,32 +22,26 @@ static const struct schema letter_schema = SCHEMA(letter, "What is in a mail.",
 
 /* --- keys ------------------------------------------------------------------------------- */
 
-enum { KEY_ID = 1 };
-
 /* Set before anything is served, and only read from then on. */
-static struct aead_key sealing;
+static struct sealing sealing;
 static uint8_t counting[MASTER_KEY_LEN];
 
-int letters_open(const struct master_key *key)
+int letters_open(const struct master_key *key, const struct master_key *former)
 {
 	static const struct master_key none;
-	uint8_t secret[MASTER_KEY_LEN];
 	int r = schema_compile(&letter_schema);
 
 	if (r < 0)
 		return r;
-	master_key_derive(key ? key : &none, S("mails/letters"), secret);
-	CHECK(aead_key_init(&sealing, AEAD_AES_256_GCM, KEY_ID,
-		      str_of((const char *)secret, sizeof(secret))) == 0);
+	sealing_init(&sealing, key ? key : &none, former, S("mails/letters"));
 	master_key_derive(key ? key : &none, S("mails/recipients"), counting);
-	crypto_wipe(secret, sizeof(secret));
 	return 0;
 }
 
 void letters_close(void)
 {
 	schema_release(&letter_schema);
-	aead_key_done(&sealing);
+	sealing_done(&sealing);
 	crypto_wipe(counting, sizeof(counting));
 }
 
@@ -77,7 +72,7 @@ static int seal(struct arena *arena, const struct place *place, struct str plain
 
 	if (!box || !text)
 		return -(int)err_last()->code;
-	r = aead_seal(&sealing, place_text(place), plain, box);
+	r = aead_seal(&sealing.key, place_text(place), plain, box);
 	if (r < 0)
 		return r;
 	*ret = str_of(text, base64_write(BASE64_URL, text, str_of(box, size)));
@@ -117,7 +112,7 @@ int letter_open(struct arena *arena, const struct uuid *tenant, const struct uui
 		return -(int)err_last()->code;
 	if (!base64_read(BASE64_URL, box, bytes, box.len, &size) || size < AEAD_OVERHEAD)
 		return fail(ERR_INVALID, "this is no letter");
-	r = aead_open(&sealing, place_text(&place), str_of(bytes, size), plain);
+	r = sealing_open(&sealing, place_text(&place), str_of(bytes, size), plain);
 	if (r < 0)
 		return r;
 	problems_init(&problems, arena);
@@ -125,17 +120,29 @@ int letter_open(struct arena *arena, const struct uuid *tenant, const struct uui
 		&problems, ret);
 }
 
+int letter_reseal(struct arena *arena, const struct uuid *tenant, const struct uuid *id,
+	struct str box, struct str *ret)
+{
+	struct place place = place_of(tenant, id);
+
+	return sealing_again(&sealing, place_text(&place), box, arena, ret);
+}
+
 /* --- recipients ----------------------------------------------------------------------------- */
 
-void letter_recipient(struct str to, char ret[RECIPIENT_LEN])
+void letter_recipient(struct str to, const struct uuid *tenant, char ret[RECIPIENT_LEN])
 {
 	char folded[MAIL_ADDRESS_MAX];
 	uint8_t hash[SHA256_LEN];
 	size_t len = MIN(to.len, sizeof(folded));
+	/* No address begins with the NUL in front of a tenant. */
+	const struct str parts[] = { str_of("", tenant ? 1 : 0),
+		str_of(tenant ? (const char *)tenant->bytes : "", tenant ? sizeof(*tenant) : 0),
+		str_of(folded, len) };
 
 	for (size_t i = 0; i < len; i++)
 		folded[i] = to.at[i] >= 'A' && to.at[i] <= 'Z' ? (char)(to.at[i] | 0x20) : to.at[i];
-	hmac(DIGEST_SHA256, str_of((const char *)counting, sizeof(counting)), str_of(folded, len),
-		hash);
+	hmac_parts(DIGEST_SHA256, str_of((const char *)counting, sizeof(counting)), parts,
+		LEN(parts), hash);
 	hex_write(ret, str_of((const char *)hash, RECIPIENT_LEN / 2));
 }

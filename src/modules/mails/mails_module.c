@@ -108,7 +108,7 @@ static int open_module(struct server *server)
 	int r = mail_metrics_open();
 
 	if (r == 0)
-		r = letters_open(server->master_key);
+		r = letters_open(server->master_key, server->former_key);
 	if (r < 0)
 		return r;
 	r = open_mailer();
@@ -145,6 +145,11 @@ static int sweep_mails(struct server *server)
 	return mailer.files.threads ? offload_call(&mailer.files, mail_files_prune, &files) : 0;
 }
 
+static int reseal(struct server *server, struct resealed *counted)
+{
+	return mails_reseal(server->store, counted);
+}
+
 static const struct chore chores[] = {
 	{ "mails to send", SECOND, send_mails },
 	{ "mails to forget", MINUTE, sweep_mails },
@@ -160,4 +165,5 @@ const struct module mails_module = {
 	.close = close_module,
 	.chores = chores,
 	.chore_count = LEN(chores),
+	.reseal = reseal,
 };

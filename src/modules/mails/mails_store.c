@@ -142,7 +142,8 @@ static const struct statement mail_waiting = STATEMENT("mail_waiting",
 	.out = &mail_number_schema, .flags = STATEMENT_SYSTEM);
 
 const struct statement *const mail_statements[MAIL_STATEMENTS] = { &mail_insert, &mail_due,
-	&mail_lease, &mail_near, &mail_done, &mail_later, &mail_sweep, &mail_waiting };
+	&mail_lease, &mail_near, &mail_done, &mail_later, &mail_sweep, &mail_waiting, &mail_boxes,
+	&mail_box_set };
 
 /* --- posting -------------------------------------------------------------------------------- */
 
@@ -215,7 +216,7 @@ int mail_post_in_tx(struct tx *tx, const struct mail_post *post)
 	}
 	uuid_v7(&id, tx_now_us(tx));
 	uuid_write(text, &id);
-	letter_recipient(letter.to, recipient);
+	letter_recipient(letter.to, post->proved ? tx_tenant(tx) : NULL, recipient);
 	row.id = str_of(text, sizeof(text));
 	row.recipient = str_of(recipient, sizeof(recipient));
 	r = letter_seal(tx_arena(tx), tx_tenant(tx), &id, &letter, &row.box);

@@ -164,6 +164,7 @@ struct order {
 	int count;
 	enum mail_kind kind;
 	bool fail; /* the transaction, at its end */
+	bool proved;
 	int result;
 };
 
@@ -172,6 +173,7 @@ static int post_in_tx(struct tx *tx, void *arg)
 	const struct order *order = arg;
 	struct mail_post post = {
 		.kind = order->kind,
+		.proved = order->proved,
 		.to = str_from_c(order->to),
 		.name = S("Jo"),
 		.tenant_name = S("Acme Inc."),
@@ -390,6 +392,36 @@ MAIL_TEST(mails_to_one_address_are_limited)
 	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org" }), 0);
 	EXPECT_INT(send_all(world), 2);
 	EXPECT_INT(arrived(), MAILS_AN_HOUR + 3);
+}
+
+/* What strangers have mailed to somebody does not keep them from a new password. */
+MAIL_TEST(mails_of_strangers_crowd_nobody_out)
+{
+	struct order strangers = { "jo@example.org", .kind = MAIL_INVITATION, .count = 30 };
+	struct order resets = { "Jo@example.org", .kind = MAIL_RESET, .count = 30 };
+	struct order alerts = { "jo@example.org", .kind = MAIL_ALERT, .count = 30 };
+	struct order own = { "jo@example.org", .kind = MAIL_RESET, .proved = true };
+	struct order told = { "jo@example.org", .kind = MAIL_ALERT, .proved = true };
+
+	/* A tenant that somebody made for this, with an account of that address in it. */
+	EXPECT_INT(order(world, "bob", strangers), 0);
+	EXPECT_INT(order(world, "bob", resets), 0);
+	EXPECT_INT(order(world, "bob", alerts), 0);
+	EXPECT_INT(send_all(world), 90);
+	EXPECT_INT(arrived(), 2 * MAILS_AN_HOUR);
+
+	EXPECT_INT(order(world, "ada", own), 0);
+	EXPECT_INT(order(world, "ada", told), 0);
+	EXPECT_INT(send_all(world), 2);
+	EXPECT_INT(arrived(), 2 * MAILS_AN_HOUR + 2);
+	EXPECT_STR(states(world, "ada"), S("sent 2 0 1, "));
+
+	/* But they are counted, too. */
+	own.count = MAILS_AN_HOUR + 4;
+	EXPECT_INT(order(world, "ada", own), 0);
+	EXPECT_INT(send_all(world), MAILS_AN_HOUR + 4);
+	EXPECT_INT(arrived(), 3 * MAILS_AN_HOUR + 1);
+	EXPECT_STR(states(world, "ada"), S("dropped 5 0 1, sent 21 0 1, "));
 }
 
 /* --- several who send ----------------------------------------------------- */
@@ -700,7 +732,7 @@ TEST(letters_are_sealed_in_their_place)
 	int r;
 
 	arena_init(&arena, KILOBYTE, MEGABYTE);
-	REQUIRE(letters_open(NULL) == 0);
+	REQUIRE(letters_open(NULL, NULL) == 0);
 	REQUIRE(letter_seal(&arena, &tenant, &id, &hostile, &box) == 0);
 	EXPECT(str_find(box, S("jo@")) < 0);
 	EXPECT_INT(letter_open(&arena, &tenant, &id, box, &back), 0);

@@ -2,6 +2,7 @@
 #ifndef OPERATORS_INTERNAL_H
 #define OPERATORS_INTERNAL_H
 
+#include "crypto/opaque.h"
 #include "modules/auth/auth.h"
 #include "modules/operators/operators.h"
 #include "modules/tenants/tenants.h"
@@ -26,7 +27,7 @@ const struct operators_options *operators_options(void);
 /* What the text of a link says; not to be believed before setup_use_in_tx. */
 struct setup_ref {
 	struct uuid id;
-	char secret_hash[64]; /* hexadecimal digits */
+	char secret_hash[OPAQUE_HASH_LEN];
 };
 
 /* False for what is none. */

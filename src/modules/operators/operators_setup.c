@@ -2,7 +2,6 @@
 #include "modules/operators/operators_internal.h"
 
 #include "base/err.h"
-#include "crypto/base64.h"
 #include "crypto/digest.h"
 #include "crypto/opaque.h"
 #include "crypto/random.h"
@@ -11,14 +10,6 @@
 
 /* --- texts ------------------------------------------------------------------------------ */
 
-static void hash_secret(const uint8_t *secret, char ret[64])
-{
-	uint8_t hash[SHA256_LEN];
-
-	digest(DIGEST_SHA256, str_of((const char *)secret, 32), hash);
-	hex_write(ret, str_of((const char *)hash, sizeof(hash)));
-}
-
 bool setup_read(struct str text, struct setup_ref *ret)
 {
 	uint8_t bytes[OPERATOR_LINK_BYTES];
@@ -26,7 +17,7 @@ bool setup_read(struct str text, struct setup_ref *ret)
 	if (text.len != OPERATOR_LINK_LEN || !opaque_read(text, LINK_PREFIX, bytes, sizeof(bytes)))
 		return false;
 	memcpy(ret->id.bytes, bytes, sizeof(ret->id.bytes));
-	hash_secret(bytes + 16, ret->secret_hash);
+	opaque_hash(ret->secret_hash, str_of((const char *)bytes + 16, 32));
 	crypto_wipe(bytes, sizeof(bytes));
 	return true;
 }
@@ -134,7 +125,7 @@ int setup_make_in_tx(struct tx *tx, void *arg)
 {
 	struct setup_new *new = arg;
 	uint8_t bytes[OPERATOR_LINK_BYTES];
-	char id[UUID_TEXT_LEN], user[UUID_TEXT_LEN], hash[64];
+	char id[UUID_TEXT_LEN], user[UUID_TEXT_LEN], hash[OPAQUE_HASH_LEN];
 	struct setup_link link = { .id = str_of(id, sizeof(id)),
 		.user_id = { .set = new->user != NULL, .value = str_of(user, sizeof(user)) },
 		.secret_hash = str_of(hash, sizeof(hash)),
@@ -148,7 +139,7 @@ int setup_make_in_tx(struct tx *tx, void *arg)
 	uuid_write(id, &uuid);
 	if (new->user)
 		uuid_write(user, new->user);
-	hash_secret(bytes + sizeof(uuid.bytes), hash);
+	opaque_hash(hash, str_of((const char *)bytes + sizeof(uuid.bytes), 32));
 	opaque_write(new->text, LINK_PREFIX, str_of((const char *)bytes, sizeof(bytes)));
 	crypto_wipe(bytes, sizeof(bytes));
 

@@ -5,6 +5,7 @@
  */
 #include "modules/tenants/tenants_internal.h"
 
+#include "modules/tenants/tenants_world_test.h"
 #include "observe/clock_test.h"
 #include "rest/idempotency.h"
 #include "rest/world_test.h"
@@ -158,14 +159,6 @@ static const struct schema event_row_schema = SCHEMA(event_row, "An event.",
 	FIELD(event_row, type, "What happened."), FIELD(event_row, subject, "To what."));
 /* clang-format on */
 
-static const struct statement tenant_add = STATEMENT("test_tenant_add",
-	.sql = "INSERT INTO main.tenant (tenant_id, slug, name, tier, status, settings, limits, "
-	       "version, created_at, updated_at) VALUES (:tenant, :slug, :name, :tier, :status, "
-	       ":settings, :limits, :version, :created_at, :updated_at)",
-	.in = &tenant_schema);
-static const struct statement slug_add = STATEMENT("test_slug_add",
-	.sql = "INSERT INTO main.tenant_slug (slug, id) VALUES (:slug, :tenant_id)",
-	.in = &tenant_schema, .flags = STATEMENT_SYSTEM);
 static const struct statement owner_add = STATEMENT("test_owner_add",
 	.sql = "INSERT INTO main.owner (tenant_id, id) VALUES (:tenant, :id)", .in = &pet_schema);
 static const struct statement pet_add = STATEMENT("test_pet_add",
@@ -178,8 +171,8 @@ static const struct statement event_system = STATEMENT("test_event_system",
 	.sql = "SELECT type, subject FROM main.outbox WHERE tenant_id = :tenant ORDER BY position",
 	.out = &event_row_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement *const statements[] = { &tenant_add, &slug_add, &owner_add, &pet_add,
-	&event_all, &event_system };
+static const struct statement *const statements[] = { &owner_add, &pet_add, &event_all,
+	&event_system };
 
 static int hello(struct req *req, const struct nothing *in, struct nothing *out)
 {
@@ -206,39 +199,9 @@ static const struct module pets_module = {
 };
 
 static const struct module *const modules[] = { &rest_module, &pets_module, &tenants_module,
-	&audit_module, NULL };
+	&tenant_fixture_module, &audit_module, NULL };
 
 /* --- helpers ---------------------------------------------------------------------------------- */
-
-static int add_in_tx(struct tx *tx, void *arg)
-{
-	const struct tenant *tenant = arg;
-	struct uuid id;
-	int r = tx_exec(tx, &slug_add, tenant);
-
-	CHECK(uuid_parse(tenant->tenant_id, &id));
-	if (r == 0)
-		r = tx_enter(tx, &id);
-	if (r == 0)
-		r = tx_exec(tx, &tenant_add, tenant);
-	return r < 0 ? r : tx_leave(tx);
-}
-
-/* A tenant as the callers of the tests have it. */
-static int add_tenant(const struct db *db, void *arg)
-{
-	struct db system = db_of_system(db->store, db->arena);
-	char id[UUID_TEXT_LEN];
-	struct tenant tenant = { .tenant_id = str_of(id, sizeof(id)),
-		.slug = str_from_c(arg),
-		.name = str_from_c(arg),
-		.version = 1,
-		.created_at = 1000000,
-		.updated_at = 1000000 };
-
-	uuid_write(id, &db->tenant);
-	return db_write(&system, add_in_tx, &tenant);
-}
 
 enum { OWNERS = 600, PETS = 1700 };
 
@@ -389,7 +352,7 @@ WORLD_TEST(tenants_api, modules)
 		{ "without a tenant", "nemo", "GET /api/v1/tenant", NULL, 403, "" },
 	};
 
-	world_do(world, "ada", add_tenant, "alpha");
+	world_make_tenant(world, "ada", "alpha");
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct answer answer =
 			world_call(world, cases[i].caller, cases[i].request, "", cases[i].body);
@@ -455,7 +418,7 @@ WORLD_TEST(tenant_is_suspended, modules)
 	EXPECT_INT(status_of(world, NULL, "/public"), 204);
 	EXPECT_INT(status_of(world, "nemo", "/public"), 204);
 
-	world_do(world, "bob", add_tenant, "beta");
+	world_make_tenant(world, "bob", "beta");
 	EXPECT_INT(status_of(world, "bob", "/pets"), 204);
 	EXPECT_INT(call(world, "otto", "POST", id_of("bob"), "/suspend", "", NULL).status, 200);
 	EXPECT_INT(status_of(world, "bob", "/pets"), 403);
@@ -507,7 +470,7 @@ WORLD_TEST(tenant_is_found, modules)
 	EXPECT_STR(str_from_c(found(world, "otto", "acme").name), S("Acme"));
 	EXPECT_STR(str_from_c(found(world, "otto", "system").name), S("System"));
 
-	world_do(world, "ada", add_tenant, "alpha");
+	world_make_tenant(world, "ada", "alpha");
 	EXPECT_STR(str_from_c(found(world, "ada", NULL).name), S("alpha"));
 	EXPECT_STR(str_from_c(found(world, "otto", "alpha").name), S("alpha"));
 	EXPECT_INT(
@@ -527,8 +490,8 @@ WORLD_TEST(tenant_is_found, modules)
 
 static void make_neighbours(struct world *world)
 {
-	world_do(world, "ada", add_tenant, "alpha");
-	world_do(world, "bob", add_tenant, "beta");
+	world_make_tenant(world, "ada", "alpha");
+	world_make_tenant(world, "bob", "beta");
 	world_do(world, "ada", fill, NULL);
 	world_do(world, "bob", fill, NULL);
 }

@@ -2,6 +2,7 @@
 #ifndef USERS_H
 #define USERS_H
 
+#include "crypto/opaque.h"
 #include "crypto/uuid.h"
 #include "http/module.h"
 #include "modules/audit/audit.h"
@@ -97,7 +98,7 @@ int accounts_of_email(const struct db *system, struct str email, struct accounts
  */
 struct invitation_ref {
 	struct uuid tenant, id;
-	uint8_t secret_hash[32];
+	char secret_hash[OPAQUE_HASH_LEN];
 };
 
 /* False for what is none: nothing was asked for it. */

@@ -5,14 +5,8 @@
 #include "modules/users/users.h"
 #include "rest/world_test.h"
 
-/* Makes the tenant of a caller, with the caller's first letter as its slug. Needs tenants_module
- * and user_fixture_module in the world. */
-void world_make_tenant(struct world *world, const char *caller);
-
 /* Makes the user that a caller of that name is, named so, with the address NAME@example.org and a
- * role ("": none). Needs audit, rbac, users and user_fixture_module. */
+ * role ("": none). Needs audit, rbac and users. */
 void world_make_user(struct world *world, const char *name, const char *role);
-
-extern const struct module user_fixture_module;
 
 #endif

@@ -11,9 +11,8 @@ enum {
 	INVITATIONS_MAX = 1000, /* open ones of a tenant */
 	INVITATION_DAYS = 7,
 	INVITATION_SECRET_LEN = 32,
-	INVITATION_HASH_LEN = 2 * SHA256_LEN, /* hex digits */
-	INVITATION_ROLE_MAX = 64,             /* bytes */
-	USER_EXPORT_MAX = 16 * 1024 * 1024,   /* bytes of the data of one person */
+	INVITATION_ROLE_MAX = 64,           /* bytes */
+	USER_EXPORT_MAX = 16 * 1024 * 1024, /* bytes of the data of one person */
 };
 
 /* --- rules, without rows (users_rules.c) ------------------------------------------------ */

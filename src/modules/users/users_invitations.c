@@ -5,7 +5,6 @@
 #include "modules/users/users_internal.h"
 
 #include "base/err.h"
-#include "crypto/base64.h"
 #include "crypto/opaque.h"
 #include "modules/mails/mails.h"
 #include "schema/problem.h"
@@ -24,9 +23,9 @@ enum { TOKEN_LEN = OPAQUE_LEN(sizeof("bh_in_") - 1, sizeof(struct token)) };
 
 _Static_assert(sizeof(struct token) == 64, "a token has no holes");
 
-static void hash_secret(const uint8_t secret[INVITATION_SECRET_LEN], uint8_t ret[SHA256_LEN])
+static struct str secret_str(const uint8_t secret[INVITATION_SECRET_LEN])
 {
-	digest(DIGEST_SHA256, str_of((const char *)secret, INVITATION_SECRET_LEN), ret);
+	return str_of((const char *)secret, INVITATION_SECRET_LEN);
 }
 
 bool invitation_read(struct str text, struct invitation_ref *ret)
@@ -37,7 +36,7 @@ bool invitation_read(struct str text, struct invitation_ref *ret)
 	if (good) {
 		ret->tenant = token.tenant;
 		ret->id = token.id;
-		hash_secret(token.secret, ret->secret_hash);
+		opaque_hash(ret->secret_hash, secret_str(token.secret));
 	}
 	crypto_wipe(&token, sizeof(token));
 	return good;
@@ -123,12 +122,6 @@ const struct statement invitation_sweep = STATEMENT("invitation_sweep",
 	.flags = STATEMENT_SYSTEM);
 
 /* --- parts ----------------------------------------------------------------------------------- */
-
-static struct str hash_text(const uint8_t hash[SHA256_LEN], char at[INVITATION_HASH_LEN])
-{
-	hex_write(at, str_of((const char *)hash, SHA256_LEN));
-	return str_of(at, INVITATION_HASH_LEN);
-}
 
 static int64_t expiry(const struct tx *tx)
 {
@@ -225,8 +218,7 @@ static int is_room(struct tx *tx)
 static int insert(
 	struct tx *tx, const struct invitation_order *order, const struct invitation *invitation)
 {
-	uint8_t hash[SHA256_LEN];
-	char text[INVITATION_HASH_LEN];
+	char hash[OPAQUE_HASH_LEN];
 	struct invitation_row row = {
 		.id = invitation->id,
 		.email = invitation->email,
@@ -240,8 +232,8 @@ static int insert(
 
 	if (!row.email_key.at)
 		return -(int)err_last()->code;
-	hash_secret(order->secret, hash);
-	row.secret_hash = hash_text(hash, text);
+	opaque_hash(hash, secret_str(order->secret));
+	row.secret_hash = str_of(hash, sizeof(hash));
 	r = tx_exec(tx, &invitation_replace, &row);
 	if (r == 0)
 		r = is_room(tx);
@@ -290,12 +282,11 @@ static int get(struct tx *tx, const struct uuid *id, struct invitation *ret)
 static int renew(
 	struct tx *tx, const struct invitation_order *order, const struct invitation *invitation)
 {
-	uint8_t hash[SHA256_LEN];
-	char text[INVITATION_HASH_LEN];
+	char hash[OPAQUE_HASH_LEN];
 	struct invitation_row row = { .id = invitation->id, .expires_at = invitation->expires_at };
 
-	hash_secret(order->secret, hash);
-	row.secret_hash = hash_text(hash, text);
+	opaque_hash(hash, secret_str(order->secret));
+	row.secret_hash = str_of(hash, sizeof(hash));
 	return tx_exec(tx, &invitation_renew, &row);
 }
 
@@ -340,10 +331,9 @@ int invitation_withdraw_in_tx(struct tx *tx, void *arg)
 static bool is_good(
 	struct tx *tx, const struct invitation_ref *ref, const struct invitation_row *row)
 {
-	char text[INVITATION_HASH_LEN];
+	struct str hash = str_of(ref->secret_hash, sizeof(ref->secret_hash));
 
-	return uuid_cmp(tx_tenant(tx), &ref->tenant) == 0 &&
-	       crypto_equal(row->secret_hash, hash_text(ref->secret_hash, text)) &&
+	return uuid_cmp(tx_tenant(tx), &ref->tenant) == 0 && crypto_equal(row->secret_hash, hash) &&
 	       row->expires_at > tx_now_us(tx);
 }
 

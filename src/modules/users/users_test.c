@@ -6,6 +6,7 @@
 
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/tenants/tenants.h"
+#include "modules/tenants/tenants_world_test.h"
 #include "modules/users/users_fixture_test.h"
 #include "observe/clock_test.h"
 #include "rest/idempotency.h"
@@ -169,7 +170,7 @@ static const struct module things_module = {
 };
 
 static const struct module *const modules[] = { &rest_module, &tenants_module, &audit_module,
-	&rbac_module, &mails_module, &mail_fixture_module, &users_module, &user_fixture_module,
+	&rbac_module, &mails_module, &mail_fixture_module, &users_module, &tenant_fixture_module,
 	&things_module, NULL };
 
 /* --- helpers -------------------------------------------------------------- */
@@ -231,8 +232,8 @@ static void settle(struct world *world)
 		{ "amy", "member" }, { "alex", "viewer" }, { "bob", "owner" } };
 
 	suspended = deleted = refuses = 0;
-	world_make_tenant(world, "anna");
-	world_make_tenant(world, "bob");
+	world_make_tenant(world, "anna", "aa");
+	world_make_tenant(world, "bob", "bb");
 	for (size_t i = 0; i < LEN(users); i++)
 		world_make_user(world, users[i][0], users[i][1]);
 }
@@ -474,7 +475,7 @@ WORLD_TEST(invitations_become_users, modules)
 	EXPECT_STR(str_from_c(answer_text(&answer, "invitedBy")), str_from_c(id_of("adam")));
 	posted = mail_posted(world, "anna", MAIL_INVITATION, "new@example.org");
 	EXPECT(strstr(posted->link, "https://app.example/invitation?token=bh_in_") == posted->link);
-	EXPECT_STR(str_from_c(posted->tenant_name), S("Tenant aa"));
+	EXPECT_STR(str_from_c(posted->tenant_name), S("aa"));
 	EXPECT_STR(str_from_c(posted->detail), S("adam has invited you."));
 	answer = world_get(world, "adam", "/api/v1/invitations");
 	EXPECT(answer_count(&answer, "new@example.org") == 1);
