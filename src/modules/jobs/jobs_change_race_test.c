@@ -23,8 +23,8 @@ static const struct schema found_schema = SCHEMA(found, "How many.",
 #define LIVE  "state IN ('scheduled', 'available', 'running', 'retryable')"
 #define COUNT .out = &found_schema, .sql = "SELECT count(*) AS count FROM "
 
-static const struct statement jobs_in_all = STATEMENT("test_race_jobs",
-	COUNT "job WHERE tenant_id = :tenant");
+static const struct statement jobs_in_all =
+	STATEMENT("test_race_jobs", COUNT "job WHERE tenant_id = :tenant");
 
 /* Groups whose numbers are not those of their jobs. */
 static const struct statement wrong_groups = STATEMENT("test_race_groups",
@@ -47,8 +47,8 @@ static const struct statement wrong_keys = STATEMENT("test_race_keys",
 	      " AND NOT EXISTS (SELECT 1 FROM job_unique AS u WHERE u.tenant_id = :tenant "
 	      "AND u.queue = j.queue AND u.key = j.unique_key AND u.job_id = j.id)");
 
-static const struct statement *const race_statements[] = { &jobs_in_all, &wrong_groups, &wrong_seats,
-	&wrong_keys };
+static const struct statement *const race_statements[] = { &jobs_in_all, &wrong_groups,
+	&wrong_seats, &wrong_keys };
 
 static const struct module race_module = {
 	MODULE_HEAD,
@@ -79,8 +79,7 @@ static int change_all(struct actor *actor)
 	struct jobs_changed done;
 
 	all.filter.state = (struct opt_int){ .set = true, .value = (int)actor->state };
-	return jobs_change_all(
-		actor->store, &actor->arena, actor->tenant, &program, &all, &done);
+	return jobs_change_all(actor->store, &actor->arena, actor->tenant, &program, &all, &done);
 }
 
 struct shift {

@@ -181,8 +181,7 @@ static void choose(struct model *model, uint64_t *seed, int64_t now)
 	model->blocked = model->state == JOB_AVAILABLE && test_random(seed) % 3 == 0;
 	model->ended_at = 0;
 	if (model->state >= JOB_COMPLETED)
-		model->ended_at =
-			now - (int64_t)(test_random(seed) % 60) * 3600000000 - 1800000000;
+		model->ended_at = now - (int64_t)(test_random(seed) % 60) * 3600000000 - 1800000000;
 }
 
 struct seeding {
@@ -299,8 +298,8 @@ CLEANUP_TEST(the_census_counts_what_there_is)
 
 static void sum_up(const struct job_depth *sums, void *arg)
 {
-	*(int64_t *)arg += sums->waiting + sums->running + sums->completed + sums->discarded +
-			   sums->cancelled;
+	*(int64_t *)arg +=
+		sums->waiting + sums->running + sums->completed + sums->discarded + sums->cancelled;
 }
 
 CLEANUP_TEST(the_census_is_read_by_queue)
@@ -333,7 +332,8 @@ CLEANUP_TEST(the_census_survives_a_lack_of_memory)
 		compare_depths(test, tenant);
 }
 
-/* --- cleaning up ----------------------------------------------------------------------------------- */
+/* --- cleaning up
+ * ----------------------------------------------------------------------------------- */
 
 struct keep {
 	int64_t hours, count;

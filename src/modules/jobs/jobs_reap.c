@@ -11,8 +11,8 @@
 #include "modules/jobs/jobs_watch.h"
 
 #include "base/err.h"
-#include "modules/jobs/jobs_counts.h"
 #include "base/mem.h"
+#include "modules/jobs/jobs_counts.h"
 #include "observe/clock.h"
 #include "observe/log.h"
 #include "store/store.h"
