@@ -56,7 +56,7 @@ API_HEADERS := \
 	http/route.h http/router.h http/status.h http/target.h \
 	json/names.h json/number.h json/reader.h json/writer.h \
 	loop/ready.h \
-	modules/audit/audit.h \
+	modules/audit/audit.h modules/jobs/jobs.h \
 	net/address.h net/stream.h \
 	observe/clock.h observe/log.h observe/metric.h observe/span.h observe/trace.h \
 	schema/format.h schema/problem.h schema/schema.h \

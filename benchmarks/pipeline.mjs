@@ -8,11 +8,11 @@
 // each round; ratios are taken within a round, and the median over the rounds counts. All write their log to
 // a file. The peers are one process each: processor time for a request does not depend on that.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { budget, freePort, load, machine, median, startServer } from './lib/measure.mjs';
+import { budget, freePort, installPeers, load, machine, median, startServer } from './lib/measure.mjs';
 
 const ROUNDS = Number(process.argv[2] ?? 5);
 const SECONDS = Number(process.argv[3] ?? 3);
@@ -27,8 +27,7 @@ const body = JSON.stringify({
 	address: { city: 'London', zip: '12345' },
 });
 
-if (!existsSync(join(PEERS, 'node_modules')))
-	execFileSync('npm', ['ci', '--silent'], { cwd: PEERS, stdio: 'inherit' });
+installPeers();
 
 // The first server makes the key and the token that all are asked with.
 const ours = (mode) => ({

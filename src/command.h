@@ -19,15 +19,14 @@ enum command_option {
 	COMMAND_PASSWORD = 8,
 	COMMAND_NAME = 16, /* with a value, the word behind it */
 	COMMAND_NOW = 32,
+	COMMAND_CSV = 64,
 	/* with a value each, too */
-	COMMAND_TENANT = 64,
-	COMMAND_QUEUE = 128,
-	COMMAND_STATE = 256,
-	COMMAND_LIMIT = 512,
-	COMMAND_OLDER = 1024,
-	COMMAND_CURSOR = 2048,
-
-	COMMAND_CSV = 4096,
+	COMMAND_TENANT = 128,
+	COMMAND_QUEUE = 256,
+	COMMAND_STATE = 512,
+	COMMAND_LIMIT = 1024,
+	COMMAND_OLDER = 2048,
+	COMMAND_CURSOR = 4096,
 };
 
 /* A command as it was called. */

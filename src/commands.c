@@ -250,6 +250,7 @@ static const struct {
 	{ "--dry-run", COMMAND_DRY_RUN, "only tell what would be done" },
 	{ "--replace", COMMAND_REPLACE, "take over from a server that runs" },
 	{ "--now", COMMAND_NOW, "at once" },
+	{ "--csv", COMMAND_CSV, "print CSV" },
 	{ "--name", COMMAND_NAME, "the name for people", "NAME", VALUE(name) },
 	{ "--tenant", COMMAND_TENANT, "whose, by its slug; system: the installation's own", "SLUG",
 		VALUE(tenant) },
@@ -259,7 +260,6 @@ static const struct {
 		VALUE(older) },
 	{ "--limit", COMMAND_LIMIT, "how many at most", "NUMBER", VALUE(limit) },
 	{ "--cursor", COMMAND_CURSOR, "where to go on", "TEXT", VALUE(cursor) },
-	{ "--csv", COMMAND_CSV, "print CSV" },
 	{ "--password-stdin", COMMAND_PASSWORD, "read the password from standard input" },
 };
 

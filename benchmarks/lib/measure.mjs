@@ -1,9 +1,11 @@
 // What the benchmarks share: servers under load, the processor time they used, and medians.
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism, cpus } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 export const WORKERS = availableParallelism?.() ?? cpus().length;
 const TICKS_PER_SECOND = Number(execFileSync('getconf', ['CLK_TCK']));
@@ -28,6 +30,14 @@ export async function freePort() {
 			probe.close(() => resolve(port));
 		});
 	});
+}
+
+// Installs what benchmarks/peers needs, once for each list of it.
+export function installPeers() {
+	const peers = fileURLToPath(new URL('../peers', import.meta.url));
+	const installed = join(peers, 'node_modules/.package-lock.json');
+	if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(peers, 'package-lock.json')).mtimeMs)
+		execFileSync('npm', ['ci', '--silent'], { cwd: peers, stdio: 'inherit' });
 }
 
 // Starts a server, waits until `url` answers with the status `wanted` (undefined: any). Its standard output goes to the file `output`. Only
@@ -128,9 +138,16 @@ function run(program, args) {
 }
 
 // Prints one budget line; a missed budget makes the benchmark fail.
-export function budget(what, value, limit, unit) {
-	const met = value <= limit;
+function judge(met, what, value, limit, unit) {
 	console.log(`${met ? 'pass' : 'FAIL'}  ${what}: ${value.toFixed(2)}${unit}, budget ${limit}${unit}`);
 	if (!met)
 		process.exitCode = 1;
+}
+
+export function budget(what, value, limit, unit) {
+	judge(value <= limit, what, value, limit, unit);
+}
+
+export function budgetAtLeast(what, value, limit, unit) {
+	judge(value >= limit, what, value, `at least ${limit}`, unit);
 }

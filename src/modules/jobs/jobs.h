@@ -169,7 +169,9 @@ int job_result(struct job *job, struct str json);
 int tx_complete_job(struct tx *tx, struct job *job);
 
 /* In this order: jobs themselves, how people look at them and decide about them, queues. */
-extern const struct module jobs_module, jobs_admin_module, jobs_queues_module;
+extern const struct module jobs_module;
+extern const struct module jobs_admin_module;
+extern const struct module jobs_queues_module;
 
 #pragma GCC visibility pop
 

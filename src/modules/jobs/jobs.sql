@@ -4,14 +4,15 @@
 --
 -- `turn` is run_at moved back by the priority: jobs of a queue and tenant start in its order. `seated` has
 -- a seat in its group, `blocked` waits for one. `lease_id` and `attempt` together say which start it is.
--- What may be long stands at the end, so that the rest is read without it.
+-- What may be long stands at the end, so that the rest is read without it. Conditions of checks and indexes are
+-- comparisons: of a list of three or more SQLite makes a table, each time that it looks at a row.
 CREATE TABLE main.job (
 	tenant_id uuid NOT NULL,
 	id uuid NOT NULL,
 	queue text NOT NULL,
 	name text NOT NULL,
-	state text NOT NULL CHECK (state IN ('scheduled', 'available', 'running', 'retryable', 'completed',
-		'discarded', 'cancelled')),
+	state text NOT NULL CHECK (state = 'available' OR state = 'running' OR state = 'completed' OR
+		state = 'scheduled' OR state = 'retryable' OR state = 'discarded' OR state = 'cancelled'),
 	priority bigint NOT NULL,
 	turn bigint NOT NULL,
 	run_at bigint NOT NULL,
@@ -42,13 +43,12 @@ CREATE TABLE main.job (
 CREATE INDEX job_ready ON main.job (queue, tenant_id, turn, id) WHERE state = 'available' AND NOT blocked;
 CREATE INDEX job_later ON main.job (run_at, queue, tenant_id, state) WHERE state IN ('scheduled', 'retryable');
 CREATE INDEX job_running ON main.job (queue, tenant_id) WHERE state = 'running';
-CREATE INDEX job_ended ON main.job (tenant_id, queue, state, ended_at)
-	WHERE state IN ('completed', 'discarded', 'cancelled');
+CREATE INDEX job_ended ON main.job (tenant_id, queue, state, ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX job_blocked ON main.job (tenant_id, queue, group_key, turn, id) WHERE blocked;
 
 -- To find by people: what is out of the ordinary, and the jobs of a unique key.
 CREATE INDEX job_aside ON main.job (tenant_id, state, id)
-	WHERE state IN ('scheduled', 'retryable', 'discarded', 'cancelled');
+	WHERE state <> 'available' AND state <> 'running' AND state <> 'completed';
 CREATE INDEX job_by_key ON main.job (tenant_id, unique_key, id) WHERE unique_key IS NOT NULL;
 
 -- Why an attempt came to nothing.

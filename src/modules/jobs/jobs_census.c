@@ -63,7 +63,7 @@ static const struct statement count_ended = STATEMENT("job_count_ended",
 	       "completed, "
 	       "count(CASE WHEN state = 'discarded' THEN 1 END) AS discarded, "
 	       "count(CASE WHEN state = 'cancelled' THEN 1 END) AS cancelled FROM main.job "
-	       "WHERE state IN ('completed', 'discarded', 'cancelled') GROUP BY tenant_id, queue",
+	       "WHERE ended_at IS NOT NULL GROUP BY tenant_id, queue",
 	.out = &depth_schema, .flags = STATEMENT_SYSTEM);
 
 #define COLUMNS                                                                                    \

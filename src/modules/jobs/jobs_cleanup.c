@@ -44,7 +44,7 @@ static const struct schema old_rows_schema = SCHEMA(old_rows, "Rows that are old
 	FIELD(old_rows, limit, "How many at once."));
 /* clang-format on */
 
-#define ENDED "state IN ('completed', 'discarded', 'cancelled')"
+#define ENDED "ended_at IS NOT NULL"
 
 /* The next tenant and queue that have some. */
 static const struct statement ended_next = STATEMENT("job_ended_next",
