@@ -371,6 +371,8 @@ static int pause(struct work *work, bool paused)
 		r = db_write(&db, pause_in_tx, &pausing);
 	else if (r == 0)
 		r = db_write(&work->system, queue_change_in_tx, &wanted);
+	if (r == 0)
+		r = queues_refresh(work->store, &work->arena);
 	if (r < 0)
 		return r;
 	if (work->job->json)
