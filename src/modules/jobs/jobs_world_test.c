@@ -223,3 +223,35 @@ WORLD_TEST(payloads_are_checked_by_schemas, modules)
 		world_call(world, "ada", "DELETE /api/v1/job-schemas/a:b", "", NULL).status, 404);
 	EXPECT_INT(add(world, "ada", "{\"name\":\"a:b\"}").status, 201);
 }
+
+#ifdef BULKHEAD_FAULTS
+/* Each allocation of a request fails once: it is answered 201 or 503, and what is there is what was
+ * answered. */
+WORLD_TEST(posting_survives_a_lack_of_memory, modules)
+{
+	static const char *const requests[] = { "POST /api/v1/jobs", "POST /api/v1/jobs/bulk" };
+	static const char *const bodies[] = {
+		"{\"name\":\"a:b\",\"payload\":{\"to\":\"x\"},\"group\":\"g\"}",
+		"{\"jobs\":[{\"name\":\"a:b\",\"payload\":{\"to\":\"x\"}},{\"name\":\"a:c\"}]}",
+	};
+
+	EXPECT_INT(world_call(world, "ada", "PUT /api/v1/job-schemas/a:b", "",
+			   "{\"schema\":{\"required\":[\"to\"]}}")
+			   .status,
+		200);
+	for (size_t i = 0; i < LEN(requests); i++) {
+		int status = 0, nth = 1;
+
+		for (; nth < 100 && status != 201; nth++) {
+			char header[40];
+
+			(void)snprintf(header, sizeof(header), "X-Fault: %d\r\n", nth);
+			status = world_call(world, "ada", requests[i], header, bodies[i]).status;
+			test_note(status == 201 || status == 503, __FILE__, __LINE__,
+				"%s with fault %d: %d", requests[i], nth, status);
+		}
+		EXPECT_INT(status, 201);
+		EXPECT(nth > 3); /* there were some */
+	}
+}
+#endif
