@@ -42,7 +42,7 @@ CREATE TABLE main.job (
 ;
 CREATE INDEX job_ready ON main.job (queue, tenant_id, turn, id) WHERE state = 'available' AND NOT blocked;
 CREATE INDEX job_later ON main.job (run_at, queue, tenant_id, state) WHERE state IN ('scheduled', 'retryable');
-CREATE INDEX job_running ON main.job (queue, tenant_id) WHERE state = 'running';
+CREATE INDEX job_running ON main.job (queue, tenant_id, state) WHERE state = 'running';
 CREATE INDEX job_ended ON main.job (tenant_id, queue, state, ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX job_blocked ON main.job (tenant_id, queue, group_key, turn, id) WHERE blocked;
 
