@@ -225,13 +225,11 @@ WORLD_TEST(payloads_are_checked_by_schemas, modules)
 }
 
 #ifdef BULKHEAD_FAULTS
-/* Each allocation of a request fails once: it is answered 201 or 503, and what is there is what was
- * answered. */
+/* Each allocation of a request fails once: it is answered 201 or 503. */
 WORLD_TEST(posting_survives_a_lack_of_memory, modules)
 {
 	static const char *const requests[] = { "POST /api/v1/jobs", "POST /api/v1/jobs/bulk" };
 	static char bodies[2][40000]; /* more than a request has at hand */
-
 	size_t failed = 0;
 
 	(void)snprintf(bodies[0], sizeof(bodies[0]),
