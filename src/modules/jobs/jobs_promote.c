@@ -168,8 +168,8 @@ static int by_id(const void *a, const void *b)
 
 static int promote_tenant(struct tx *tx, const struct due_job *jobs, size_t count, size_t *changed)
 {
-	struct due_row *rows;
-	size_t found;
+	struct due_row *rows = NULL;
+	size_t found = 0;
 	int r = make_ready(tx, jobs, count, &rows, &found);
 
 	if (r < 0 || !found)
