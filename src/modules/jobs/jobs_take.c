@@ -241,7 +241,7 @@ static int take_rows(struct taking *taking, struct giver *giver, int64_t share)
 		.timeout_us = settings->timeout_ms * 1000,
 		.bound = settings->tenant_concurrency,
 	};
-	struct taken_row *rows;
+	struct taken_row *rows = NULL;
 	size_t count = 0;
 	int r = limits_tenant_in_tx(taking->tx, &taking->limits, share, &in.share);
 
