@@ -35,12 +35,13 @@ static int put(const struct db *db, void *arg)
 }
 
 /* Adds so many, and keeps the id of the last. */
-static const char *add(struct world *world, const char *who, const char *queue, size_t count)
+static const char *add_with(
+	struct world *world, const char *who, const char *queue, size_t count, struct str payload)
 {
 	static char ids[8][UUID_TEXT_LEN + 1];
 	static size_t next;
 	struct job_new job = {
-		.name = S("test:work"), .queue = str_from_c(queue), .payload = S("{\"n\":1}")
+		.name = S("test:work"), .queue = str_from_c(queue), .payload = payload
 	};
 	struct putting putting = { .job = &job, .count = count };
 	char *id = ids[next++ % LEN(ids)];
@@ -49,6 +50,11 @@ static const char *add(struct world *world, const char *who, const char *queue, 
 	uuid_write(id, &putting.added.id);
 	id[UUID_TEXT_LEN] = '\0';
 	return id;
+}
+
+static const char *add(struct world *world, const char *who, const char *queue, size_t count)
+{
+	return add_with(world, who, queue, count, S("{\"n\":1}"));
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -188,9 +194,13 @@ static struct answer faulty(struct world *world, int nth, const char *request, c
 /* Whatever fails in the middle of a lease, the job is not lost, and was not started. */
 WORLD_TEST(a_lease_that_fails_takes_nothing_along, modules)
 {
-	const char *id = add(world, "ada", "default", 1);
+	static char payload[100000]; /* so that there is something to allocate */
+	const char *id;
 	int nth = 0, status = 0;
 
+	memset(payload, '1', sizeof(payload));
+	payload[0] = payload[sizeof(payload) - 1] = '"';
+	id = add_with(world, "ada", "default", 1, str_of(payload, sizeof(payload)));
 	while (status != 200 && ++nth < 500) {
 		struct answer answer = faulty(world, nth, "POST /api/v1/queues/default/lease", ONE);
 		bool broke = answer.status == 0;
@@ -209,7 +219,7 @@ WORLD_TEST(a_lease_that_fails_takes_nothing_along, modules)
 				   .status,
 			200);
 	}
-	EXPECT(nth > 2 && nth < 500);
+	EXPECT(nth > 1 && nth < 500);
 }
 
 /* Whatever fails in the middle of an end, asking again has it ended once. */
