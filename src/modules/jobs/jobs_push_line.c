@@ -84,7 +84,7 @@ static int exchange(const struct delivery *delivery, struct arena *arena, struct
 {
 	const struct batch *batch = delivery->batch;
 	char timestamp[24], signatures[PUSH_SIGNATURES_MAX];
-	struct str id = delivery->job->id, at, body;
+	struct str id = delivery->job->id, at, body = { 0 };
 	int r = write_body(delivery, arena, &body);
 
 	if (r < 0)
@@ -351,26 +351,33 @@ static int look(struct push_line *line, const struct queue_settings *settings)
 	return r == 0 ? bell_wait(bell, rings, until(next_us)) : MIN(r, 0);
 }
 
+/* Says what has failed, and waits before the next look. */
+static void rest_after(const struct push_line *line, int r)
+{
+	if (r >= 0 || r == -ERR_TIMEOUT || r == -ERR_CANCELLED)
+		return;
+	log_warn("jobs of a queue are not sent", LOG_STR("queue", queue_of(line)), LOG_ERR);
+	(void)fiber_sleep_until(clock_now_ns() + WAIT_FAILED);
+}
+
+/* Whether the queue still has an address, and jobs may start. */
+static bool goes_on(struct push_line *line, struct queue_settings *ret)
+{
+	if (atomic_load(&line->pusher->stopping) || scope_over(&line->scope))
+		return false;
+	queue_settings(queue_of(line), ret);
+	return ret->push_url.len > 0 && !ret->paused;
+}
+
 int push_line_run(void *arg)
 {
 	struct push_line *line = arg;
+	struct queue_settings settings;
 
 	cond_init(&line->freed);
 	scope_open(&line->scope, TIME_NEVER);
-	while (!atomic_load(&line->pusher->stopping) && !scope_over(&line->scope)) {
-		struct queue_settings settings;
-		int r;
-
-		queue_settings(queue_of(line), &settings);
-		if (!settings.push_url.len || settings.paused)
-			break;
-		r = look(line, &settings);
-		if (r < 0 && r != -ERR_TIMEOUT && r != -ERR_CANCELLED) {
-			log_warn("jobs of a queue are not sent", LOG_STR("queue", queue_of(line)),
-				LOG_ERR);
-			(void)fiber_sleep_until(clock_now_ns() + WAIT_FAILED);
-		}
-	}
+	while (goes_on(line, &settings))
+		rest_after(line, look(line, &settings));
 	(void)scope_close(&line->scope);
 	line->running = false;
 	return 0;

@@ -16,7 +16,7 @@ struct push_options {
 };
 
 /* Before the module is opened. Copied; ca_file is static. */
-void push_configure(const struct push_options *options);
+void push_configure(const struct push_options *given);
 
 extern const struct module job_workers_module;
 

@@ -348,9 +348,9 @@ struct worker_take {
 /* Ends what is to be ended, and takes jobs, waiting for the first one until `deadline_ns` or until
  * the server drains. */
 int worker_take(
-	struct req *req, struct worker_take *take, struct arena *arena, uint64_t deadline_ns);
+	struct req *req, struct worker_take *call, struct arena *arena, uint64_t deadline_ns);
 
 /* Hands taken jobs back at once, whatever became of the caller. */
-void worker_give_back(struct worker_take *take);
+void worker_give_back(struct worker_take *call);
 
 #endif

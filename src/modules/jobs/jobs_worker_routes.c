@@ -217,6 +217,16 @@ static int show_all(struct arena *arena, const struct worker_take *take, int64_t
 	return r < 0 ? r : tell(arena, take->ends, take->end_count, &out->completed);
 }
 
+/* Answers here and now: what could go wrong later would leave jobs with a worker that has never
+ * heard of them. */
+static int answer_taken(struct req *req)
+{
+	struct str data;
+	int r = req_data(req, &data);
+
+	return r < 0 ? r : reply_data(req, req_success(req), data);
+}
+
 static void free_arena(void *arg)
 {
 	arena_done(arg);
@@ -266,6 +276,8 @@ static int lease(struct req *req, const struct job_lease_request *in, struct job
 		r = worker_take(req, &take, arena, deadline);
 	if (r == 0)
 		r = show_all(&req->arena, &take, settings.timeout_ms, out);
+	if (r == 0)
+		r = answer_taken(req);
 	if (r < 0 && take.count > 0)
 		worker_give_back(&take);
 	return r;
