@@ -173,7 +173,7 @@ static int list(struct work *work)
 	struct job_window window = { .after_id = cursor.len ? cursor : S(UUID_LAST),
 		.limit = work->command.limit ? (size_t)work->command.limit : LIST_LIMIT };
 	struct job_filter filter;
-	struct job_found found;
+	struct job_found found = { 0 };
 	int r = need_tenant(work);
 
 	if (r == 0)
@@ -371,6 +371,8 @@ static int pause(struct work *work, bool paused)
 		r = db_write(&db, pause_in_tx, &pausing);
 	else if (r == 0)
 		r = db_write(&work->system, queue_change_in_tx, &wanted);
+	if (r == 0)
+		r = queues_refresh(work->store, &work->arena);
 	if (r < 0)
 		return r;
 	if (work->job->json)
@@ -415,11 +417,12 @@ static int read_queues(struct work *work, struct queue_shown **ret, size_t *ret_
 static void write_queue(struct work *work, const struct queue_shown *queue)
 {
 	struct str oldest = ms_text(&work->arena, queue->oldest_ready_ms);
+	int64_t later = queue->scheduled + queue->retryable;
 
 	buf_printf(work->out, "%-16.*s %-8s %8lld %8lld %8lld %8lld %8lld %9lld %9lld  %.*s\n",
 		STR_ARG(queue->name), queue->paused || queue->paused_tenant ? "paused" : "open",
 		(long long)queue->ready, (long long)queue->blocked,
-		(long long)(queue->scheduled + queue->retryable), (long long)queue->running,
+		(long long)later, (long long)queue->running,
 		(long long)queue->completed, (long long)queue->discarded,
 		(long long)queue->cancelled, STR_ARG(oldest));
 }

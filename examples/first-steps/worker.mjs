@@ -28,7 +28,7 @@ async function post(path, body, again) {
 
 await new Promise(session);
 for (let complete = []; ; ) {
-	const { jobs } = await post('/queues/default/lease', { workerId, max: 20, waitMs: 20_000, complete }, { lostAnswer: true });
+	const { jobs } = await post('/queues/default/lease', { workerId, max: 50, waitMs: 20_000, complete }, { lostAnswer: true });
 	complete = [];
 	for (const { id, leaseToken, name, payload } of jobs)
 		try {

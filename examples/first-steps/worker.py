@@ -32,7 +32,7 @@ ready, complete = threading.Event(), []
 threading.Thread(target=session, args=[ready, dict(HEADERS)], daemon=True).start()
 ready.wait()
 while True:
-    jobs = post("/queues/default/lease", {"workerId": WORKER, "max": 20, "waitMs": 20000, "complete": complete}, lostAnswer=True)["jobs"]
+    jobs = post("/queues/default/lease", {"workerId": WORKER, "max": 50, "waitMs": 20000, "complete": complete}, lostAnswer=True)["jobs"]
     complete = []
     for job in jobs:
         try:

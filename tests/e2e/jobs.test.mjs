@@ -251,7 +251,7 @@ test('a poll on one instance hears of a job that another one has added', async (
 	const times = [];
 	for (let i = 0; i < 5; i++)
 		times.push(await wakeTime(servers[0], servers[1], key));
-	assert.ok(Math.min(...times) < 600, `${times}`);
+	assert.ok(Math.min(...times) < 250, `${times}`);
 	t.diagnostic(`${times.map(Math.round)} ms`);
 });
 

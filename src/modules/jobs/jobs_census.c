@@ -33,41 +33,48 @@ static const struct schema depth_schema = SCHEMA(job_depth, "How many jobs there
 	FIELD(job_depth, running_at, "When the oldest start was.", .format = FORMAT_DATE_TIME));
 /* clang-format on */
 
-#define COUNT(name_, text)                                                                         \
-	STATEMENT(name_, .sql = (text), .out = &depth_schema, .flags = STATEMENT_SYSTEM)
+static const struct statement count_ready = STATEMENT("job_count_ready",
+	.sql = "SELECT g.tenant_id, g.queue, g.ready, (SELECT j.run_at FROM main.job AS j "
+	       "WHERE j.state = 'available' AND NOT j.blocked AND j.queue = g.queue "
+	       "AND j.tenant_id = g.tenant_id ORDER BY j.turn LIMIT 1) AS oldest_at "
+	       "FROM (SELECT queue, tenant_id, count(*) AS ready FROM main.job "
+	       "WHERE state = 'available' AND NOT blocked GROUP BY queue, tenant_id) AS g",
+	.out = &depth_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement count_ready = COUNT("job_count_ready",
-	"SELECT g.tenant_id, g.queue, g.ready, (SELECT j.run_at FROM main.job AS j "
-	"WHERE j.state = 'available' AND NOT j.blocked AND j.queue = g.queue "
-	"AND j.tenant_id = g.tenant_id ORDER BY j.turn LIMIT 1) AS oldest_at "
-	"FROM (SELECT queue, tenant_id, count(*) AS ready FROM main.job "
-	"WHERE state = 'available' AND NOT blocked GROUP BY queue, tenant_id) AS g");
+static const struct statement count_blocked = STATEMENT("job_count_blocked",
+	.sql = "SELECT tenant_id, queue, count(*) AS blocked FROM main.job WHERE blocked "
+	       "GROUP BY tenant_id, queue",
+	.out = &depth_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement count_blocked = COUNT("job_count_blocked",
-	"SELECT tenant_id, queue, count(*) AS blocked FROM main.job WHERE blocked "
-	"GROUP BY tenant_id, queue");
+static const struct statement count_running = STATEMENT("job_count_running",
+	.sql = "SELECT tenant_id, queue, count(*) AS running, min(started_at) AS running_at "
+	       "FROM main.job WHERE state = 'running' GROUP BY queue, tenant_id",
+	.out = &depth_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement count_running = COUNT("job_count_running",
-	"SELECT tenant_id, queue, count(*) AS running, min(started_at) AS running_at "
-	"FROM main.job WHERE state = 'running' GROUP BY queue, tenant_id");
+/* The order and the limit, which is more than there can be, have SQLite read the index alone. */
+static const struct statement count_later = STATEMENT("job_count_later",
+	.sql = "SELECT tenant_id, queue, count(CASE WHEN state = 'scheduled' THEN 1 END) AS "
+	       "scheduled, count(CASE WHEN state = 'retryable' THEN 1 END) AS retryable "
+	       "FROM (SELECT tenant_id, queue, state FROM main.job "
+	       "WHERE state IN ('scheduled', 'retryable') AND run_at > -1 ORDER BY run_at "
+	       "LIMIT 1000000000) AS j GROUP BY tenant_id, queue",
+	.out = &depth_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement count_later = COUNT("job_count_later",
-	"SELECT tenant_id, queue, count(CASE WHEN state = 'scheduled' THEN 1 END) AS scheduled, "
-	"count(CASE WHEN state = 'retryable' THEN 1 END) AS retryable FROM main.job "
-	"WHERE state IN ('scheduled', 'retryable') GROUP BY tenant_id, queue");
-
-static const struct statement count_ended = COUNT("job_count_ended",
-	"SELECT tenant_id, queue, count(CASE WHEN state = 'completed' THEN 1 END) AS completed, "
-	"count(CASE WHEN state = 'discarded' THEN 1 END) AS discarded, "
-	"count(CASE WHEN state = 'cancelled' THEN 1 END) AS cancelled FROM main.job "
-	"WHERE ended_at IS NOT NULL GROUP BY tenant_id, queue");
+static const struct statement count_ended = STATEMENT("job_count_ended",
+	.sql = "SELECT tenant_id, queue, count(CASE WHEN state = 'completed' THEN 1 END) AS "
+	       "completed, "
+	       "count(CASE WHEN state = 'discarded' THEN 1 END) AS discarded, "
+	       "count(CASE WHEN state = 'cancelled' THEN 1 END) AS cancelled FROM main.job "
+	       "WHERE ended_at IS NOT NULL GROUP BY tenant_id, queue",
+	.out = &depth_schema, .flags = STATEMENT_SYSTEM);
 
 #define COLUMNS                                                                                    \
 	"ready, blocked, scheduled, retryable, running, running_at, completed, discarded, "        \
 	"cancelled, oldest_at"
 
-static const struct statement depth_all =
-	COUNT("job_depth_all", "SELECT tenant_id, queue, " COLUMNS " FROM main.job_depth");
+static const struct statement depth_all = STATEMENT("job_depth_all",
+	.sql = "SELECT tenant_id, queue, " COLUMNS " FROM main.job_depth", .out = &depth_schema,
+	.flags = STATEMENT_SYSTEM);
 
 static const struct statement depth_put = STATEMENT("job_depth_put",
 	.sql = "INSERT INTO main.job_depth AS d (tenant_id, queue, waiting, counted_at, " COLUMNS

@@ -188,6 +188,14 @@ static int discard(struct tx *tx, const struct job_held *job)
 	return r < 0 ? r : end_forget_in_tx(tx, &gone, 1);
 }
 
+int job_hold_in_tx(struct tx *tx, struct str id)
+{
+	const struct job_held which = { .id = id };
+	struct job_held job;
+
+	return tx_one(tx, &job_hold, &which, &job);
+}
+
 int job_change_in_tx(struct tx *tx, enum job_change change, struct str id, struct opt_int state)
 {
 	const struct job_held which = { .id = id };

@@ -21,6 +21,9 @@ enum job_change {
  */
 int job_change_in_tx(struct tx *tx, enum job_change change, struct str id, struct opt_int state);
 
+/* Locks a job up to the end of the transaction. -ERR_NOT_FOUND. */
+int job_hold_in_tx(struct tx *tx, struct str id);
+
 /* Several. */
 struct jobs_change_all {
 	enum job_change change;

@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 
+#include <stdlib.h>
+
 /* For the audit log. */
 struct jobs_batch_done {
 	struct job_filter filter;
@@ -74,7 +76,7 @@ struct batch {
 	const struct jobs_change_all *all;
 	const struct uuid *tenant;
 	const struct audit_actor *actor;
-	const struct job_item *items;
+	struct job_item *items;
 	size_t count;
 	int64_t changed, skipped; /* out */
 };
@@ -90,11 +92,45 @@ static int audit_batch(struct tx *tx, const struct batch *batch)
 			.after = &done });
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const struct job_item *x = a, *y = b;
+
+	return str_cmp(x->shown.id, y->shown.id);
+}
+
+static int by_group(const void *a, const void *b)
+{
+	const struct job_item *x = a, *y = b;
+	int r = str_cmp(x->shown.queue, y->shown.queue);
+
+	return r ? r : str_cmp(x->shown.group_key.value, y->shown.group_key.value);
+}
+
+/* Locks rows in the order in which those who end jobs do: jobs by id, then groups by key. So nobody
+ * waits for each other. */
+static int hold_each(struct tx *tx, struct batch *batch)
+{
+	int r = 0;
+
+	qsort(batch->items, batch->count, sizeof(*batch->items), by_id);
+	for (size_t i = 0; i < batch->count && r == 0; i++) {
+		r = job_hold_in_tx(tx, batch->items[i].shown.id);
+		if (r == -ERR_NOT_FOUND)
+			r = 0;
+	}
+	qsort(batch->items, batch->count, sizeof(*batch->items), by_group);
+	return r;
+}
+
 static int change_each(struct tx *tx, struct batch *batch)
 {
 	const struct jobs_change_all *all = batch->all;
+	int held = hold_each(tx, batch);
 
 	batch->changed = batch->skipped = 0;
+	if (held < 0)
+		return held;
 	for (size_t i = 0; i < batch->count; i++) {
 		int r = job_change_in_tx(
 			tx, all->change, batch->items[i].shown.id, all->filter.state);

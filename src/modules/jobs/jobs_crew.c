@@ -15,7 +15,6 @@
 
 enum {
 	ARENA_CHUNK = 64 * 1024,
-	START_CHUNK = 2048,
 };
 
 #define TURN_MEMORY    ((size_t)64 * MEGABYTE) /* beyond it fewer jobs are taken at once */
@@ -23,98 +22,6 @@ enum {
 #define UNKNOWN_PAUSE  (10 * SECOND)      /* of a job whose name nobody here knows */
 #define PAUSE_MIN      (50 * MILLISECOND) /* after a turn that failed, then twice as long, */
 #define PAUSE_MAX      (5 * SECOND)
-
-/* --- starts, again and again ---------------------------------------------------------------------
- */
-
-static struct start *make_start(struct work_thread *thread)
-{
-	struct start *start = mem_zalloc(sizeof(*start));
-
-	if (!start)
-		return NULL;
-	notes_init(&start->notes);
-	arena_init(&start->arena, START_CHUNK, thread->work->server->limits.request_memory);
-	return start;
-}
-
-static void free_start(struct start *start)
-{
-	notes_done(&start->notes);
-	arena_done(&start->arena);
-	mem_free(start, sizeof(*start));
-}
-
-/* Gives it back, for another job. */
-static void put_start(struct work_thread *thread, struct start *start)
-{
-	if (thread->pool_count >= STARTS_KEPT) {
-		free_start(start);
-		return;
-	}
-	notes_reset(&start->notes);
-	arena_reset(&start->arena);
-	list_push_first(&thread->pool, &start->link);
-	thread->pool_count++;
-}
-
-/* Puts starts aside for a turn, so that every job that it takes can at least be handed back.
- * Returns for how many there is memory. */
-static size_t prepare_starts(struct lane *lane, size_t count)
-{
-	struct work_thread *thread = lane->crew->thread;
-	size_t ready = 0;
-
-	for (; ready < count; ready++) {
-		struct link *link = list_pop(&thread->pool);
-		struct start *start;
-
-		if (link) {
-			thread->pool_count--;
-			start = CONTAINER_OF(link, struct start, link);
-		} else {
-			start = make_start(thread);
-		}
-		if (!start)
-			break;
-		list_push(&lane->prepared, &start->link);
-	}
-	return ready;
-}
-
-/* Those that were not needed. */
-static void unprepare_starts(struct lane *lane)
-{
-	struct link *link;
-
-	while ((link = list_pop(&lane->prepared)))
-		put_start(lane->crew->thread, CONTAINER_OF(link, struct start, link));
-}
-
-/* One of those that were put aside. */
-static struct start *take_start(struct lane *lane)
-{
-	struct link *link = list_pop(&lane->prepared);
-	struct start *start;
-
-	CHECK(link);
-	start = CONTAINER_OF(link, struct start, link);
-	start->crew = lane->crew;
-	start->kind = NULL;
-	start->scope = NULL;
-	start->stop = START_GOES_ON;
-	start->judged = start->completed = false;
-	start->result = str_of(NULL, 0);
-	return start;
-}
-
-void crew_free_starts(struct work_thread *thread)
-{
-	struct link *link;
-
-	while ((link = list_pop(&thread->pool)))
-		free_start(CONTAINER_OF(link, struct start, link));
-}
 
 /* --- waking ------------------------------------------------------------------------------ */
 
@@ -364,7 +271,7 @@ static void start_taken(struct turn *turn)
 	struct link repeated = LIST_INIT(repeated);
 
 	for (size_t i = 0; i < turn->count; i++) {
-		struct start *start = take_start(turn->lane);
+		struct start *start = start_take(turn->lane);
 
 		if (start_fill(start, &turn->taken[i], &turn->take.lease.id) < 0) {
 			hand_back(start);
@@ -419,7 +326,7 @@ static void finish_turn(struct turn *turn, uint64_t rung)
 	crew->failures = 0;
 	say_conflicts(turn);
 	for (size_t i = 0; i < turn->ended_count; i++)
-		put_start(crew->thread, turn->ended[i]);
+		start_put(crew->thread, turn->ended[i]);
 	if (crew->alone)
 		crew->alone -= MIN(crew->alone, turn->ended_count);
 	if (turn->hands > 0)
@@ -472,7 +379,7 @@ static void fail_turn(struct turn *turn, int r)
 		crew->ended_count++;
 	}
 	if (!again) {
-		put_start(crew->thread, turn->ended[0]);
+		start_put(crew->thread, turn->ended[0]);
 		give_hands(crew, 1);
 	}
 	give_hands(crew, turn->hands);
@@ -508,7 +415,7 @@ static void do_turn(struct lane *lane, size_t hands, const struct lease *lease)
 		finish_turn(&turn, rung);
 	else
 		fail_turn(&turn, r);
-	unprepare_starts(lane);
+	starts_unprepare(lane);
 	arena_reset(&lane->arena);
 }
 
@@ -558,7 +465,7 @@ static size_t can_take(struct lane *lane, size_t hands, struct lease *ret)
 	size_t can = 0;
 
 	if (hands > 0 && work_lease(crew->thread->work, ret))
-		can = prepare_starts(lane, hands);
+		can = starts_prepare(lane, hands);
 	if (can < hands) {
 		give_hands(crew, hands - can);
 		if (can == 0)
@@ -626,7 +533,7 @@ void crew_done(struct crew *crew)
 	struct link *link;
 
 	while ((link = list_pop(&crew->ended)))
-		free_start(CONTAINER_OF(link, struct start, link));
+		start_free(CONTAINER_OF(link, struct start, link));
 }
 
 void crew_cancel(struct crew *crew, const struct uuid *id, enum start_stop why)

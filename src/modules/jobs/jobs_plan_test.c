@@ -89,21 +89,19 @@ static void run(PGconn *pg, const char *sql)
 /* As it is planned when nothing is known of the parameters. */
 static void explain_postgres(PGconn *pg, const struct statement *statement)
 {
+	static const char nulls[] = "(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
+				    "NULL, NULL, NULL, NULL, NULL, NULL";
 	struct sql_plan *plan = statement->slot->plan[ENGINE_POSTGRES];
+	int given = (int)plan->param_count * 6 - 1; /* of the text above */
 	PGresult *result;
 	char *sql = NULL;
-	size_t len;
 
+	REQUIRE(given < (int)sizeof(nulls));
 	REQUIRE(asprintf(&sql, "PREPARE p AS %.*s", STR_ARG(plan->text)) > 0);
 	run(pg, sql);
 	free(sql);
-	REQUIRE(asprintf(&sql, "EXPLAIN EXECUTE p%s", plan->param_count ? "(" : "") > 0);
-	for (size_t i = 0; i < plan->param_count; i++) {
-		len = strlen(sql);
-		sql = realloc(sql, len + 8);
-		REQUIRE(sql);
-		memcpy(sql + len, i + 1 < plan->param_count ? "NULL, " : "NULL)", 7);
-	}
+	REQUIRE(asprintf(&sql, "EXPLAIN EXECUTE p%.*s%s", MAX(given, 0), nulls,
+			plan->param_count ? ")" : "") > 0);
 	result = PQexec(pg, sql);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		test_note(false, __FILE__, __LINE__, "%s: %s", statement->name, PQerrorMessage(pg));

@@ -168,8 +168,8 @@ static int by_id(const void *a, const void *b)
 
 static int promote_tenant(struct tx *tx, const struct due_job *jobs, size_t count, size_t *changed)
 {
-	struct due_row *rows;
-	size_t found;
+	struct due_row *rows = NULL;
+	size_t found = 0;
 	int r = make_ready(tx, jobs, count, &rows, &found);
 
 	if (r < 0 || !found)
@@ -251,8 +251,8 @@ static int promote_some(const struct db *db, size_t *ret_seen, size_t *ret_chang
 int jobs_promote(struct store *store, struct arena *arena, size_t *ret_count, int64_t *ret_next_us)
 {
 	struct db db = db_of_system(store, arena);
-	struct due_job *next;
-	size_t changed = 0, seen = PROMOTE_MAX, count;
+	struct due_job *next = NULL;
+	size_t changed = 0, seen = PROMOTE_MAX, count = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < ROUNDS_MAX && r == 0 && seen == PROMOTE_MAX; i++) {

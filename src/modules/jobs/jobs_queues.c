@@ -169,39 +169,28 @@ static const struct schema tenant_next_schema = SCHEMA(tenant_next, "Who has job
 	"CAST(coalesce(t.waited_us, 0) AS bigint) AS waited_us, "                                  \
 	"CAST(coalesce(t.ran_us, 0) AS bigint) AS ran_us "
 
+/* clang-format off */
+#define OF_TENANT                                                                                  \
+	"SELECT queue AS name FROM main.job_depth WHERE tenant_id = :of "                          \
+	"UNION SELECT queue FROM main.job_pause WHERE tenant_id = :of"
+
 static const struct statement queues_of_tenant = STATEMENT("job_queues_of_tenant",
-	.sql = "SELECT n.name, " DEPTHS TALLIES
-	       ", p.queue IS NOT NULL AS paused_tenant FROM " NAMES(
-		       "SELECT queue AS name FROM main.job_depth WHERE tenant_id "
-		       "= :of "
-		       "UNION SELECT queue FROM main.job_pause WHERE tenant_id = "
-		       ":of") " LEFT JOIN main.job_depth AS d ON d.tenant_id = "
-			      ":of AND d.queue = n.name "
-			      "LEFT JOIN main.job_pause AS p ON p.tenant_id = :of "
-			      "AND p.queue = n.name "
-			      "LEFT JOIN " LATELY("tenant_id = :of AND ") " ON t.queue = "
-									  "n.name ORDER BY "
-									  "n.name",
+	.sql = "SELECT n.name, " DEPTHS TALLIES ", p.queue IS NOT NULL AS paused_tenant FROM " NAMES(OF_TENANT)
+		" LEFT JOIN main.job_depth AS d ON d.tenant_id = :of AND d.queue = n.name "
+		"LEFT JOIN main.job_pause AS p ON p.tenant_id = :of AND p.queue = n.name "
+		"LEFT JOIN " LATELY("tenant_id = :of AND ") " ON t.queue = n.name ORDER BY n.name",
 	.in = &queues_search_schema, .out = &queue_sums_schema, .flags = STATEMENT_SYSTEM);
 
 static const struct statement queues_of_all = STATEMENT("job_queues_of_all",
-	.sql = "SELECT n.name, " DEPTHS TALLIES " FROM " NAMES(
-		"SELECT queue AS name FROM main.job_depth") " LEFT JOIN (SELECT queue, sum(ready) "
-							    "AS ready, sum(blocked) AS blocked, "
-							    "sum(scheduled) AS scheduled, "
-							    "sum(retryable) AS retryable, "
-							    "sum(waiting) AS waiting, "
-							    "sum(running) AS running, "
-							    "sum(completed) AS completed, "
-							    "sum(discarded) AS discarded, "
-							    "sum(cancelled) AS cancelled, "
-							    "min(oldest_at) AS oldest_at, "
-							    "min(running_at) AS running_at FROM "
-							    "main.job_depth GROUP BY queue) AS d "
-							    "ON d.queue = n.name LEFT JOIN " LATELY(
-								    "") " ON t.queue = n.name "
-									"ORDER BY n.name",
+	.sql = "SELECT n.name, " DEPTHS TALLIES " FROM " NAMES("SELECT queue AS name FROM main.job_depth")
+		" LEFT JOIN (SELECT queue, sum(ready) AS ready, sum(blocked) AS blocked, "
+		"sum(scheduled) AS scheduled, sum(retryable) AS retryable, sum(waiting) AS waiting, "
+		"sum(running) AS running, sum(completed) AS completed, sum(discarded) AS discarded, "
+		"sum(cancelled) AS cancelled, min(oldest_at) AS oldest_at, "
+		"min(running_at) AS running_at FROM main.job_depth GROUP BY queue) AS d "
+		"ON d.queue = n.name LEFT JOIN " LATELY("") " ON t.queue = n.name ORDER BY n.name",
 	.in = &queues_search_schema, .out = &queue_sums_schema, .flags = STATEMENT_SYSTEM);
+/* clang-format on */
 
 static const struct statement pause_add = STATEMENT("job_pause_add",
 	.sql = "INSERT INTO main.job_pause (tenant_id, queue, at) VALUES (:tenant, :queue, :now) "

@@ -289,11 +289,15 @@ HANDLER(config_show, queue_by_name, queue_config, ROUTE_FAILS(INVALID))
 
 #define CONFIG_FAILS ROUTE_FAILS(INVALID) | ROUTE_FAILS(CONFLICT)
 
+/* Whoever hears the answer finds it in force here; other instances follow within a second. */
 static int change(struct req *req, struct queue_change wanted)
 {
+	int r;
+
 	wanted.req = req;
 	wanted.actor = audit_actor_of(req);
-	return req_system_write(req, queue_change_in_tx, &wanted);
+	r = req_system_write(req, queue_change_in_tx, &wanted);
+	return r < 0 ? r : queues_refresh(req_server(req)->store, &req->arena);
 }
 
 static int config_put(struct req *req, const struct queue_put *in, struct queue_config *out)

@@ -394,6 +394,7 @@ int jobs_recover(struct store *store, struct arena *arena)
 	r = reaper_open(store, &reaper);
 	if (r < 0)
 		return r;
+	CHECK(reaper);
 	db.arena = &reaper->arena;
 	r = db_write_with(&db, &reaping, forget_programs_in_tx, NULL);
 	for (size_t i = 0; i < RECOVER_ROUNDS && more && r == 0; i++) {

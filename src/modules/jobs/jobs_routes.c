@@ -69,8 +69,9 @@ static int job_add(struct req *req, const struct job_post *in, struct job_posted
 
 	if (r == 0)
 		r = refuse_problems(req);
-	if (r == 0)
-		r = adding_make(&job, &req->arena, now, &adding);
+	if (r < 0)
+		return r;
+	r = adding_make(&job, &req->arena, now, &adding);
 	if (r < 0)
 		return r;
 	if (req_write_keeps(req) || adding.row.unique_key.set || adding.row.group_key.set)

@@ -7,8 +7,7 @@
  *
  * A seed that fails says so; JOBS_SIM_SEED=seed plays it again, alone and step by step.
  */
-#include "modules/jobs/jobs_model_test.h"
-#include "modules/jobs/jobs_run_fixture_test.h"
+#include "modules/jobs/jobs_sim_test.h"
 
 #include "base/err.h"
 #include "base/num.h"
@@ -22,118 +21,12 @@ enum {
 	SEEDS = 60,
 	SEEDS_LONG = 100000,
 	STEPS = 60,
-	WORKERS = 4,
-	HELD_MAX = 64,
-	ROWS_MAX = MODEL_JOBS,
 	DRAIN_ROUNDS = 200,
-	TENANT_NUMBERS = 60000,
-};
-
-/* --- rows ------------------------------------------------------------------------------------- */
-
-struct sim_row {
-	struct str id;
-	enum job_state state;
-	int64_t attempt, uncounted, turn, run_at;
-	bool seated, blocked, cancelling;
-};
-
-struct sim_group {
-	struct str queue, key;
-};
-
-/* clang-format off */
-static const struct schema sim_row_schema = SCHEMA(sim_row, "A job.",
-	FIELD(sim_row, id, "Which.", .format = FORMAT_UUID),
-	FIELD(sim_row, state, "What it does.", .choices = job_state_names),
-	FIELD(sim_row, attempt, "Starts."),
-	FIELD(sim_row, uncounted, "That do not count."),
-	FIELD(sim_row, turn, "Its turn."),
-	FIELD(sim_row, run_at, "Its time."),
-	FIELD(sim_row, seated, "Has a seat."),
-	FIELD(sim_row, blocked, "Waits for one."),
-	FIELD(sim_row, cancelling, "Is to stop."));
-/* clang-format on */
-
-static const struct statement sim_rows = STATEMENT("test_sim_rows",
-	.sql = "SELECT id, state, attempt, uncounted, turn, run_at, seated, blocked, "
-	       "cancelling FROM job "
-	       "WHERE tenant_id = :tenant ORDER BY id",
-	.out = &sim_row_schema);
-
-#define SWEEP(table)                                                                               \
-	STATEMENT("test_sim_sweep_" table, .sql = "DELETE FROM main." table " WHERE 1 = 1",        \
-		.flags = STATEMENT_SYSTEM)
-
-static const struct statement sweeps[] = { SWEEP("job"), SWEEP("job_group"), SWEEP("job_unique"),
-	SWEEP("job_error"), SWEEP("job_lease"), SWEEP("job_rate") };
-
-static const struct statement *const statements[] = { &sim_rows, &sweeps[0], &sweeps[1], &sweeps[2],
-	&sweeps[3], &sweeps[4], &sweeps[5] };
-
-/* --- a run --------------------------------------------------------------------------------------
- */
-
-/* A start that a worker believes to have. */
-struct held {
-	struct uuid job;
-	size_t lease;
-	int64_t attempt;
-};
-
-struct worker_sim {
-	enum lease_kind kind;
-	bool dead;
-	bool has_lease;
-	size_t lease; /* in the model */
-	struct held held[HELD_MAX];
-	size_t held_count;
-	struct uuid after;
-};
-
-struct sim {
-	struct store_test *test;
-	uint64_t seed, random;
-	size_t step;
-	bool tells; /* each step */
-	bool failed;
-	struct arena arena; /* of a step */
-	struct reaper *reaper;
-	struct model model;
-	struct worker_sim workers[WORKERS];
-	char said[200]; /* what the step does */
 };
 
 static uint64_t chance(struct sim *sim, uint64_t below)
 {
 	return test_random(&sim->random) % below;
-}
-
-/* True when it holds; the first that does not ends the run. */
-static bool holds(struct sim *sim, bool ok, const char *what)
-{
-	if (!ok && !sim->failed) {
-		sim->failed = true;
-		test_note(false, __FILE__, __LINE__,
-			"seed %llu, step %zu (%s): %s; JOBS_SIM_SEED=%llu plays it again",
-			(unsigned long long)sim->seed, sim->step, sim->said, what,
-			(unsigned long long)sim->seed);
-	}
-	return ok;
-}
-
-static struct db tenant_db(struct sim *sim, size_t tenant)
-{
-	unsigned number = (unsigned)(sim->seed * MODEL_TENANTS % TENANT_NUMBERS + tenant + 1);
-	struct db db = store_test_tenant(sim->test, number);
-
-	db.arena = &sim->arena;
-	return db;
-}
-
-static struct db system_db(struct sim *sim)
-{
-	return db_of_system(sim->test->store, &sim->arena);
 }
 
 static struct str id_text(struct sim *sim, const struct uuid *id)
@@ -145,85 +38,6 @@ static struct str id_text(struct sim *sim, const struct uuid *id)
 }
 
 #define SAY(sim, ...) (void)snprintf((sim)->said, sizeof((sim)->said), __VA_ARGS__)
-
-/* --- comparing
- * ------------------------------------------------------------------------------------ */
-
-static void compare_row(struct sim *sim, const struct sim_row *row, struct model_job *job)
-{
-	char text[300];
-
-	(void)snprintf(text, sizeof(text),
-		"job %.*s of %s is %s, attempt %lld, seated %d, blocked %d, cancelling %d, run_at "
-		"%lld; the model says %s, %lld, %d, %d, %d, %lld",
-		STR_ARG(row->id), model_queues[job->queue].name, job_state_names[row->state],
-		(long long)row->attempt, row->seated, row->blocked, row->cancelling,
-		(long long)row->run_at, job_state_names[job->state], (long long)job->attempt,
-		job->seated, job->blocked, job->cancelling, (long long)job->run_at);
-	(void)holds(sim,
-		row->state == job->state && row->attempt == job->attempt &&
-			row->uncounted == job->uncounted && row->seated == job->seated &&
-			row->blocked == job->blocked && row->cancelling == job->cancelling &&
-			row->run_at == job->run_at && row->turn == job->turn,
-		text);
-}
-
-static void compare(struct sim *sim)
-{
-	size_t rows_wanted = 0, rows_seen = 0;
-
-	for (size_t i = 0; i < sim->model.job_count; i++) {
-		const struct model_job *job = &sim->model.jobs[i];
-
-		rows_wanted += !(model_queues[job->queue].keeps_none && model_is_final(job->state));
-		(void)holds(sim, job->attempt - job->uncounted <= job->attempts,
-			"more starts than there may be");
-	}
-	for (size_t tenant = 0; tenant < MODEL_TENANTS; tenant++) {
-		struct db db = tenant_db(sim, tenant);
-		struct sim_row *rows;
-		size_t count;
-
-		REQUIRE(db_all(&db, &sim_rows, NULL, &rows, &count) == 0);
-		rows_seen += count;
-		for (size_t i = 0; i < count; i++) {
-			struct model_job *job;
-			struct uuid id;
-
-			REQUIRE(uuid_parse(rows[i].id, &id));
-			job = model_find(&sim->model, &id);
-			if (holds(sim, job && job->tenant == tenant, "a job from nowhere"))
-				compare_row(sim, &rows[i], job);
-		}
-	}
-	(void)holds(sim, rows_seen == rows_wanted,
-		"a job is lost, or one that should be gone is there");
-}
-
-/* No stretch of time has more starts than the burst and the rate allow. */
-static void check_rate(struct sim *sim)
-{
-	const struct model *model = &sim->model;
-
-	for (size_t q = 0; q < model_queue_count; q++) {
-		const struct model_queue *queue = &model_queues[q];
-
-		for (size_t i = 0; i < model->start_count && queue->rate_count; i++)
-			for (size_t k = i; k < model->start_count; k++) {
-				int64_t span = model->starts[k] - model->starts[i];
-
-				if (k > i && model->starts[k] < model->starts[k - 1])
-					break; /* the clock was set back there */
-				(void)holds(sim,
-					(int64_t)(k - i + 1) <=
-						queue->rate_count +
-							span * queue->rate_count / queue->rate_us +
-							1,
-					"more starts than the rate allows");
-			}
-	}
-}
-
 /* --- adding
  * ------------------------------------------------------------------------------------------ */
 
@@ -241,7 +55,7 @@ static void add(struct sim *sim)
 		.priority = (int64_t)chance(sim, JOB_PRIORITIES),
 		.timeout_us = (1 + (int64_t)chance(sim, 20)) * 1000000,
 	};
-	struct db db = tenant_db(sim, job.tenant);
+	struct db db = sim_tenant_db(sim, job.tenant);
 	struct job_new new = {
 		.name = S("sim:job"),
 		.queue = str_from_c(model_queues[job.queue].name),
@@ -260,9 +74,9 @@ static void add(struct sim *sim)
 	job.id = added.id;
 	job.run_at = now + (int64_t)(new.delay_ns / MICROSECOND);
 	if (model_add(&sim->model, &job, now))
-		(void)holds(sim, r == 0 && added.outcome == JOB_ADDED, "was not added");
+		(void)sim_holds(sim, r == 0 && added.outcome == JOB_ADDED, "was not added");
 	else
-		(void)holds(sim, r == -ERR_CONFLICT, "a second one with that key was added");
+		(void)sim_holds(sim, r == -ERR_CONFLICT, "a second one with that key was added");
 }
 
 /* --- taking
@@ -303,17 +117,17 @@ static void note_taken(struct sim *sim, struct worker_sim *worker, const struct 
 
 	REQUIRE(uuid_parse(taken->id, &id));
 	job = model_find(&sim->model, &id);
-	if (!holds(sim, job && model_is_ready(job), "taken although it may not start") ||
-		!holds(sim, was_next(sim, job), "taken before others of its tenant"))
+	if (!sim_holds(sim, job && model_is_ready(job), "taken although it may not start") ||
+		!sim_holds(sim, was_next(sim, job), "taken before others of its tenant"))
 		return;
-	(void)holds(sim, model_room(&sim->model, job->queue) > 0, "more run than may");
-	(void)holds(sim, model_tenant_room(&sim->model, job->queue, job->tenant) > 0,
+	(void)sim_holds(sim, model_room(&sim->model, job->queue) > 0, "more run than may");
+	(void)sim_holds(sim, model_tenant_room(&sim->model, job->queue, job->tenant) > 0,
 		"more of a tenant run than may");
 	model_start(&sim->model, job, worker->lease, clock_wall_us());
-	(void)holds(sim,
+	(void)sim_holds(sim,
 		taken->attempt == job->attempt && taken->counted == job->attempt - job->uncounted,
 		"taken as another attempt");
-	if (worker->held_count < HELD_MAX)
+	if (worker->held_count < SIM_HELD_MAX)
 		worker->held[worker->held_count++] =
 			(struct held){ id, worker->lease, taken->attempt };
 }
@@ -328,7 +142,7 @@ static void check_none_left(struct sim *sim, size_t queue)
 
 		if (job->queue == queue && model_is_ready(job) &&
 			model_tenant_room(&sim->model, queue, job->tenant) > 0)
-			(void)holds(sim, false, "there was more to take");
+			(void)sim_holds(sim, false, "there was more to take");
 	}
 }
 
@@ -348,7 +162,7 @@ static void take_from(struct sim *sim, struct worker_sim *worker, size_t queue, 
 	take.after = worker->after;
 	if (!fresh && worker->kind == LEASE_PROGRAM && !sim->model.leases[worker->lease].there) {
 		/* it has not noticed yet */
-		(void)holds(sim,
+		(void)sim_holds(sim,
 			haul_try(sim->test, &sim->arena, &take, &got) == -ERR_CONFLICT ||
 				got.count == 0,
 			"something was taken under a lost lease");
@@ -360,7 +174,7 @@ static void take_from(struct sim *sim, struct worker_sim *worker, size_t queue, 
 		worker->has_lease = false;
 	else if (fresh)
 		sim->model.leases[worker->lease].there = true;
-	(void)holds(sim, got.count <= max, "more than asked for");
+	(void)sim_holds(sim, got.count <= max, "more than asked for");
 	for (size_t i = 0; i < got.count && !sim->failed; i++)
 		note_taken(sim, worker, &got.at[i]);
 	if (got.count < max)
@@ -400,10 +214,10 @@ static void end_some(struct sim *sim, struct worker_sim *worker, size_t tenant, 
 {
 	static const enum end_kind kinds[] = { END_COMPLETE, END_COMPLETE, END_FAIL, END_FAIL,
 		END_SNOOZE, END_RELEASE, END_DISCARD };
-	struct db db = tenant_db(sim, tenant);
-	struct model_end wanted[HELD_MAX];
-	struct job_end ends[HELD_MAX];
-	struct held kept[HELD_MAX];
+	struct db db = sim_tenant_db(sim, tenant);
+	struct model_end wanted[SIM_HELD_MAX];
+	struct job_end ends[SIM_HELD_MAX];
+	struct held kept[SIM_HELD_MAX];
 	size_t count = 0, kept_count = 0;
 
 	qsort(worker->held, worker->held_count, sizeof(worker->held[0]), by_job);
@@ -437,10 +251,11 @@ static void end_some(struct sim *sim, struct worker_sim *worker, size_t tenant, 
 	REQUIRE(end_all(&db, ends, count) == 0);
 	model_end(&sim->model, wanted, count, clock_wall_us());
 	for (size_t i = 0; i < count; i++) {
-		(void)holds(sim, ends[i].result_code == (wanted[i].counted ? 0 : -ERR_CONFLICT),
+		(void)sim_holds(sim, ends[i].result_code == (wanted[i].counted ? 0 : -ERR_CONFLICT),
 			"an end was taken for that of another start, or not for its own");
 		if (wanted[i].counted)
-			(void)holds(sim, ends[i].state == wanted[i].job->state, "told otherwise");
+			(void)sim_holds(
+				sim, ends[i].state == wanted[i].job->state, "told otherwise");
 	}
 }
 
@@ -454,17 +269,17 @@ static void cancel(struct sim *sim)
 	if (!sim->model.job_count)
 		return;
 	job = &sim->model.jobs[chance(sim, sim->model.job_count)];
-	db = tenant_db(sim, job->tenant);
+	db = sim_tenant_db(sim, job->tenant);
 	SAY(sim, "cancel");
 	r = job_cancel(&db, id_text(sim, &job->id), &state);
 	if (model_is_final(job->state) && model_queues[job->queue].keeps_none) {
-		(void)holds(sim, r == -ERR_NOT_FOUND, "cancelled what is gone");
+		(void)sim_holds(sim, r == -ERR_NOT_FOUND, "cancelled what is gone");
 		return;
 	}
 	wanted = model_cancel(&sim->model, job);
-	(void)holds(sim, r == wanted, "cancelled, or not");
+	(void)sim_holds(sim, r == wanted, "cancelled, or not");
 	if (r == 0)
-		(void)holds(sim, state == job->state, "told otherwise");
+		(void)sim_holds(sim, state == job->state, "told otherwise");
 }
 
 /* --- time, and what goes wrong
@@ -487,9 +302,9 @@ static void beat(struct sim *sim, struct worker_sim *worker)
 	r = db_write(&db, beat_in_tx, &lease->id);
 	if (lease->there) {
 		lease->beats++;
-		(void)holds(sim, r == 0, "the lease is gone");
+		(void)sim_holds(sim, r == 0, "the lease is gone");
 	} else {
-		(void)holds(sim, r == -ERR_NOT_FOUND, "beats without a lease");
+		(void)sim_holds(sim, r == -ERR_NOT_FOUND, "beats without a lease");
 		worker->has_lease = false;
 	}
 }
@@ -501,7 +316,7 @@ static void promote_due(struct sim *sim)
 
 	SAY(sim, "promote");
 	REQUIRE(jobs_promote(sim->test->store, &sim->arena, &count, &next_us) == 0);
-	(void)holds(sim, count == model_promote(&sim->model, clock_wall_us()),
+	(void)sim_holds(sim, count == model_promote(&sim->model, clock_wall_us()),
 		"not all that were due are available");
 }
 
@@ -534,7 +349,7 @@ static void restart(struct sim *sim)
 		sim->model.leases[i].watched = false;
 	for (size_t i = 0; i < sim->model.job_count; i++)
 		sim->model.jobs[i].watched = false;
-	for (size_t i = 0; i < WORKERS; i++)
+	for (size_t i = 0; i < SIM_WORKERS; i++)
 		if (sim->workers[i].kind == LEASE_PROGRAM)
 			sim->workers[i].has_lease = false;
 }
@@ -548,14 +363,14 @@ static void resume(struct sim *sim, size_t tenant, size_t queue, size_t number)
 {
 	static const struct str keys[] = { S_INIT("a"), S_INIT("b") };
 	struct group_ref group = { str_from_c(model_queues[queue].name), keys[number] };
-	struct db db = tenant_db(sim, tenant);
+	struct db db = sim_tenant_db(sim, tenant);
 	int r;
 
 	if (!sim->model.groups[tenant][queue][number].halted)
 		return;
 	SAY(sim, "resume");
 	r = db_write(&db, resume_in_tx, &group);
-	(void)holds(sim, r == 0, "a halted group is not there");
+	(void)sim_holds(sim, r == 0, "a halted group is not there");
 	model_resume(&sim->model, tenant, queue, number);
 }
 
@@ -582,7 +397,7 @@ static void clocks(struct sim *sim)
 
 static void one_step(struct sim *sim)
 {
-	struct worker_sim *worker = &sim->workers[chance(sim, WORKERS)];
+	struct worker_sim *worker = &sim->workers[chance(sim, SIM_WORKERS)];
 	uint64_t what = chance(sim, 100);
 
 	if (what < 28)
@@ -612,7 +427,7 @@ static void one_step(struct sim *sim)
 static void after_step(struct sim *sim)
 {
 	if (!sim->failed)
-		compare(sim);
+		sim_compare(sim);
 	if (sim->tells)
 		fprintf(stderr, "%4zu %s\n", sim->step, sim->said);
 	sim->step++;
@@ -650,9 +465,9 @@ static void drain(struct sim *sim)
 		if (worker->has_lease)
 			beat(sim, worker);
 		look(sim);
-		compare(sim);
+		sim_compare(sim);
 		promote_due(sim);
-		compare(sim);
+		sim_compare(sim);
 		for (size_t t = 0; t < MODEL_TENANTS; t++)
 			for (size_t g = 0; g < MODEL_GROUPS; g++)
 				resume(sim, t, 3, g);
@@ -664,29 +479,17 @@ static void drain(struct sim *sim)
 			end_some(sim, worker, t, true);
 		after_step(sim);
 	}
-	(void)holds(sim, all_over(sim), "something never comes to its end");
-}
-
-static int sweep_in_tx(struct tx *tx, void *arg)
-{
-	int r = 0;
-
-	(void)arg;
-	for (size_t i = 0; i < LEN(sweeps) && r == 0; i++)
-		r = tx_exec(tx, &sweeps[i], NULL);
-	return r;
+	(void)sim_holds(sim, all_over(sim), "something never comes to its end");
 }
 
 static bool play(struct store_test *test, struct sim *sim, uint64_t seed, bool tells)
 {
-	struct db db;
-
 	*sim = (struct sim){ .test = test,
 		.seed = seed,
 		.random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1,
 		.tells = tells };
 	arena_init(&sim->arena, 256 * KILOBYTE, 16 * MEGABYTE);
-	for (size_t i = 0; i < WORKERS; i++)
+	for (size_t i = 0; i < SIM_WORKERS; i++)
 		sim->workers[i].kind = i % 2 ? LEASE_CALL : LEASE_PROGRAM;
 	REQUIRE(reaper_open(test->store, &sim->reaper) == 0);
 	while (sim->step < STEPS && !sim->failed) {
@@ -695,10 +498,9 @@ static bool play(struct store_test *test, struct sim *sim, uint64_t seed, bool t
 	}
 	if (!sim->failed)
 		drain(sim);
-	check_rate(sim);
+	sim_check_rate(sim);
 	reaper_close(sim->reaper);
-	db = system_db(sim);
-	REQUIRE(db_write(&db, sweep_in_tx, NULL) == 0);
+	sim_sweep(sim);
 	arena_done(&sim->arena);
 	return !sim->failed;
 }
@@ -731,6 +533,6 @@ static void simulate(struct store_test *test)
 
 TEST_SLOW(jobs_simulated_do_what_the_model_says, 7200)
 {
-	jobs_test_with(statements, LEN(statements));
+	jobs_test_with(sim_statements, SIM_STATEMENTS);
 	jobs_test_run(ENGINE_SQLITE, simulate);
 }

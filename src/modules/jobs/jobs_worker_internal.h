@@ -193,6 +193,15 @@ struct worker_released {
 	int64_t released; /* jobs that were handed back */
 };
 
+struct push_queue_ref {
+	struct str name;
+};
+
+struct push_secret {
+	struct str secret; /* "whsec_..." */
+};
+
+extern const struct schema push_queue_ref_schema, push_secret_schema;
 extern const struct schema job_start_request_schema, job_complete_request_schema,
 	job_fail_request_schema, job_snooze_request_schema, job_progress_request_schema,
 	job_log_request_schema, job_start_refs_schema, job_complete_items_schema,
@@ -339,9 +348,9 @@ struct worker_take {
 /* Ends what is to be ended, and takes jobs, waiting for the first one until `deadline_ns` or until
  * the server drains. */
 int worker_take(
-	struct req *req, struct worker_take *take, struct arena *arena, uint64_t deadline_ns);
+	struct req *req, struct worker_take *call, struct arena *arena, uint64_t deadline_ns);
 
 /* Hands taken jobs back at once, whatever became of the caller. */
-void worker_give_back(struct worker_take *take);
+void worker_give_back(struct worker_take *call);
 
 #endif

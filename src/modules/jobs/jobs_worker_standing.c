@@ -175,22 +175,22 @@ static int64_t expires_at(const struct asked *asked)
 static int stand_one(struct req *req, struct standing *standing, struct str id, struct str token,
 	struct job_standing *ret)
 {
-	struct asked asked;
+	struct asked *asked = standing->asked = arena_new(&req->arena, struct asked);
 	int r = worker_caller_of(req, &standing->caller);
 
-	standing->asked = &asked;
+	if (!asked)
+		return -(int)err_last()->code;
 	standing->count = 1;
 	if (r == 0)
-		r = read_token(&standing->caller, &req->arena, id, token, &asked);
+		r = read_token(&standing->caller, &req->arena, id, token, asked);
 	if (r == 0)
 		r = stand(req, standing);
-	standing->count = 0;
 	if (r < 0)
 		return r;
-	if (asked.result < 0)
-		return fail((enum err_code) - asked.result, "%.*s",
-			STR_ARG(worker_refusal(asked.result)));
-	*ret = (struct job_standing){ asked.cancel, expires_at(&asked) };
+	if (asked->result < 0)
+		return fail((enum err_code) - asked->result, "%.*s",
+			STR_ARG(worker_refusal(asked->result)));
+	*ret = (struct job_standing){ asked->cancel, expires_at(asked) };
 	return 0;
 }
 

@@ -48,12 +48,13 @@ static int put(const struct db *db, void *arg)
 }
 
 /* Adds so many, and keeps the id of the last. */
-static const char *add(struct world *world, const char *who, const char *queue, size_t count)
+static const char *add_with(
+	struct world *world, const char *who, const char *queue, size_t count, struct str payload)
 {
 	static char ids[8][UUID_TEXT_LEN + 1];
 	static size_t next;
 	struct job_new job = {
-		.name = S("test:work"), .queue = str_from_c(queue), .payload = S("{\"n\":1}")
+		.name = S("test:work"), .queue = str_from_c(queue), .payload = payload
 	};
 	struct putting putting = { .job = &job, .count = count };
 	char *id = ids[next++ % LEN(ids)];
@@ -74,6 +75,11 @@ static int look(const struct db *db, void *arg)
 	struct looking *looking = arg;
 
 	return db_one(db, &job_get, &(struct job_ref){ str_from_c(looking->id) }, &looking->shown);
+}
+
+static const char *add(struct world *world, const char *who, const char *queue, size_t count)
+{
+	return add_with(world, who, queue, count, S("{\"n\":1}"));
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -295,4 +301,154 @@ WORLD_TEST(a_start_is_known_by_its_token, modules)
 	answer = say(world, "ada", id, "fail", first, ",\"message\":\"no\",\"retryInMs\":0");
 	EXPECT_INT(answer.status, 200);
 	EXPECT_STR(str_from_c(answer_text(&answer, "state")), S("retryable"));
+}
+
+WORLD_TEST(batches_and_tenants_are_kept_apart, modules)
+{
+	static char body[4000];
+	const char *mine = add(world, "ada", "default", 1),
+		   *theirs = add(world, "bob", "default", 1);
+	const char *first, *second;
+	struct answer answer = lease(world, "ada", "default", "{\"workerId\":\"w\",\"max\":10}");
+
+	EXPECT_INT(answer_count(&answer, "leaseToken"), 1);
+	first = answer_text(&answer, "leaseToken");
+	answer = lease(world, "bob", "default", "{\"workerId\":\"w\",\"max\":10}");
+	EXPECT_STR(str_from_c(answer_text(&answer, "id")), str_from_c(theirs));
+	second = answer_text(&answer, "leaseToken");
+
+	EXPECT_INT(say(world, "bob", mine, "complete", first, "").status, 404);
+	EXPECT_INT(say(world, "bob", mine, "heartbeat", first, "").status, 404);
+	EXPECT_INT(say(world, "ada", mine, "complete", second, "").status, 404);
+	EXPECT_INT(say(world, "bob", theirs, "complete", first, "").status, 404);
+	EXPECT_INT(say(world, "ada", theirs, "complete", first, "").status, 404);
+	EXPECT_INT(say(world, "Ada", mine, "complete", first, "").status, 403);
+
+	(void)snprintf(body, sizeof(body),
+		"{\"jobs\":[{\"id\":\"%s\",\"leaseToken\":\"%s\"},{\"id\":\"%s\",\"leaseToken\":"
+		"\"%s\"},{\"id\":\"%s\",\"leaseToken\":\"%s\"}]}",
+		mine, first, theirs, second, mine, first);
+	answer = world_call(world, "ada", "POST /api/v1/jobs/heartbeat", "", body);
+	EXPECT_INT(answer_count(&answer, "\"cancel\":false"), 2);
+	EXPECT_INT(answer_count(&answer, "\"NOT_FOUND\""), 1);
+	answer = world_call(world, "ada", "POST /api/v1/jobs/complete", "", body);
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(answer_count(&answer, "\"completed\""), 2);
+	EXPECT_INT(answer_count(&answer, "\"NOT_FOUND\""), 1);
+	answer = world_call(world, "olga", "POST /api/v1/platform/jobs/complete", "", body);
+	EXPECT_INT(answer_count(&answer, "\"completed\""), 3);
+}
+
+/* --- what goes wrong ------------------------------------------------------------------------- */
+
+#ifdef BULKHEAD_FAULTS
+
+/* The same with the nth allocation failing; a new connection when that broke the old one. */
+static struct answer faulty(struct world *world, int nth, const char *request, const char *body)
+{
+	char headers[40];
+	struct answer answer;
+
+	(void)snprintf(headers, sizeof(headers), "X-Fault: %d\r\n", nth);
+	answer = world_call(world, "ada", request, headers, body);
+	if (answer.status == 0)
+		world->client = client_open(world->net);
+	return answer;
+}
+
+/* Whatever fails in the middle of a lease, the job is not lost, and was not started. */
+WORLD_TEST(a_lease_that_fails_takes_nothing_along, modules)
+{
+	static char payload[100000]; /* so that there is something to allocate */
+	const char *id;
+	int nth = 0, status = 0;
+
+	memset(payload, '1', sizeof(payload));
+	payload[0] = payload[sizeof(payload) - 1] = '"';
+	id = add_with(world, "ada", "default", 1, str_of(payload, sizeof(payload)));
+	while (status != 200 && ++nth < 500) {
+		struct answer answer = faulty(world, nth, "POST /api/v1/queues/default/lease", ONE);
+		bool broke = answer.status == 0;
+
+		status = answer.status;
+		if (status != 200) {
+			EXPECT(broke || status == 503);
+			if (broke) /* it was answered, but nobody heard */
+				(void)world_call(
+					world, "ada", "DELETE /api/v1/workers/w", "", NULL);
+			answer = lease(world, "ada", "default", ONE);
+		}
+		EXPECT_STR(str_from_c(answer_text(&answer, "id")), str_from_c(id));
+		EXPECT_INT(answer_count(&answer, "\"attempt\":1,"), 1);
+		EXPECT_INT(say(world, "ada", id, "release", answer_text(&answer, "leaseToken"), "")
+				   .status,
+			200);
+	}
+	EXPECT(nth > 1 && nth < 500);
+}
+
+/* Whatever fails in the middle of an end, asking again has it ended once. */
+WORLD_TEST(an_end_that_fails_can_be_asked_for_again, modules)
+{
+	for (int nth = 1, done = 0; !done && nth < 500; nth++) {
+		const char *id = add(world, "ada", "default", 1), *token;
+		struct answer answer = lease(world, "ada", "default", ONE);
+		char request[200], body[200];
+
+		token = answer_text(&answer, "leaseToken");
+		(void)snprintf(request, sizeof(request), "POST /api/v1/jobs/%s/complete", id);
+		(void)snprintf(body, sizeof(body), "{\"leaseToken\":\"%s\",\"result\":1}", token);
+		answer = faulty(world, nth, request, body);
+		done = answer.status == 200;
+		EXPECT(done || answer.status == 0 || answer.status == 503);
+		answer = say(world, "ada", id, "complete", token, ",\"result\":1");
+		EXPECT_INT(answer.status, 200);
+		EXPECT_STR(str_from_c(answer_text(&answer, "state")), S("completed"));
+		EXPECT(done || nth < 499);
+	}
+}
+
+#endif
+
+/* --- at once -----------------------------------------------------------------------------------
+ */
+
+/* Opens a session on a connection of its own. */
+static struct client *hold_session(struct world *world, const char *who)
+{
+	struct client *client = client_open(world->net);
+
+	world_send(client, who, "GET /api/v1/workers/w/session", "", NULL);
+	while (str_find(client_unread(client), S("event: ready")) < 0)
+		REQUIRE(client_fill(client));
+	return client;
+}
+
+/* Nothing is left to a lease that is gone: who takes for a session, and who ends it, at once. */
+WORLD_TEST(a_session_that_ends_while_it_takes_leaves_nothing, modules)
+{
+	struct client *taking = client_open(world->net), *ending = client_open(world->net);
+	size_t taken = 0;
+
+	(void)add(world, "ada", "default", 1);
+	for (int round = 0; round < 30; round++) {
+		struct client *session = hold_session(world, "ada");
+		struct answer answer;
+
+		world_send(taking, "ada", "POST /api/v1/queues/default/lease", "", ONE);
+		world_send(ending, "ada", "DELETE /api/v1/workers/w", "", NULL);
+		answer = world_answer(taking);
+		EXPECT_INT(answer.status, 200);
+		taken += answer_count(&answer, "leaseToken");
+		EXPECT_INT(world_answer(ending).status, 200);
+		client_close(session);
+
+		/* Wherever it was, it goes back now. */
+		(void)world_call(world, "ada", "DELETE /api/v1/workers/w", "", NULL);
+		answer = lease(world, "ada", "default", "{\"workerId\":\"other\"}");
+		EXPECT_INT(answer_count(&answer, "leaseToken"), 1);
+		EXPECT_INT(answer_count(&answer, "\"attempt\":1,"), 1);
+		(void)world_call(world, "ada", "DELETE /api/v1/workers/other", "", NULL);
+	}
+	EXPECT(taken > 0);
 }

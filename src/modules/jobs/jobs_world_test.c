@@ -223,3 +223,40 @@ WORLD_TEST(payloads_are_checked_by_schemas, modules)
 		world_call(world, "ada", "DELETE /api/v1/job-schemas/a:b", "", NULL).status, 404);
 	EXPECT_INT(add(world, "ada", "{\"name\":\"a:b\"}").status, 201);
 }
+
+#ifdef BULKHEAD_FAULTS
+/* Each allocation of a request fails once: it is answered 201 or 503. */
+WORLD_TEST(posting_survives_a_lack_of_memory, modules)
+{
+	static const char *const requests[] = { "POST /api/v1/jobs", "POST /api/v1/jobs/bulk" };
+	static char bodies[2][40000]; /* more than a request has at hand */
+	size_t failed = 0;
+
+	(void)snprintf(bodies[0], sizeof(bodies[0]),
+		"{\"name\":\"a:b\",\"payload\":{\"to\":\"%030000d\"},\"group\":\"g\"}", 1);
+	(void)snprintf(bodies[1], sizeof(bodies[1]),
+		"{\"jobs\":[{\"name\":\"a:b\",\"payload\":{\"to\":\"%030000d\"}},{\"name\":\"a:c\"}"
+		"]}",
+		1);
+
+	EXPECT_INT(world_call(world, "ada", "PUT /api/v1/job-schemas/a:b", "",
+			   "{\"schema\":{\"required\":[\"to\"]}}")
+			   .status,
+		200);
+	for (size_t i = 0; i < LEN(requests); i++) {
+		int status = 0;
+
+		for (int nth = 1; nth < 100 && status != 201; nth++) {
+			char header[40];
+
+			(void)snprintf(header, sizeof(header), "X-Fault: %d\r\n", nth);
+			status = world_call(world, "ada", requests[i], header, bodies[i]).status;
+			test_note(status == 201 || status == 503, __FILE__, __LINE__,
+				"%s with fault %d: %d", requests[i], nth, status);
+			failed += status == 503;
+		}
+		EXPECT_INT(status, 201);
+	}
+	EXPECT(failed > 0);
+}
+#endif

@@ -16,7 +16,7 @@ const struct built_in_role built_in_roles[BUILT_IN_ROLES] = {
 	[ROLE_ADMIN]  = { S_INIT("admin"),  S_INIT("Everything but deleting the tenant and handing it over."),
 		"* -tenant:delete -tenant:transfer", true },
 	[ROLE_MEMBER] = { S_INIT("member"), S_INIT("All of the work, and nothing of the administration."),
-		"* " ADMINISTRATION LOOK, false },
+		"* " ADMINISTRATION "-jobs:manage " LOOK, false },
 	[ROLE_VIEWER] = { S_INIT("viewer"), S_INIT("Looks on."),
 		LOOK, false },
 };
