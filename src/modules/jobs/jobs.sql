@@ -3,7 +3,8 @@
 -- and what has ended are found by one partial index each, so that a row is in one of them at a time.
 --
 -- `turn` is run_at moved back by the priority: jobs of a queue and tenant start in its order. `seated` has
--- a seat in its group, `blocked` waits for one. `lease_id` and `attempt` together say which start it is.
+-- a seat in its group, `blocked` waits for one. `lease_id` and `attempt` together say which start it is, for ever:
+-- so the number of starts only grows, and `uncounted` is how many of them were put off or handed back.
 -- What may be long stands at the end, so that the rest is read without it. Conditions of checks and indexes are
 -- comparisons: of a list of three or more SQLite makes a table, each time that it looks at a row.
 CREATE TABLE main.job (
@@ -18,6 +19,7 @@ CREATE TABLE main.job (
 	run_at bigint NOT NULL,
 	attempt bigint NOT NULL,
 	attempts bigint NOT NULL,
+	uncounted bigint NOT NULL DEFAULT 0,
 	backoff text,
 	timeout_us bigint,
 	timeout_at bigint,

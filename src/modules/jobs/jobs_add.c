@@ -47,7 +47,8 @@ static const struct statement job_insert = STATEMENT("job_insert",
 static const struct statement job_replace = STATEMENT("job_replace",
 	.sql = "UPDATE main.job SET name = :name, state = :state, payload = :payload, "
 	       "priority = :priority, turn = :turn, run_at = :run_at, "
-	       "attempts = attempt + :attempts, backoff = :backoff, timeout_us = :timeout_us, "
+	       "attempts = attempt - uncounted + :attempts, backoff = :backoff, timeout_us = "
+	       ":timeout_us, "
 	       "group_key = :group_key, seated = :seated, blocked = :blocked, tags = :tags, "
 	       "trace = :trace WHERE tenant_id = :tenant AND id = :id",
 	.in = &job_row_schema, .expect = EXPECT_ONE);

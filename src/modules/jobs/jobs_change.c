@@ -36,7 +36,8 @@ static const struct schema held_schema = SCHEMA(job_held, "A job as it stands.",
 /* Nobody else changes it from here to the end of the transaction. */
 static const struct statement job_hold = STATEMENT("job_hold",
 	.sql = "UPDATE main.job AS j SET cancelling = j.cancelling WHERE j.tenant_id = :tenant "
-	       "AND j.id = :id RETURNING id, queue, state, attempt, attempts, priority, run_at, "
+	       "AND j.id = :id RETURNING id, queue, state, attempt - uncounted AS attempt, "
+	       "attempts, priority, run_at, "
 	       "turn, unique_key, group_key, seated, blocked",
 	.in = &held_schema, .out = &held_schema);
 

@@ -68,6 +68,12 @@ static const struct end_rule {
 	[END_INVALID] = { "VALIDATION_ERROR", false, false },
 };
 
+/* Starts that count, the one that ends included. */
+static int64_t counted(const struct end_row *row)
+{
+	return row->attempt - row->uncounted;
+}
+
 static enum job_state state_after(
 	const struct end_row *row, const struct job_end *end, int64_t wait_us)
 {
@@ -77,7 +83,7 @@ static enum job_state state_after(
 		return JOB_COMPLETED;
 	if (row->cancelling)
 		return JOB_CANCELLED;
-	if (!rule->again || (!rule->uncounted && row->attempt >= row->attempts))
+	if (!rule->again || (!rule->uncounted && counted(row) >= row->attempts))
 		return JOB_DISCARDED;
 	if (wait_us <= 0)
 		return JOB_AVAILABLE;
@@ -94,7 +100,7 @@ static int64_t wait_of(const struct end_row *row, const struct job_end *end,
 	if (end->kind == END_SNOOZE || end->delay_us)
 		return MIN(end->delay_us, most);
 	return job_backoff_us(
-		row->backoff ? row->backoff : &settings->backoff, row->attempt, chance);
+		row->backoff ? row->backoff : &settings->backoff, counted(row), chance);
 }
 
 struct end_settle end_decide(const struct end_row *row, const struct job_end *end,
@@ -104,7 +110,7 @@ struct end_settle end_decide(const struct end_row *row, const struct job_end *en
 	struct end_settle settle = {
 		.id = row->id,
 		.state = state_after(row, end, wait_us),
-		.attempt = row->attempt - (rules[end->kind].uncounted ? 1 : 0),
+		.uncounted = row->uncounted + (rules[end->kind].uncounted ? 1 : 0),
 		.run_at = row->run_at,
 		.turn = row->turn,
 	};
@@ -271,7 +277,7 @@ static int put_error(struct ending *ending, const struct end_row *row)
 	const struct job_end *end = row->end;
 	struct end_error error = {
 		.job_id = row->id,
-		.attempt = row->attempt,
+		.attempt = counted(row),
 		.message = end->message,
 		.worker = row->worker,
 		.trace = { .set = end->trace.len > 0, .value = end->trace },

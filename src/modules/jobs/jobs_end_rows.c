@@ -53,6 +53,7 @@ static const struct schema end_row_schema = SCHEMA(end_row, "A job that has star
 	FIELD(end_row, queue, "Where."),
 	FIELD(end_row, name, "What is to be done."),
 	FIELD(end_row, attempt, "Which start."),
+	FIELD(end_row, uncounted, "Starts that do not count."),
 	FIELD(end_row, attempts, "Of how many."),
 	FIELD(end_row, priority, "How urgent."),
 	FIELD(end_row, turn, "When it was its turn."),
@@ -66,7 +67,7 @@ static const struct schema end_row_schema = SCHEMA(end_row, "A job that has star
 static const struct schema end_settle_schema = SCHEMA(end_settle, "What becomes of a job.",
 	FIELD(end_settle, id, "Which.", .format = FORMAT_UUID),
 	FIELD(end_settle, state, "What.", .choices = job_state_names),
-	FIELD(end_settle, attempt, "Starts that count."),
+	FIELD(end_settle, uncounted, "Starts that do not count."),
 	FIELD(end_settle, run_at, "When again."),
 	FIELD(end_settle, turn, "When it is its turn."),
 	FIELD(end_settle, seated, "Keeps its seat."),
@@ -110,9 +111,9 @@ static const struct schema end_error_schema = SCHEMA(end_error, "Why an attempt 
 	"cancelling = FALSE, ended_at = :now, result = "
 
 #define WHOLE(of)                                                                                  \
-	of "id, " of "queue, " of "name, " of "attempt, " of "attempts, " of "priority, " of       \
-	   "turn, " of "run_at, " of "backoff, " of "group_key, " of "unique_key, " of             \
-	   "worker, " of "cancelling"
+	of "id, " of "queue, " of "name, " of "attempt, " of "uncounted, " of "attempts, " of      \
+	   "priority, " of "turn, " of "run_at, " of "backoff, " of "group_key, " of               \
+	   "unique_key, " of "worker, " of "cancelling"
 
 /* On SQLite, RETURNING costs more than the rest of such a statement; so what has a group or a key
  * goes the long way. */
@@ -143,7 +144,7 @@ static const struct statement end_claim = STATEMENT("job_end_claim",
 	.in = &end_batch_schema, .out = &end_row_schema);
 
 static const struct statement end_settle = STATEMENT("job_end_settle",
-	.sql = "UPDATE main.job SET state = :state, attempt = :attempt, run_at = :run_at, "
+	.sql = "UPDATE main.job SET state = :state, uncounted = :uncounted, run_at = :run_at, "
 	       "turn = :turn, seated = :seated, blocked = FALSE, "
 	       "timeout_at = NULL, cancelling = FALSE, ended_at = :ended_at, result = :result "
 	       "WHERE tenant_id = :tenant AND id = :id",

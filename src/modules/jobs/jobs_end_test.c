@@ -65,6 +65,37 @@ JOBS_TEST(jobs_end_as_the_table_says)
 	}
 }
 
+/* Who asks again to put a job off, because no answer came, must not stop the start after that one:
+ * even when the same lease has it. */
+JOBS_TEST(a_start_that_does_not_count_is_not_the_next_one)
+{
+	static const enum end_kind kinds[] = { END_SNOOZE, END_RELEASE };
+	struct db db = store_test_tenant(test, 1);
+
+	for (size_t i = 0; i < LEN(kinds); i++) {
+		struct job_new job = { .name = S("test:plain"), .attempts = 1 };
+		struct take take = taker("default", 10);
+		struct str id = job_put(&db, &job);
+		struct haul first = haul(test, &take), second;
+
+		REQUIRE(first.count == 1);
+		EXPECT_INT(end_one(test, &take, &first.at[0], kinds[i]), 0);
+		(void)promote(test);
+		second = haul(test, &take);
+		REQUIRE(second.count == 1);
+		EXPECT_STR(second.at[0].id, id);
+		EXPECT_INT(second.at[0].counted, 1);
+		for (size_t k = 0; k < LEN(kinds); k++)
+			EXPECT_INT(end_one(test, &take, &first.at[0], kinds[k]), -ERR_CONFLICT);
+		EXPECT_INT(end_one(test, &take, &first.at[0], END_COMPLETE), -ERR_CONFLICT);
+		EXPECT_INT(job_look(&db, id).state, JOB_RUNNING);
+		EXPECT_INT(job_look(&db, id).attempt, 1);
+		EXPECT_INT(end_one(test, &take, &second.at[0], END_FAIL), 0);
+		EXPECT_INT(job_look(&db, id).state, JOB_DISCARDED);
+		EXPECT_INT(job_look(&db, id).attempt, 1);
+	}
+}
+
 /* --- what ends leave behind --------------------------------------------------------------------
  */
 
@@ -217,7 +248,7 @@ TEST(jobs_wait_as_the_job_or_the_queue_says)
 	settle = end_decide(&row, &end, &settings, 1000, 0);
 	EXPECT_INT(settle.run_at, 11);
 	EXPECT_INT(settle.turn, 12);
-	EXPECT_INT(settle.attempt, 0);
+	EXPECT_INT(settle.uncounted, 1);
 	end.kind = END_SNOOZE;
 	end.delay_us = INT64_MAX;
 	EXPECT(end_decide(&row, &end, &settings, 1000, 0).run_at <=

@@ -85,7 +85,8 @@ struct lease {
 
 /* On a handle of lease->tenant (tenant_system for the program and for platform workers). */
 int lease_open_in_tx(struct tx *tx, const struct lease *lease);
-int lease_beat_in_tx(struct tx *tx, const struct uuid *id); /* -ERR_NOT_FOUND: lost */
+int lease_beat_in_tx(struct tx *tx, const struct uuid *id);  /* -ERR_NOT_FOUND: lost */
+int lease_check_in_tx(struct tx *tx, const struct uuid *id); /* -ERR_CONFLICT: lost */
 
 /* Who asks for jobs, and for how many. */
 struct take {
@@ -105,7 +106,8 @@ struct taken {
 	struct str name, worker;
 	struct json_value payload;
 	int64_t priority, turn;
-	int64_t attempt, attempts;
+	int64_t attempt;           /* number of the start: names it, together with the lease */
+	int64_t counted, attempts; /* starts that count, this one included; of so many */
 	struct opt_i64 timeout_us;
 	struct str trace;
 	struct opt_str group_key, unique_key;
@@ -116,9 +118,10 @@ struct taken {
 /*
  * Takes ready jobs, fairly by tenant, as far as concurrency and rates of the queue, of each tenant
  * and a pause allow; in the order in which they are to start. On a system handle, SOFT and READ
- * COMMITTED (jobs_taking). `*ret_next_us` is when a rate allows the next one (0: no rate holds any
- * back). Nothing that is taken may start for the second time before a durable commit
- * (jobs_sync) has followed.
+ * COMMITTED (jobs_taking). `*ret_next_us` is when to ask again without a ring: a rate allows the
+ * next one then, or further tenants have their turn (0: neither). Nothing that is taken may start
+ * for the second time before a durable commit (jobs_sync) has followed. -ERR_CONFLICT when the
+ * program's lease was lost meanwhile: others would end at once what was taken under it.
  */
 int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t *ret_count,
 	int64_t *ret_next_us);

@@ -40,6 +40,10 @@ static const struct statement lease_beat = STATEMENT("job_lease_beat",
 	       "WHERE tenant_id = :tenant AND id = :id",
 	.in = &lease_ref_schema, .expect = EXPECT_ONE);
 
+static const struct statement lease_there = STATEMENT("job_lease_there",
+	.sql = "SELECT id FROM job_lease WHERE tenant_id = :tenant AND id = :id",
+	.in = &lease_ref_schema, .out = &lease_ref_schema);
+
 /* Any change does: what is committed before it is in front of it in the log. The name is none of a
  * queue's. */
 static const struct statement sync_mark = STATEMENT("job_sync",
@@ -47,7 +51,7 @@ static const struct statement sync_mark = STATEMENT("job_sync",
 	       "ON CONFLICT (tenant_id, queue) DO UPDATE SET next_at = excluded.next_at");
 
 const struct job_statements job_lease_statements =
-	JOB_STATEMENTS(&lease_open, &lease_beat, &sync_mark);
+	JOB_STATEMENTS(&lease_open, &lease_beat, &lease_there, &sync_mark);
 
 /* --- leases ------------------------------------------------------------------------------- */
 
@@ -73,6 +77,17 @@ int lease_beat_in_tx(struct tx *tx, const struct uuid *id)
 
 	uuid_write(text, id);
 	return tx_exec(tx, &lease_beat, &ref);
+}
+
+int lease_check_in_tx(struct tx *tx, const struct uuid *id)
+{
+	char text[UUID_TEXT_LEN];
+	struct lease_ref ref = { str_of(text, sizeof(text)) }, there;
+	int r;
+
+	uuid_write(text, id);
+	r = tx_one(tx, &lease_there, &ref, &there);
+	return r == -ERR_NOT_FOUND ? fail(ERR_CONFLICT, "this lease was lost") : r;
 }
 
 /* --- on the disk -------------------------------------------------------------------------- */

@@ -73,13 +73,15 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 
 /* All columns of struct job_item, and what they are made of. */
 #define SOURCE                                                                                     \
-	"id, queue, name, state, priority, run_at, attempt, attempts, backoff, timeout_us, "       \
+	"id, queue, name, state, priority, run_at, attempt, uncounted, attempts, backoff, "        \
+	"timeout_us, "                                                                             \
 	"unique_key, group_key, blocked, tags, trace, worker, cancelling, progress, "              \
 	"progress_note, created_at, started_at, ended_at"
 
 #define ITEM                                                                                       \
 	"j.id, j.queue, j.name, j.state, j.priority, "                                             \
-	"CASE WHEN j.run_at < 9000000000000000000 THEN j.run_at END AS run_at, j.attempt, "        \
+	"CASE WHEN j.run_at < 9000000000000000000 THEN j.run_at END AS run_at, "                   \
+	"j.attempt - j.uncounted AS attempt, "                                                     \
 	"j.attempts, j.backoff, j.timeout_us / 1000 AS timeout_ms, j.unique_key, j.group_key, "    \
 	"j.blocked, j.tags, j.trace AS traceparent, j.worker, j.cancelling, j.progress, "          \
 	"j.progress_note, j.created_at, j.started_at, j.ended_at, "                                \

@@ -186,7 +186,7 @@ static void wait_until(struct model_job *job, enum job_state state, int64_t at)
 
 static void fail_job(struct model_job *job, int64_t delay_us, int64_t now)
 {
-	if (job->attempt >= job->attempts)
+	if (job->attempt - job->uncounted >= job->attempts)
 		job->state = JOB_DISCARDED;
 	else
 		wait_until(job, JOB_RETRYABLE, now + (delay_us ? delay_us : MODEL_BACKOFF_US));
@@ -198,7 +198,7 @@ static void settle(struct model_job *job, enum end_kind kind, int64_t delay_us, 
 
 	job->cancelling = false;
 	if (kind == END_SNOOZE || kind == END_RELEASE)
-		job->attempt--;
+		job->uncounted++;
 	if (kind == END_COMPLETE)
 		job->state = JOB_COMPLETED;
 	else if (cancelling)
@@ -208,7 +208,8 @@ static void settle(struct model_job *job, enum end_kind kind, int64_t delay_us, 
 	else if (kind == END_FAIL || kind == END_TIMEOUT)
 		fail_job(job, delay_us, now);
 	else if (kind == END_LOST)
-		job->state = job->attempt < job->attempts ? JOB_AVAILABLE : JOB_DISCARDED;
+		job->state = job->attempt - job->uncounted < job->attempts ? JOB_AVAILABLE
+									   : JOB_DISCARDED;
 	else if (kind == END_SNOOZE && delay_us)
 		wait_until(job, JOB_SCHEDULED, now + delay_us);
 	else

@@ -33,7 +33,7 @@ struct model_job {
 	size_t tenant, queue;
 	ptrdiff_t group, key; /* -1: none */
 	enum job_state state;
-	int64_t attempt, attempts, priority, turn, run_at, timeout_us;
+	int64_t attempt, uncounted, attempts, priority, turn, run_at, timeout_us;
 	bool seated, blocked, cancelling;
 	size_t lease;       /* of one that runs */
 	int64_t started_at; /* wall clock */

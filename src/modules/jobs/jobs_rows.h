@@ -119,7 +119,8 @@ extern const struct schema job_shown_schema;
 /* What a SELECT of struct job_shown names, out of a table called job. */
 #define JOB_SHOWN_COLUMNS                                                                          \
 	"id, queue, name, state, payload, priority, "                                              \
-	"CASE WHEN run_at < 9000000000000000000 THEN run_at END AS run_at, attempt, attempts, "    \
+	"CASE WHEN run_at < 9000000000000000000 THEN run_at END AS run_at, "                       \
+	"attempt - uncounted AS attempt, attempts, "                                               \
 	"backoff, timeout_us / 1000 AS timeout_ms, unique_key, group_key, blocked, tags, "         \
 	"trace AS traceparent, worker, cancelling, progress, progress_note, result, created_at, "  \
 	"started_at, ended_at"

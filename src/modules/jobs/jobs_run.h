@@ -66,7 +66,7 @@ struct end_ref {
 /* A job whose start was found. */
 struct end_row {
 	struct str id, queue, name;
-	int64_t attempt, attempts, priority, turn, run_at;
+	int64_t attempt, uncounted, attempts, priority, turn, run_at;
 	const struct job_backoff *backoff; /* NULL: the queue's */
 	struct opt_str group_key, unique_key, worker;
 	bool cancelling;
@@ -89,7 +89,7 @@ int end_rows_in_tx(struct tx *tx, enum end_how how, struct str queue, struct end
 struct end_settle {
 	struct str id;
 	enum job_state state;
-	int64_t attempt, run_at, turn;
+	int64_t uncounted, run_at, turn;
 	bool seated;
 	struct opt_i64 ended_at;
 	struct opt_str result;

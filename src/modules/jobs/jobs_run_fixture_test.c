@@ -32,14 +32,23 @@ static int haul_in_tx(struct tx *tx, void *arg)
 		tx, hauling->take, &hauling->ret->at, &hauling->ret->count, &hauling->ret->next_us);
 }
 
-struct haul haul_in(struct store_test *test, struct arena *arena, struct take *take)
+int haul_try(struct store_test *test, struct arena *arena, struct take *take, struct haul *ret)
 {
 	struct db db = db_of_system(test->store, arena);
-	struct haul haul = { NULL };
-	struct hauling hauling = { take, &haul };
+	struct hauling hauling = { take, ret };
+	int r;
 
-	REQUIRE(db_write_with(&db, &jobs_taking, haul_in_tx, &hauling) == 0);
-	take->lease_opened |= haul.count > 0;
+	*ret = (struct haul){ NULL };
+	r = db_write_with(&db, &jobs_taking, haul_in_tx, &hauling);
+	take->lease_opened |= r == 0 && ret->count > 0;
+	return r;
+}
+
+struct haul haul_in(struct store_test *test, struct arena *arena, struct take *take)
+{
+	struct haul haul;
+
+	REQUIRE(haul_try(test, arena, take, &haul) == 0);
 	return haul;
 }
 

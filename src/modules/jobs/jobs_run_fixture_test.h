@@ -17,6 +17,7 @@ struct take taker(const char *queue, size_t max);
 
 /* Takes; in the test's arena. */
 struct haul haul(struct store_test *test, struct take *take);
+int haul_try(struct store_test *test, struct arena *arena, struct take *take, struct haul *ret);
 
 /* The same in another arena. */
 struct haul haul_in(struct store_test *test, struct arena *arena, struct take *take);

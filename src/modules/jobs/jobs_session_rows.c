@@ -17,7 +17,10 @@ struct ending {
 	struct str message;
 	const struct str *spared; /* sorted ids */
 	size_t spared_count;
+	size_t most; /* that end */
 };
+
+enum { FORGET_AT_ONCE = 250 }; /* in one transaction */
 
 static int by_text(const void *a, const void *b)
 {
@@ -30,7 +33,7 @@ static bool is_spared(const struct ending *ending, struct str id)
 	       bsearch(&id, ending->spared, ending->spared_count, sizeof(id), by_text) != NULL;
 }
 
-/* `*ret` of them there were. */
+/* `*ret` of them there were; returns how many were ended. */
 static int end_jobs_in_tx(
 	struct tx *tx, const struct ending *ending, struct str lease_id, int64_t limit, size_t *ret)
 {
@@ -46,7 +49,7 @@ static int end_jobs_in_tx(
 	ends = count ? arena_zalloc(tx_arena(tx), count * sizeof(*ends)) : NULL;
 	if (count && !ends)
 		return -(int)err_last()->code;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && ended < ending->most; i++) {
 		struct worker_end *end = &ends[ended];
 
 		if (is_spared(ending, jobs[i].id))
@@ -59,16 +62,18 @@ static int end_jobs_in_tx(
 		CHECK(uuid_parse(jobs[i].tenant_id, &end->tenant));
 		ended++;
 	}
-	return ended ? worker_ends_in_tx(tx, &ending->caller, ends, ended) : 0;
+	r = ended ? worker_ends_in_tx(tx, &ending->caller, ends, ended) : 0;
+	return r < 0 ? r : (int)ended;
 }
 
 int session_forget_in_tx(struct tx *tx, const struct worker_caller *caller,
 	const struct uuid *session, const struct str *holding, size_t holding_count)
 {
-	struct ending ending = { .caller = *caller, .kind = END_RELEASE };
+	struct ending ending = { .caller = *caller, .kind = END_RELEASE, .most = FORGET_AT_ONCE };
 	struct str *sorted = arena_alloc(tx_arena(tx), (holding_count + 1) * sizeof(*sorted));
 	struct str id = uuid_text(tx_arena(tx), session);
 	size_t unused;
+	int r;
 
 	if (!sorted || !id.at)
 		return -(int)err_last()->code;
@@ -79,16 +84,18 @@ int session_forget_in_tx(struct tx *tx, const struct worker_caller *caller,
 	ending.spared = sorted;
 	ending.spared_count = holding_count;
 	ending.caller.platform = true;
-	return end_jobs_in_tx(tx, &ending, id, WORKER_HOLDING_MAX, &unused);
+	r = end_jobs_in_tx(tx, &ending, id, WORKER_HOLDING_MAX, &unused);
+	return r < 0 ? r : r == FORGET_AT_ONCE;
 }
 
 /* --- closing it ------------------------------------------------------------------------------- */
 
 int lease_close_in_tx(struct tx *tx, struct lease_closing *closing, struct str lease_id)
 {
-	struct ending ending = {
-		.caller = { .platform = true }, .kind = closing->kind, .message = closing->message
-	};
+	struct ending ending = { .caller = { .platform = true },
+		.kind = closing->kind,
+		.message = closing->message,
+		.most = SESSION_JOBS_AT_ONCE };
 	struct lease_found key = { lease_id };
 	size_t count = 0;
 	int64_t unused;
@@ -106,7 +113,7 @@ int lease_close_in_tx(struct tx *tx, struct lease_closing *closing, struct str l
 		r = end_jobs_in_tx(tx, &ending, lease_id, SESSION_JOBS_AT_ONCE, &count);
 	if (r < 0)
 		return r;
-	closing->ended += count;
+	closing->ended += (size_t)r;
 	if (count == SESSION_JOBS_AT_ONCE)
 		return 1;
 	r = tx_enter(tx, &closing->tenant);

@@ -124,7 +124,9 @@ static void note_taken(struct sim *sim, struct worker_sim *worker, const struct 
 	(void)sim_holds(sim, model_tenant_room(&sim->model, job->queue, job->tenant) > 0,
 		"more of a tenant run than may");
 	model_start(&sim->model, job, worker->lease, clock_wall_us());
-	(void)sim_holds(sim, taken->attempt == job->attempt, "taken as another attempt");
+	(void)sim_holds(sim,
+		taken->attempt == job->attempt && taken->counted == job->attempt - job->uncounted,
+		"taken as another attempt");
 	if (worker->held_count < SIM_HELD_MAX)
 		worker->held[worker->held_count++] =
 			(struct held){ id, worker->lease, taken->attempt };
@@ -158,6 +160,14 @@ static void take_from(struct sim *sim, struct worker_sim *worker, size_t queue, 
 	take.lease.lease_us = sim->model.leases[worker->lease].lease_us;
 	take.lease_opened = !fresh;
 	take.after = worker->after;
+	if (!fresh && worker->kind == LEASE_PROGRAM && !sim->model.leases[worker->lease].there) {
+		/* it has not noticed yet */
+		(void)sim_holds(sim,
+			haul_try(sim->test, &sim->arena, &take, &got) == -ERR_CONFLICT ||
+				got.count == 0,
+			"something was taken under a lost lease");
+		return;
+	}
 	got = haul_in(sim->test, &sim->arena, &take);
 	worker->after = take.after;
 	if (got.count == 0 && fresh)

@@ -57,7 +57,7 @@ int start_fill(struct start *start, const struct taken *taken, const struct uuid
 
 	if (r < 0)
 		return r;
-	job->attempt = taken->attempt;
+	job->attempt = taken->counted;
 	job->attempts = taken->attempts;
 	job->created_at = taken->created_at;
 	job->queue = start->crew->queue;

@@ -15,6 +15,9 @@ enum {
 	ROUNDS_MAX = 4,
 };
 
+/* Between two looks that gave nothing, when there may be tenants behind those looked at. */
+#define LOOK_ON_US INT64_C(20000)
+
 /* --- statements ------------------------------------------------------------------------- */
 
 struct take_turn {
@@ -36,7 +39,7 @@ struct take_share {
 
 struct taken_row {
 	struct str id, name, worker, payload;
-	int64_t priority, turn, attempt, attempts, created_at;
+	int64_t priority, turn, attempt, counted, attempts, created_at;
 	struct opt_i64 timeout_us;
 	struct opt_str trace, group_key, unique_key;
 	LIST_OF(struct str) tags;
@@ -68,6 +71,7 @@ static const struct schema taken_row_schema = SCHEMA(taken_row, "A job that was 
 	FIELD(taken_row, priority, "How urgent."),
 	FIELD(taken_row, turn, "When it was its turn."),
 	FIELD(taken_row, attempt, "Which start."),
+	FIELD(taken_row, counted, "Starts that count."),
 	FIELD(taken_row, attempts, "Of how many."),
 	FIELD(taken_row, created_at, "Since when."),
 	FIELD(taken_row, timeout_us, "How long it may take."),
@@ -123,8 +127,9 @@ static const struct statement take_tenants = STATEMENT("job_take_tenants",
 	"progress_note = NULL WHERE t.tenant_id = :tenant AND t.id "
 
 #define STARTED                                                                                    \
-	" RETURNING id, name, worker, payload, priority, turn, attempt, attempts, created_at, "    \
-	"timeout_us, trace, group_key, unique_key, tags"
+	" RETURNING id, name, worker, payload, priority, turn, attempt, "                          \
+	"attempt - uncounted AS counted, attempts, created_at, timeout_us, trace, group_key, "     \
+	"unique_key, tags"
 
 /* An array, so that PostgreSQL looks up each row whatever it thinks of how many there are. */
 #define GIVE(name_, share)                                                                         \
@@ -195,6 +200,7 @@ static struct taken taken_of(const struct giver *giver, const struct taken_row *
 		.priority = row->priority,
 		.turn = row->turn,
 		.attempt = row->attempt,
+		.counted = row->counted,
 		.attempts = row->attempts,
 		.timeout_us = row->timeout_us,
 		.trace = row->trace.value,
@@ -345,6 +351,17 @@ static void move_on(struct taking *taking)
 		taking->take->after = taking->givers[i].id;
 }
 
+/* When to take again: there may be tenants behind those of this take, whom nothing holds back. */
+static int64_t again_at(const struct taking *taking)
+{
+	int64_t now = tx_now_us(taking->tx), at = taking->limits.again_us, on;
+
+	if (taking->giver_count < TENANTS_MAX || room(taking) <= 0)
+		return at;
+	on = taking->count ? now : now + LOOK_ON_US;
+	return at ? MIN(at, on) : on;
+}
+
 /* --- the whole ----------------------------------------------------------------------------------
  */
 
@@ -370,16 +387,19 @@ static int give(struct taking *taking, struct taken **ret)
 	return 0;
 }
 
-/* For the rows of a lease whose tenant has given nothing itself. */
-static int open_lease_outside(struct taking *taking)
+/* The row of a lease whose tenant has given nothing itself; or whether the program, which may have
+ * been cut off for a while, still has its own. */
+static int see_to_lease(struct taking *taking)
 {
+	const struct take *take = taking->take;
+	bool check = take->lease_opened && take->lease.kind == LEASE_PROGRAM;
 	int r;
 
-	if (!taking->count || taking->leased)
+	if (!taking->count || (taking->leased && !check))
 		return 0;
-	r = tx_enter(taking->tx, &taking->take->lease.tenant);
+	r = tx_enter(taking->tx, &take->lease.tenant);
 	if (r == 0)
-		r = open_lease(taking);
+		r = check ? lease_check_in_tx(taking->tx, &take->lease.id) : open_lease(taking);
 	return r < 0 ? r : tx_leave(taking->tx);
 }
 
@@ -404,7 +424,7 @@ int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t
 	if (r == 0)
 		r = limits_spend_in_tx(tx, &taking->limits);
 	if (r == 0)
-		r = open_lease_outside(taking);
+		r = see_to_lease(taking);
 	if (r == 0)
 		r = give(taking, ret);
 	if (r == 0)
@@ -413,6 +433,6 @@ int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t
 		return r;
 	move_on(taking);
 	*ret_count = taking->count;
-	*ret_next_us = taking->limits.again_us;
+	*ret_next_us = again_at(taking);
 	return 0;
 }

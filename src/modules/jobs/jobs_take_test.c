@@ -398,3 +398,54 @@ JOBS_TEST(jobs_taken_at_once_are_taken_once_and_within_bounds)
 		}
 	}
 }
+
+/* More tenants than one take looks at: it says to go on, and the next one does. */
+JOBS_TEST(tenants_beyond_those_of_one_take_have_their_turn)
+{
+	enum { TENANTS = 70, PAUSED = 66 };
+	struct take take = taker("crowd", 100);
+	size_t got = 0;
+
+	for (unsigned i = 0; i < TENANTS; i++) {
+		struct db db = store_test_tenant(test, i + 1);
+
+		(void)put(&db, "crowd", 5);
+		if (i < PAUSED)
+			tenant_pause(&db, "crowd");
+	}
+	for (int i = 0; i < 3 && got < TENANTS - PAUSED; i++) {
+		struct haul some = haul(test, &take);
+
+		got += some.count;
+		EXPECT(some.next_us > 0);
+	}
+	EXPECT_INT(got, TENANTS - PAUSED);
+}
+
+static int open_in_tx(struct tx *tx, void *arg)
+{
+	const struct take *take = arg;
+
+	return lease_open_in_tx(tx, &take->lease);
+}
+
+/* An instance that was cut off may come back before it has noticed that it was taken for lost; what
+ * it took then would be ended at once, and a job of one attempt be discarded. */
+JOBS_TEST(nothing_is_taken_under_a_lost_lease)
+{
+	struct take take = taker("default", 10);
+	struct haul got;
+	struct db db = store_test_tenant(test, 1);
+	struct db system = db_of(test->store, &tenant_system, &test->arena);
+	struct str id = job_put(&db, &(struct job_new){ .name = S("test:plain") });
+
+	take.lease.kind = LEASE_PROGRAM;
+	take.lease_opened = true;
+	EXPECT_INT(haul_try(test, &test->arena, &take, &got), -ERR_CONFLICT);
+	EXPECT_INT(job_look(&db, id).state, JOB_AVAILABLE);
+	EXPECT_INT(job_look(&db, id).attempt, 0);
+
+	REQUIRE(db_write(&system, open_in_tx, &take) == 0);
+	EXPECT_INT(haul_try(test, &test->arena, &take, &got), 0);
+	EXPECT_INT(got.count, 1);
+}

@@ -134,7 +134,7 @@ static int judge_in_tx(struct tx *tx, struct worker_end *end)
 	return 0;
 }
 
-/* Those of one tenant, from `from` on; `*ret` of them. */
+/* Those of one tenant, at most JOBS_END_MAX. */
 static int end_some_in_tx(struct tx *tx, struct worker_end *const *ends, size_t count)
 {
 	struct job_end *list = arena_alloc(tx_arena(tx), count * sizeof(*list));
@@ -153,7 +153,8 @@ static int end_some_in_tx(struct tx *tx, struct worker_end *const *ends, size_t 
 	return r;
 }
 
-/* Takes those of the first tenant out of what is left; their number. */
+/* Takes those of the first tenant out of what is left, as many as may end together; their number.
+ * A session may have more. */
 static size_t pick(struct worker_end **left, size_t *left_count, struct worker_end **ret)
 {
 	struct uuid tenant = left[0]->tenant;
@@ -162,7 +163,7 @@ static size_t pick(struct worker_end **left, size_t *left_count, struct worker_e
 	for (size_t i = 0; i < *left_count; i++) {
 		struct worker_end *end = left[i];
 
-		if (uuid_cmp(&end->tenant, &tenant) == 0)
+		if (count < JOBS_END_MAX && uuid_cmp(&end->tenant, &tenant) == 0)
 			ret[count++] = end;
 		else
 			left[kept++] = end;

@@ -268,7 +268,7 @@ int worker_leases_in_tx(struct tx *tx, const struct uuid *tenant, struct str wor
 	struct worker_found **ret, size_t *ret_count);
 
 /* Hands back what runs under a session, but not those ids: their worker has never heard of it. On a
- * system handle in no tenant. */
+ * system handle in no tenant. A bounded number; 1 when there may be more. */
 int session_forget_in_tx(struct tx *tx, const struct worker_caller *caller,
 	const struct uuid *session, const struct str *holding, size_t holding_count);
 

@@ -55,7 +55,8 @@ struct look {
 	struct worker_take *call;
 	struct take take;
 	struct uuid new_lease;
-	bool ends; /* what was said with the call is to be written, too */
+	bool ends;  /* what was said with the call is to be written, too */
+	bool again; /* more of what the worker does not know of is to be handed back first */
 	int64_t next_us;
 };
 
@@ -111,9 +112,10 @@ static int look_in_tx(struct tx *tx, void *arg)
 	if (r == 0 && call->lost_answer && look->take.lease_opened)
 		r = session_forget_in_tx(tx, &call->caller, &look->take.lease.id, call->holding,
 			call->holding_count);
+	look->again = r > 0;
 	if (r == 0)
 		r = jobs_take_in_tx(tx, &look->take, &call->taken, &call->count, &look->next_us);
-	return r;
+	return MIN(r, 0);
 }
 
 /* Whether a job may start only when the lease's row is on the disk: it may have been started
@@ -121,29 +123,46 @@ static int look_in_tx(struct tx *tx, void *arg)
 static bool must_sync(const struct worker_take *call)
 {
 	for (size_t i = 0; i < call->count; i++)
-		if (call->taken[i].attempt > 1)
+		if (call->taken[i].counted > 1)
 			return true;
 	return false;
 }
 
-/* With as many as the memory of the request has room for. */
-static int look_once(struct look *look, struct arena *arena)
+/* Takes as many as the memory of the request has room for. */
+static int take_some(struct look *look, struct arena *arena)
 {
 	struct worker_take *call = look->call;
 	struct db db = db_of_system(call->caller.store, arena);
+	struct arena_mark mark = arena_mark(arena);
+
+	for (;;) {
+		int r = db_write_with(
+			&db, look->ends ? &jobs_ending : &jobs_taking, look_in_tx, look);
+
+		if (r == -ERR_TOO_LARGE && call->max > 1)
+			call->max = MAX(call->max / 4, (size_t)1);
+		else if (r < 0 || !look->again)
+			return r;
+		else
+			look->ends = false; /* they have been told */
+		arena_back(arena, mark);
+	}
+}
+
+static int look_once(struct look *look, struct arena *arena)
+{
+	struct worker_take *call = look->call;
+	struct arena_mark mark = arena_mark(arena);
 	int r;
 
 	uuid_v7(&look->new_lease, clock_wall_us());
-	do {
-		r = db_write_with(&db, look->ends ? &jobs_ending : &jobs_taking, look_in_tx, look);
-	} while (r == -ERR_TOO_LARGE && call->max > 1 &&
-		 (call->max /= 4, call->max = MAX(call->max, 1)));
+	r = take_some(look, arena);
 	if (r < 0)
 		return r;
 
 	call->lease = look->take.lease.id;
 	call->expires_at_us = clock_wall_us() + look->take.lease.lease_us;
-	if (call->caller.platform && call->count > 0)
+	if (call->caller.platform) /* also when it gave nothing: others are behind those */
 		turn_set(call->queue, &look->take.after);
 	r = jobs_sift(call->caller.store, arena, &look->take, call->taken, &call->count);
 	if (r == 0 && !look->ends && must_sync(call))
@@ -151,6 +170,8 @@ static int look_once(struct look *look, struct arena *arena)
 	if (r < 0)
 		worker_give_back(call);
 	look->ends = call->lost_answer = false;
+	if (call->count == 0)
+		arena_back(arena, mark); /* it may look a thousand times until there is one */
 	return r;
 }
 
@@ -188,9 +209,12 @@ static int poll(struct req *req, struct look *look, struct arena *arena, uint64_
 
 	for (;;) {
 		uint64_t rings = bell_rings(bell);
-		int ready = worker_ready(&call->caller, &req->arena, call->queue);
-		int r = ready > 0 ? look_once(look, arena) : ready;
+		struct arena_mark mark = arena_mark(arena);
+		int r = worker_ready(&call->caller, arena, call->queue);
 
+		arena_back(arena, mark);
+		if (r > 0)
+			r = look_once(look, arena);
 		if (r < 0 || call->count > 0)
 			return r;
 		if (clock_now_ns() >= deadline_ns || is_draining(req))

@@ -188,7 +188,7 @@ static int show(struct arena *arena, const struct worker_take *take, const struc
 		.queue = take->queue,
 		.payload = taken->payload,
 		.priority = taken->priority,
-		.attempt = taken->attempt,
+		.attempt = taken->counted,
 		.attempts = taken->attempts,
 		.lease_token = arena_str(arena, str_of(text, sizeof(text))),
 		.lease_expires_at = take->expires_at_us,

@@ -2,14 +2,27 @@
 #include "modules/jobs/jobs_worker.h"
 
 #include "http/server.h"
-#include "modules/jobs/jobs_internal.h"
+#include "modules/jobs/jobs_rows.h"
 #include "rest/idempotency.h"
 #include "rest/world_test.h"
 
 #include <stdio.h>
 
+static const struct statement pause_queue =
+	STATEMENT("test_worker_pause", .sql = "INSERT INTO main.job_pause (tenant_id, queue, at) "
+					      "VALUES (:tenant, 'behind', :now)");
+
+static const struct statement *const pausing_statements[] = { &pause_queue };
+
+static const struct module pausing_module = {
+	MODULE_HEAD,
+	.name = "test-pausing",
+	.statements = pausing_statements,
+	.statement_count = LEN(pausing_statements),
+};
+
 static const struct module *const modules[] = { &rest_module, &jobs_module, &job_workers_module,
-	NULL };
+	&pausing_module, NULL };
 
 /* --- jobs ------------------------------------------------------------------------------------ */
 
@@ -55,6 +68,18 @@ static const char *add_with(
 static const char *add(struct world *world, const char *who, const char *queue, size_t count)
 {
 	return add_with(world, who, queue, count, S("{\"n\":1}"));
+}
+
+struct looking {
+	const char *id;
+	struct job_shown shown;
+};
+
+static int look(const struct db *db, void *arg)
+{
+	struct looking *looking = arg;
+
+	return db_one(db, &job_get, &(struct job_ref){ str_from_c(looking->id) }, &looking->shown);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -123,6 +148,146 @@ WORLD_TEST(a_worker_takes_and_completes, modules)
 	EXPECT_INT(answer.status, 409);
 	answer = say(world, "ada", id, "heartbeat", token, "");
 	EXPECT_INT(answer.status, 409);
+}
+
+/* Whoever heard no answer asks again, whatever it was. */
+WORLD_TEST(what_is_said_again_is_heard_again, modules)
+{
+	static const struct {
+		const char *what, *more, *state;
+	} cases[] = {
+		{ "snooze", ",\"delayMs\":60000", "scheduled" },
+		{ "release", "", "available" },
+		{ "fail", ",\"message\":\"no\"", "retryable" },
+	};
+
+	for (size_t i = 0; i < LEN(cases); i++) {
+		const char *queue[] = { "one", "two", "three" };
+		const char *id = add(world, "ada", queue[i], 1), *token;
+		struct answer answer = lease(world, "ada", queue[i], ONE);
+
+		token = answer_text(&answer, "leaseToken");
+		for (int again = 0; again < 2; again++) {
+			answer = say(world, "ada", id, cases[i].what, token, cases[i].more);
+			EXPECT_INT(answer.status, 200);
+			EXPECT_STR(str_from_c(answer_text(&answer, "state")),
+				str_from_c(cases[i].state));
+		}
+	}
+}
+
+/* A call asks for more than its memory has room for, and gets as much as there is. */
+WORLD_TEST(large_jobs_are_taken_few_at_a_time, modules)
+{
+	enum { JOBS = 24, BYTES = 200000 };
+	static char payload[BYTES + 1];
+	struct job_new job = { .name = S("test:work"), .queue = S("large") };
+	struct putting putting = { .job = &job, .count = 1 };
+	int got = 0;
+
+	memset(payload, 'x', BYTES);
+	payload[0] = payload[BYTES - 1] = '"';
+	job.payload = str_of(payload, BYTES);
+	for (int i = 0; i < JOBS; i++)
+		world_do(world, "ada", put, &putting);
+	for (int i = 0; i < JOBS && got < JOBS; i++) {
+		struct answer answer =
+			lease(world, "ada", "large", "{\"workerId\":\"w\",\"max\":100}");
+		int some = (int)answer_count(&answer, "leaseToken");
+
+		EXPECT_INT(answer.status, 200);
+		EXPECT(some > 0);
+		got += some;
+	}
+	EXPECT_INT(got, JOBS);
+}
+
+static int open_session_in_tx(struct tx *tx, void *arg)
+{
+	struct lease lease = { .tenant = *tx_tenant(tx),
+		.kind = LEASE_SESSION,
+		.worker = S("w"),
+		.lease_us = 60000000 };
+
+	(void)arg;
+	uuid_v7(&lease.id, tx_now_us(tx));
+	return lease_open_in_tx(tx, &lease);
+}
+
+static int open_session(const struct db *db, void *arg)
+{
+	return db_write(db, open_session_in_tx, arg);
+}
+
+/* A session may have more jobs than end in one go. */
+WORLD_TEST(a_worker_forgets_more_than_end_at_once, modules)
+{
+	static const size_t counts[] = { 700, 500 };
+	struct answer answer;
+	int got = 0;
+
+	world_do(world, "ada", open_session, NULL);
+	for (size_t i = 0; i < LEN(counts); i++)
+		(void)add(world, "ada", "many", counts[i]);
+	for (int i = 0; i < 12 && got < 1200; i++) {
+		answer = lease(world, "ada", "many", "{\"workerId\":\"w\",\"max\":300}");
+		got += (int)answer_count(&answer, "leaseToken");
+	}
+	EXPECT_INT(got, 1200);
+	answer = lease(world, "ada", "many",
+		"{\"workerId\":\"w\",\"max\":1,\"lostAnswer\":true,\"holding\":[]}");
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(answer_count(&answer, "leaseToken"), 1);
+}
+
+/* The schema came after the job, which nobody could do now. */
+WORLD_TEST(a_worker_gets_no_payload_that_its_schema_refuses, modules)
+{
+	struct looking looking = { .id = add(world, "ada", "default", 1) };
+	struct answer answer = world_call(world, "ada", "PUT /api/v1/job-schemas/test:work", "",
+		"{\"schema\":{\"type\":\"object\",\"required\":[\"x\"],"
+		"\"properties\":{\"x\":{\"type\":\"integer\"}}}}");
+
+	EXPECT_INT(answer.status, 200);
+	answer = lease(world, "ada", "default", ONE);
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(answer_count(&answer, "\"jobs\":[]"), 1);
+	world_do(world, "ada", look, &looking);
+	EXPECT_INT(looking.shown.state, JOB_DISCARDED);
+}
+
+enum { MANY_TENANTS = 70 };
+
+/* Tenants in front of all others, each with a job, and with the queue paused. */
+static int put_paused(const struct db *db, void *arg)
+{
+	int r = 0;
+
+	for (uint8_t i = 1; i <= MANY_TENANTS && r == 0; i++) {
+		struct uuid tenant = { .bytes = { [14] = 0xff, [15] = i } };
+		struct db own = db_of(db->store, &tenant, db->arena);
+
+		r = put(&own, arg);
+		if (r == 0)
+			r = db_exec(&own, &pause_queue, NULL);
+	}
+	return r;
+}
+
+/* However many there are of whom it may take nothing. */
+WORLD_TEST(a_worker_of_all_finds_who_is_behind_many, modules)
+{
+	struct job_new job = { .name = S("test:work"), .queue = S("behind") };
+	struct putting putting = { .job = &job, .count = 1 };
+	const char *id;
+	struct answer answer;
+
+	world_do(world, "otto", put_paused, &putting);
+	id = add(world, "ada", "behind", 1);
+	answer = lease(world, "otto", "behind", "{\"workerId\":\"w\",\"max\":10,\"waitMs\":5000}");
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(answer_count(&answer, "leaseToken"), 1);
+	EXPECT_STR(str_from_c(answer_text(&answer, "id")), str_from_c(id));
 }
 
 WORLD_TEST(a_start_is_known_by_its_token, modules)
