@@ -1,0 +1,90 @@
+/* Starts, again and again: those of a thread that nobody uses are kept for the next jobs. */
+#include "modules/jobs/jobs_work_internal.h"
+
+#include "base/mem.h"
+
+enum { START_CHUNK = 2048 };
+
+static struct start *make_start(struct work_thread *thread)
+{
+	struct start *start = mem_zalloc(sizeof(*start));
+
+	if (!start)
+		return NULL;
+	notes_init(&start->notes);
+	arena_init(&start->arena, START_CHUNK, thread->work->server->limits.request_memory);
+	return start;
+}
+
+static void free_start(struct start *start)
+{
+	notes_done(&start->notes);
+	arena_done(&start->arena);
+	mem_free(start, sizeof(*start));
+}
+
+void pool_put(struct work_thread *thread, struct start *start)
+{
+	if (thread->pool_count >= STARTS_KEPT) {
+		free_start(start);
+		return;
+	}
+	notes_reset(&start->notes);
+	arena_reset(&start->arena);
+	list_push_first(&thread->pool, &start->link);
+	thread->pool_count++;
+}
+
+size_t pool_prepare(struct lane *lane, size_t count)
+{
+	struct work_thread *thread = lane->crew->thread;
+	size_t ready = 0;
+
+	for (; ready < count; ready++) {
+		struct link *link = list_pop(&thread->pool);
+		struct start *start;
+
+		if (link) {
+			thread->pool_count--;
+			start = CONTAINER_OF(link, struct start, link);
+		} else {
+			start = make_start(thread);
+		}
+		if (!start)
+			break;
+		list_push(&lane->prepared, &start->link);
+	}
+	return ready;
+}
+
+void pool_unprepare(struct lane *lane)
+{
+	struct link *link;
+
+	while ((link = list_pop(&lane->prepared)))
+		pool_put(lane->crew->thread, CONTAINER_OF(link, struct start, link));
+}
+
+struct start *pool_take(struct lane *lane)
+{
+	struct link *link = list_pop(&lane->prepared);
+	struct start *start;
+
+	CHECK(link);
+	start = CONTAINER_OF(link, struct start, link);
+	start->crew = lane->crew;
+	start->kind = NULL;
+	start->scope = NULL;
+	start->stop = START_GOES_ON;
+	start->judged = start->completed = false;
+	start->result = str_of(NULL, 0);
+	return start;
+}
+
+void pool_free(struct link *starts)
+{
+	struct link *link;
+
+	while ((link = list_pop(starts)))
+		free_start(CONTAINER_OF(link, struct start, link));
+}
