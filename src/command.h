@@ -33,7 +33,7 @@ enum command_option {
 struct command_line {
 	unsigned options;
 	const char *const *operands;
-	size_t count;     /* of operands; within the command's bounds */
+	size_t count; /* of operands; within the command's bounds */
 	/* Values of options; NULL: not given. */
 	const char *name, *tenant, *queue, *state, *limit, *older, *cursor;
 };

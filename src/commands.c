@@ -256,7 +256,8 @@ static const struct {
 		VALUE(tenant) },
 	{ "--queue", COMMAND_QUEUE, "of that queue", "NAME", VALUE(queue) },
 	{ "--state", COMMAND_STATE, "in that state", "STATE", VALUE(state) },
-	{ "--older-than", COMMAND_OLDER, "that have ended so long ago: 12h, 7d", "TIME", VALUE(older) },
+	{ "--older-than", COMMAND_OLDER, "that have ended so long ago: 12h, 7d", "TIME",
+		VALUE(older) },
 	{ "--limit", COMMAND_LIMIT, "how many at most", "NUMBER", VALUE(limit) },
 	{ "--cursor", COMMAND_CURSOR, "where to go on", "TEXT", VALUE(cursor) },
 	{ "--password-stdin", COMMAND_PASSWORD, "read the password from standard input" },
@@ -411,7 +412,8 @@ static int sort_words(int argc, char **argv, struct command_line *line, bool *re
 
 		if (!ended && strcmp(argv[i], "--") == 0) {
 			ended = true;
-		} else if (!ended && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
+		} else if (!ended &&
+			   (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
 			*ret_help = true;
 		} else if (option >= 0) {
 			took = take_option(line, option, argv[i + 1]);

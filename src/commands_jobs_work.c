@@ -304,8 +304,8 @@ static int write_changed(struct work *work, const struct jobs_changed *changed)
 }
 
 /* One by its id, or all that fit; `otherwise` is the state when none is given. */
-static int change(struct work *work, enum job_change change, unsigned allowed,
-	struct opt_int otherwise)
+static int change(
+	struct work *work, enum job_change change, unsigned allowed, struct opt_int otherwise)
 {
 	struct jobs_changed changed = { .count = 1 };
 	struct job_filter filter;
@@ -348,8 +348,8 @@ static int pause_in_tx(struct tx *tx, void *arg)
 	return r < 0 ? r
 		     : tx_audit(tx, &program,
 			       &(struct audit_entry){ .action = pausing->paused
-							      ? S("queue.paused")
-							      : S("queue.resumed"),
+									? S("queue.paused")
+									: S("queue.resumed"),
 				       .type = S("queue"),
 				       .id = pausing->queue });
 }
@@ -388,8 +388,8 @@ static int drain(struct work *work)
 	int r = queue_name_check(work->command.queue);
 
 	while (r == 0 && changed.more) {
-		r = queue_drain(work->store, &work->arena, tenant_or_all(work),
-			work->command.queue, false, &program, &done);
+		r = queue_drain(work->store, &work->arena, tenant_or_all(work), work->command.queue,
+			false, &program, &done);
 		if (r < 0)
 			break;
 		changed.count += done.count;
@@ -417,8 +417,7 @@ static void write_queue(struct work *work, const struct queue_shown *queue)
 	struct str oldest = ms_text(&work->arena, queue->oldest_ready_ms);
 
 	buf_printf(work->out, "%-16.*s %-8s %8lld %8lld %8lld %8lld %8lld %9lld %9lld  %.*s\n",
-		STR_ARG(queue->name),
-		queue->paused || queue->paused_tenant ? "paused" : "open",
+		STR_ARG(queue->name), queue->paused || queue->paused_tenant ? "paused" : "open",
 		(long long)queue->ready, (long long)queue->blocked,
 		(long long)(queue->scheduled + queue->retryable), (long long)queue->running,
 		(long long)queue->completed, (long long)queue->discarded,
@@ -447,8 +446,8 @@ static int workers(struct work *work)
 {
 	struct worker_shown *at;
 	size_t count;
-	int r = workers_show(&work->system, tenant_or_all(work), S(UUID_FIRST), QUEUES_SHOWN, &at,
-		&count);
+	int r = workers_show(
+		&work->system, tenant_or_all(work), S(UUID_FIRST), QUEUES_SHOWN, &at, &count);
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (work->job->json) {

@@ -1,7 +1,9 @@
 /*
  * What keeps tenants apart in PostgreSQL: the program's login owns nothing and inherits nothing,
- * and every table of tenants has row-level security, forced, with two policies: `tenant` shows the
- * login the rows of app.tenant, `system` shows all to a role that the login may put on.
+ * and every table of tenants has row-level security, forced, with three policies: `tenant` shows
+ * the login the rows of app.tenant, `owner` shows the same rows to the owner, for the functions in
+ * the schema bulkhead, which are executed as the owner whoever calls them; `system` shows all to a
+ * role that the login may put on.
  *
  * The catalog is asked what is missing, and answers with the statements that would add it, so that
  * nothing is done, and nobody waits, when nothing has changed; and that a dry run, or the one who
@@ -52,8 +54,10 @@ static const char owner_statements[] =
 	"  AND (EXISTS (SELECT FROM pg_roles r WHERE r.oid = own AND r.rolcreaterole) "
 	"    OR pg_has_role(own, sys, 'MEMBER WITH ADMIN OPTION'))";
 
-static const char schema_statements[] = "SELECT 'CREATE SCHEMA main' WHERE to_regnamespace('main') "
-					"IS NULL AND $1::text <> $2::text";
+/* Tables are in main, functions that others may call in bulkhead. */
+static const char schema_statements[] =
+	"SELECT format('CREATE SCHEMA %I', name) FROM (VALUES ('main'), ('bulkhead')) AS x(name) "
+	"WHERE to_regnamespace(name) IS NULL AND $1::text <> $2::text";
 
 static const char schema_rights[] =
 	"WITH " ROLES
@@ -69,7 +73,10 @@ static const char schema_rights[] =
 	"  CASE WHEN who = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(who)) END) "
 	"  FROM surplus GROUP BY who "
 	"UNION ALL SELECT format('GRANT %s ON SCHEMA main TO %I', what, pg_get_userbyid(who)) "
-	"  FROM missing";
+	"  FROM missing "
+	"UNION ALL SELECT 'GRANT USAGE ON SCHEMA bulkhead TO PUBLIC' FROM pg_namespace n "
+	"  WHERE n.nspname = 'bulkhead' AND NOT EXISTS (SELECT FROM aclexplode(n.nspacl) x "
+	"    WHERE x.grantee = 0 AND x.privilege_type = 'USAGE')";
 
 #define TABLES                                                                                     \
 	ROLES ", tab AS (SELECT c.oid, c.relname, c.relkind, c.relowner, c.relacl, "               \
@@ -95,7 +102,7 @@ static const char table_problems[] =
 	"  AND i.indkey[0] <> tenant "
 	"UNION ALL SELECT tab.relname, 4, format('it has a policy %s that is not the store''s', "
 	"  p.polname) FROM role, tab JOIN pg_policy p ON p.polrelid = tab.oid "
-	"  WHERE tenant IS NOT NULL AND p.polname NOT IN ('tenant', 'system') "
+	"  WHERE tenant IS NOT NULL AND p.polname NOT IN ('tenant', 'owner', 'system') "
 	"  AND p.polpermissive AND p.polroles && ARRAY[0::oid, app, sys] "
 	"UNION ALL SELECT relname, 5, format('it belongs to %s, not to %s', $1::text, "
 	"current_user) "
@@ -107,8 +114,12 @@ static const char table_statements[] =
 	", policy AS (SELECT tab.oid, tab.relname, w.* FROM tab, role, LATERAL (VALUES "
 	"  ('tenant', app, 'tenant_id = current_setting(''app.tenant'')::uuid', "
 	"    '(tenant_id = (current_setting(''app.tenant''::text))::uuid)'), "
+	"  ('owner', CASE WHEN app <> own THEN own END, "
+	"    'tenant_id = nullif(current_setting(''app.tenant'', true), '''')::uuid', "
+	"    '(tenant_id = (NULLIF(current_setting(''app.tenant''::text, true), "
+	"''''::text))::uuid)'), "
 	"  ('system', sys, 'true', 'true')) AS w(name, who, text, shown) "
-	"  WHERE tenant IS NOT NULL), "
+	"  WHERE tenant IS NOT NULL AND who IS NOT NULL), "
 	"unlike AS (SELECT policy.*, p.polname FROM policy LEFT JOIN pg_policy p "
 	"  ON p.polrelid = policy.oid AND p.polname = name "
 	"  WHERE p.polname IS NULL OR NOT (p.polpermissive AND p.polcmd = '*' "

@@ -2,9 +2,9 @@
 #include "modules/jobs/jobs_admin_fixture_test.h"
 
 #include "base/err.h"
-#include "observe/clock.h"
 #include "modules/audit/audit.h"
 #include "modules/jobs/jobs_queue.h"
+#include "observe/clock.h"
 #include "rest/idempotency.h"
 
 #include <stdio.h>

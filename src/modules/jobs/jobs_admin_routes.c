@@ -20,7 +20,6 @@ int caller_tenant(struct req *req, struct uuid *ret)
 
 /* --- looking ------------------------------------------------------------------------------ */
 
-
 /* clang-format off */
 const struct schema page_key_schema = SCHEMA(page_key, "Where a page begins.",
 	FIELD(page_key, after_id, "Behind this one.", .format = FORMAT_UUID),

@@ -27,12 +27,11 @@ static int change(struct world *world, const char *caller, const char *id, const
 	return post(world, caller, "/api/v1/jobs/", id, what, NULL).status;
 }
 
-#define EXPECT_STATE(id, wanted)                                                                   \
-	EXPECT_STR(str_from_c(job_state_of(world, "ada", id)), S(wanted))
+#define EXPECT_STATE(id, wanted) EXPECT_STR(str_from_c(job_state_of(world, "ada", id)), S(wanted))
 
 #define EXPECT_ITEMS(caller, query, wanted)                                                        \
 	({                                                                                         \
-		struct answer listed_ = world_get(world, caller, "%s", "/api/v1/jobs" query);            \
+		struct answer listed_ = world_get(world, caller, "%s", "/api/v1/jobs" query);      \
 		EXPECT_INT(listed_.status, 200);                                                   \
 		EXPECT_INT(answer_count(&listed_, "\"queue\":"), wanted);                          \
 	})
@@ -71,7 +70,8 @@ WORLD_TEST(jobs_are_found_by_what_they_are, jobs_world)
 	char query[300];
 
 	(void)job_add(world, "ada", plain);
-	(void)job_add(world, "ada", NEW(.name = S("test:other"), .queue = S("q"), .delay_ns = HOUR));
+	(void)job_add(
+		world, "ada", NEW(.name = S("test:other"), .queue = S("q"), .delay_ns = HOUR));
 	(void)job_add(world, "ada", NEW(.name = S("test:plain"), .queue = S("r")));
 
 	EXPECT_ITEMS("ada", "", 4);
@@ -196,8 +196,7 @@ WORLD_TEST(a_discarded_job_is_tried_again, jobs_world)
 
 WORLD_TEST(a_job_tried_again_takes_its_key_and_seat, jobs_world)
 {
-	const struct job_new keyed =
-		JOB(.unique_key = S("k"), .group_key = S("g"), .attempts = 1);
+	const struct job_new keyed = JOB(.unique_key = S("k"), .group_key = S("g"), .attempts = 1);
 	const char *first = job_add(world, "ada", keyed), *second, *third;
 	struct answer answer;
 
@@ -247,8 +246,7 @@ WORLD_TEST(a_job_is_made_due, jobs_world)
 	/* one that waits for another of its key cannot be */
 	running = job_add(world, "ada", JOB(.unique_key = S("k")));
 	EXPECT_INT(jobs_work(world, "q", 1, LEFT_RUNNING), 1);
-	later = job_add(world, "ada",
-		JOB(.unique_key = S("k"), .unique_mode = JOB_UNIQUE_REPLACE));
+	later = job_add(world, "ada", JOB(.unique_key = S("k"), .unique_mode = JOB_UNIQUE_REPLACE));
 	EXPECT(strcmp(later, running) != 0);
 	EXPECT_INT(change(world, "ada", later, "/promote"), 409);
 }
@@ -318,8 +316,8 @@ WORLD_TEST(jobs_are_changed_together, jobs_world)
 	EXPECT_INT(answer.status, 200);
 	EXPECT_STR(str_from_c(answer_text(&answer, "count")), S("60"));
 	EXPECT_STR(str_from_c(answer_text(&answer, "more")), S("true"));
-	(void)snprintf(body, sizeof(body), "{\"cursor\":\"%s\"}",
-		answer_text(&answer, "nextCursor"));
+	(void)snprintf(
+		body, sizeof(body), "{\"cursor\":\"%s\"}", answer_text(&answer, "nextCursor"));
 	answer = post(world, "ada", "/api/v1/jobs/retry", "", "", body);
 	EXPECT_STR(str_from_c(answer_text(&answer, "count")), S("10"));
 	EXPECT_STR(str_from_c(answer_text(&answer, "more")), S("false"));
@@ -357,8 +355,8 @@ WORLD_TEST(jobs_are_changed_together_only_where_that_is_clear, jobs_world)
 	};
 
 	for (size_t i = 0; i < LEN(rows); i++)
-		EXPECT_INT(post(world, "ada", "/api/v1/jobs/", rows[i].path, "", rows[i].body)
-				   .status,
+		EXPECT_INT(
+			post(world, "ada", "/api/v1/jobs/", rows[i].path, "", rows[i].body).status,
 			rows[i].status);
 	EXPECT_INT(post(world, "Ada", "/api/v1/jobs/retry", "", "", "{}").status, 403);
 	EXPECT_INT(post(world, "nora", "/api/v1/jobs/retry", "", "", "{}").status, 403);

@@ -199,8 +199,7 @@ static void tell_starts(void *arg)
 		tell_take(starts);
 }
 
-int job_count_starts(
-	struct tx *tx, struct str queue, const struct taken *taken, size_t count)
+int job_count_starts(struct tx *tx, struct str queue, const struct taken *taken, size_t count)
 {
 	struct starts *first = tx_after_arg(tx, tell_starts), *starts;
 

@@ -19,8 +19,7 @@ enum {
 
 /* Tells, once the transaction is committed, that jobs of a queue were started. They live in the
  * arena. Errors of tx_after_commit. */
-int job_count_starts(
-	struct tx *tx, struct str queue, const struct taken *taken, size_t count);
+int job_count_starts(struct tx *tx, struct str queue, const struct taken *taken, size_t count);
 
 /* A start that ended as `how`, and what the job is now. */
 struct job_ended {

@@ -73,6 +73,10 @@ static const struct statement rename_job = STATEMENT("test_job_rename",
 	.sql = "UPDATE main.job SET name = :key WHERE tenant_id = :tenant AND id = :queue",
 	.in = &job_named_schema, .expect = EXPECT_ONE);
 
+static const struct statement count_in = STATEMENT("test_jobs_in",
+	.sql = "SELECT count(*) AS count FROM job WHERE tenant_id = :tenant AND state = :state",
+	.in = &move_schema, .out = &number_schema);
+
 static const struct statement give = STATEMENT("test_job_queue_give",
 	.sql = "INSERT INTO main.job_queue (name, settings, paused, version, updated_at) "
 	       "VALUES (:name, :settings, :paused, 1, :updated_at) "
@@ -91,7 +95,7 @@ static const struct statement group_seen = STATEMENT("test_job_group_seen",
 
 static const struct statement *const statements[] = { &counts[0], &counts[1], &counts[2],
 	&counts[3], &counts[4], &counts[5], &counts[6], &counts[7], &counts[8], &counts[9], &move,
-	&rename_job, &give, &pause_queue, &group_seen };
+	&rename_job, &give, &pause_queue, &count_in, &group_seen };
 
 /* --- up and down ---------------------------------------------------------------------------- */
 
@@ -183,6 +187,14 @@ int64_t jobs_count(const struct db *db, enum jobs_count what)
 	struct number number = { 0 };
 
 	REQUIRE(db_one(db, &counts[what], NULL, &number) == 0);
+	return number.count;
+}
+
+int64_t jobs_in(const struct db *db, enum job_state state)
+{
+	struct number number = { 0 };
+
+	REQUIRE(db_one(db, &count_in, &(struct move){ .state = state }, &number) == 0);
 	return number.count;
 }
 

@@ -57,6 +57,9 @@ enum jobs_count {
 };
 int64_t jobs_count(const struct db *db, enum jobs_count what);
 
+/* How many jobs of the tenant are in a state. */
+int64_t jobs_in(const struct db *db, enum job_state state);
+
 /* Moves a job to a state, as a start or an end would, without leases: for what depends on it. */
 void job_move(const struct db *db, struct str id, enum job_state state);
 

@@ -184,7 +184,8 @@ int group_join_many_in_tx(
 	seated = row.waiting < wanted ? wanted - row.waiting : 0;
 	*ret = (struct group_seats){
 		.seated = (size_t)seated,
-		.at = MAX(row.next_at - seated * rules.step, now),
+		/* without a rate, a clock that was set back makes nobody wait */
+		.at = rules.step ? MAX(row.next_at - seated * rules.step, now) : now,
 		.step = rules.step,
 		.waiting = row.waiting,
 	};

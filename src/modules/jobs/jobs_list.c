@@ -121,7 +121,8 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 		.in = &search_schema, .out = &edge_schema)
 
 #define ASIDE                                                                                      \
-	" AND state = :state AND state <> 'available' AND state <> 'running' AND state <> 'completed'"
+	" AND state = :state AND state <> 'available' AND state <> 'running' AND state <> "        \
+	"'completed'"
 #define BY_KEY " AND unique_key = :unique_key AND unique_key IS NOT NULL"
 #define RUNNING_SQLITE                                                                             \
 	" AND state = 'running' AND queue IN (SELECT q.value FROM json_each(:queues) AS q)"

@@ -170,23 +170,37 @@ static const struct schema tenant_next_schema = SCHEMA(tenant_next, "Who has job
 	"CAST(coalesce(t.ran_us, 0) AS bigint) AS ran_us "
 
 static const struct statement queues_of_tenant = STATEMENT("job_queues_of_tenant",
-	.sql = "SELECT n.name, " DEPTHS TALLIES ", p.queue IS NOT NULL AS paused_tenant FROM "
-	       NAMES("SELECT queue AS name FROM main.job_depth WHERE tenant_id = :of "
-		     "UNION SELECT queue FROM main.job_pause WHERE tenant_id = :of")
-	       " LEFT JOIN main.job_depth AS d ON d.tenant_id = :of AND d.queue = n.name "
-	       "LEFT JOIN main.job_pause AS p ON p.tenant_id = :of AND p.queue = n.name "
-	       "LEFT JOIN " LATELY("tenant_id = :of AND ") " ON t.queue = n.name ORDER BY n.name",
+	.sql = "SELECT n.name, " DEPTHS TALLIES
+	       ", p.queue IS NOT NULL AS paused_tenant FROM " NAMES(
+		       "SELECT queue AS name FROM main.job_depth WHERE tenant_id "
+		       "= :of "
+		       "UNION SELECT queue FROM main.job_pause WHERE tenant_id = "
+		       ":of") " LEFT JOIN main.job_depth AS d ON d.tenant_id = "
+			      ":of AND d.queue = n.name "
+			      "LEFT JOIN main.job_pause AS p ON p.tenant_id = :of "
+			      "AND p.queue = n.name "
+			      "LEFT JOIN " LATELY("tenant_id = :of AND ") " ON t.queue = "
+									  "n.name ORDER BY "
+									  "n.name",
 	.in = &queues_search_schema, .out = &queue_sums_schema, .flags = STATEMENT_SYSTEM);
 
 static const struct statement queues_of_all = STATEMENT("job_queues_of_all",
 	.sql = "SELECT n.name, " DEPTHS TALLIES " FROM " NAMES(
-		"SELECT queue AS name FROM main.job_depth")
-	       " LEFT JOIN (SELECT queue, sum(ready) AS ready, sum(blocked) AS blocked, "
-	       "sum(scheduled) AS scheduled, sum(retryable) AS retryable, sum(waiting) AS waiting, "
-	       "sum(running) AS running, sum(completed) AS completed, sum(discarded) AS discarded, "
-	       "sum(cancelled) AS cancelled, min(oldest_at) AS oldest_at, "
-	       "min(running_at) AS running_at FROM main.job_depth GROUP BY queue) AS d "
-	       "ON d.queue = n.name LEFT JOIN " LATELY("") " ON t.queue = n.name ORDER BY n.name",
+		"SELECT queue AS name FROM main.job_depth") " LEFT JOIN (SELECT queue, sum(ready) "
+							    "AS ready, sum(blocked) AS blocked, "
+							    "sum(scheduled) AS scheduled, "
+							    "sum(retryable) AS retryable, "
+							    "sum(waiting) AS waiting, "
+							    "sum(running) AS running, "
+							    "sum(completed) AS completed, "
+							    "sum(discarded) AS discarded, "
+							    "sum(cancelled) AS cancelled, "
+							    "min(oldest_at) AS oldest_at, "
+							    "min(running_at) AS running_at FROM "
+							    "main.job_depth GROUP BY queue) AS d "
+							    "ON d.queue = n.name LEFT JOIN " LATELY(
+								    "") " ON t.queue = n.name "
+									"ORDER BY n.name",
 	.in = &queues_search_schema, .out = &queue_sums_schema, .flags = STATEMENT_SYSTEM);
 
 static const struct statement pause_add = STATEMENT("job_pause_add",
@@ -217,8 +231,7 @@ const struct statement job_groups_halted = GROUPS("job_groups_halted", " AND hal
 	" LEFT JOIN (SELECT j.lease_id, count(*) AS running, min(j.started_at) AS since FROM " job \
 	" AS j WHERE " of "j.state = 'running' AND j.queue IN (SELECT q.value FROM "
 
-#define HELD_END                                                                                   \
-	" GROUP BY j.lease_id) AS r ON r.lease_id = l.id ORDER BY l.id"
+#define HELD_END " GROUP BY j.lease_id) AS r ON r.lease_id = l.id ORDER BY l.id"
 
 #define IN_SQLITE   "json_each(:queues) AS q)"
 #define IN_POSTGRES "json_array_elements_text(CAST(CAST(:queues AS text) AS json)) AS q (value))"
@@ -233,24 +246,24 @@ const struct statement job_groups_halted = GROUPS("job_groups_halted", " AND hal
 	"began_at, seen_at FROM main.job_lease WHERE id > :after_id ORDER BY id "                  \
 	"LIMIT :limit + 1) AS l" HELD("main.job", "")
 
-static const struct statement workers_of_tenant = STATEMENT("job_workers_of_tenant",
-	.sqlite = WORKERS_OF_TENANT IN_SQLITE HELD_END,
-	.postgres = WORKERS_OF_TENANT IN_POSTGRES HELD_END, .in = &workers_search_schema,
-	.out = &worker_shown_schema);
+static const struct statement workers_of_tenant =
+	STATEMENT("job_workers_of_tenant", .sqlite = WORKERS_OF_TENANT IN_SQLITE HELD_END,
+		.postgres = WORKERS_OF_TENANT IN_POSTGRES HELD_END, .in = &workers_search_schema,
+		.out = &worker_shown_schema);
 
-static const struct statement workers_of_all = STATEMENT("job_workers_of_all",
-	.sqlite = WORKERS_OF_ALL IN_SQLITE HELD_END,
-	.postgres = WORKERS_OF_ALL IN_POSTGRES HELD_END, .in = &workers_search_schema,
-	.out = &worker_shown_schema, .flags = STATEMENT_SYSTEM);
+static const struct statement workers_of_all =
+	STATEMENT("job_workers_of_all", .sqlite = WORKERS_OF_ALL IN_SQLITE HELD_END,
+		.postgres = WORKERS_OF_ALL IN_POSTGRES HELD_END, .in = &workers_search_schema,
+		.out = &worker_shown_schema, .flags = STATEMENT_SYSTEM);
 
 static const struct statement waiting_next = STATEMENT("job_waiting_next",
 	.sql = "SELECT queue, tenant_id FROM main.job_depth WHERE queue = :queue "
 	       "AND tenant_id > :tenant_id AND waiting > 0 ORDER BY tenant_id LIMIT 1",
 	.in = &tenant_next_schema, .out = &tenant_next_schema, .flags = STATEMENT_SYSTEM);
 
-const struct job_statements job_queues_statements = JOB_STATEMENTS(&queues_of_tenant,
-	&queues_of_all, &pause_add, &pause_end, &job_groups_all, &job_groups_halted,
-	&workers_of_tenant, &workers_of_all, &waiting_next);
+const struct job_statements job_queues_statements =
+	JOB_STATEMENTS(&queues_of_tenant, &queues_of_all, &pause_add, &pause_end, &job_groups_all,
+		&job_groups_halted, &workers_of_tenant, &workers_of_all, &waiting_next);
 
 /* --- queues --------------------------------------------------------------------------------- */
 
@@ -283,8 +296,8 @@ static struct queue_shown shown_of(const struct queue_sums *sums, int64_t now_us
 		.oldest_ready_ms = age(sums->oldest_at, now_us),
 		.longest_running_ms = age(sums->running_at, now_us),
 		.per_minute = (double)ended / minutes,
-		.wait_ms = some(sums->started,
-			sums->started ? sums->waited_us / sums->started / 1000 : 0),
+		.wait_ms = some(
+			sums->started, sums->started ? sums->waited_us / sums->started / 1000 : 0),
 		.duration_ms = some(ended, ended ? sums->ran_us / ended / 1000 : 0),
 	};
 
@@ -317,8 +330,8 @@ int queues_show(const struct db *system, const struct queues_ask *ask, struct qu
 
 	if (!search.of.at)
 		return -(int)err_last()->code;
-	r = db_all(system, ask->tenant ? &queues_of_tenant : &queues_of_all, &search, &sums,
-		&count);
+	r = db_all(
+		system, ask->tenant ? &queues_of_tenant : &queues_of_all, &search, &sums, &count);
 	if (r < 0)
 		return r;
 	shown = arena_zalloc(system->arena, (count + 1) * sizeof(*shown));
@@ -409,7 +422,8 @@ int queue_drain(struct store *store, struct arena *arena, const struct uuid *ten
 	return r;
 }
 
-/* --- workers ------------------------------------------------------------------------------------ */
+/* --- workers ------------------------------------------------------------------------------------
+ */
 
 struct workers {
 	struct workers_search search;

@@ -42,7 +42,8 @@ int queues_show(const struct db *system, const struct queues_ask *ask, struct qu
 int queue_pause_in_tx(struct tx *tx, struct str queue, bool paused);
 
 /* Calls off what waits in a queue, of a tenant (NULL: of all): what is ready, and with `later` also
- * what is scheduled or comes again. At most JOBS_CALL_MAX jobs; `ret->more` says whether to go on. */
+ * what is scheduled or comes again. At most JOBS_CALL_MAX jobs; `ret->more` says whether to go on.
+ */
 int queue_drain(struct store *store, struct arena *arena, const struct uuid *tenant,
 	struct str queue, bool later, const struct audit_actor *actor, struct jobs_changed *ret);
 

@@ -55,7 +55,8 @@ static const struct schema workers_query_schema = SCHEMA(workers_query, "Which w
 	PAGE_FIELDS(workers_query));
 /* clang-format on */
 
-/* --- looking ------------------------------------------------------------------------------------ */
+/* --- looking ------------------------------------------------------------------------------------
+ */
 
 static const struct statement queue_list = {
 	.name = "queues_page", .in = &page_key_schema, .out = &queue_shown_schema
@@ -139,8 +140,8 @@ static int list_workers(struct req *req, const struct uuid *tenant, const struct
 	int r = page_begin(req, &oldest_first, in->cursor, &key);
 
 	if (r == 0)
-		r = workers_show(&db, tenant, key.after_id, in->limit, &out->items.at,
-			&out->items.count);
+		r = workers_show(
+			&db, tenant, key.after_id, in->limit, &out->items.at, &out->items.count);
 	return r < 0 ? r
 		     : page_end(req, &oldest_first, in->limit, out->items.at, &out->items.count);
 }
@@ -177,8 +178,8 @@ static int pause_in_tx(struct tx *tx, void *arg)
 
 	if (r == 0)
 		r = tx_audit(tx, &pausing->actor,
-			&(struct audit_entry){ .action = pausing->paused ? S("queue.paused")
-									 : S("queue.resumed"),
+			&(struct audit_entry){
+				.action = pausing->paused ? S("queue.paused") : S("queue.resumed"),
 				.type = S("queue"),
 				.id = pausing->name });
 	*pausing->ret = (struct queue_pause_out){ pausing->name, pausing->paused };
@@ -193,8 +194,7 @@ static int pause(struct req *req, struct str name, bool paused, struct queue_pau
 	return r < 0 ? r : req_write(req, pause_in_tx, &pausing);
 }
 
-static int queue_pause(
-	struct req *req, const struct queue_by_name *in, struct queue_pause_out *out)
+static int queue_pause(struct req *req, const struct queue_by_name *in, struct queue_pause_out *out)
 {
 	return pause(req, in->name, true, out);
 }
@@ -214,8 +214,8 @@ static int drain(struct req *req, const struct queue_drain_in *in, const struct 
 	int r = queue_name_check(in->name);
 
 	return r < 0 ? r
-		     : queue_drain(req_server(req)->store, &req->arena, tenant, in->name,
-			       in->later, &actor, out);
+		     : queue_drain(req_server(req)->store, &req->arena, tenant, in->name, in->later,
+			       &actor, out);
 }
 
 static int queue_drain_own(
@@ -275,7 +275,8 @@ static int group_resume(struct req *req, const struct group_ref_in *in, struct n
 }
 HANDLER(group_resume, group_ref_in, nothing, ROUTE_FAILS(NOT_FOUND))
 
-/* --- for operators ------------------------------------------------------------------------------ */
+/* --- for operators ------------------------------------------------------------------------------
+ */
 
 static int config_show(struct req *req, const struct queue_by_name *in, struct queue_config *out)
 {
@@ -297,32 +298,31 @@ static int change(struct req *req, struct queue_change wanted)
 
 static int config_put(struct req *req, const struct queue_put *in, struct queue_config *out)
 {
-	return change(req,
-		(struct queue_change){ .name = in->name,
-			.what = QUEUE_PUT,
-			.settings = &in->settings,
-			.ret = out });
+	return change(req, (struct queue_change){ .name = in->name,
+				   .what = QUEUE_PUT,
+				   .settings = &in->settings,
+				   .ret = out });
 }
 HANDLER(config_put, queue_put, queue_config, CONFIG_FAILS)
 
 static int config_reset(struct req *req, const struct queue_by_name *in, struct queue_config *out)
 {
-	return change(req,
-		(struct queue_change){ .name = in->name, .what = QUEUE_RESET, .ret = out });
+	return change(
+		req, (struct queue_change){ .name = in->name, .what = QUEUE_RESET, .ret = out });
 }
 HANDLER(config_reset, queue_by_name, queue_config, CONFIG_FAILS | ROUTE_FAILS(NOT_FOUND))
 
 static int config_pause(struct req *req, const struct queue_by_name *in, struct queue_config *out)
 {
-	return change(req,
-		(struct queue_change){ .name = in->name, .what = QUEUE_PAUSE, .ret = out });
+	return change(
+		req, (struct queue_change){ .name = in->name, .what = QUEUE_PAUSE, .ret = out });
 }
 HANDLER(config_pause, queue_by_name, queue_config, CONFIG_FAILS)
 
 static int config_resume(struct req *req, const struct queue_by_name *in, struct queue_config *out)
 {
-	return change(req,
-		(struct queue_change){ .name = in->name, .what = QUEUE_RESUME, .ret = out });
+	return change(
+		req, (struct queue_change){ .name = in->name, .what = QUEUE_RESUME, .ret = out });
 }
 HANDLER(config_resume, queue_by_name, queue_config, CONFIG_FAILS)
 

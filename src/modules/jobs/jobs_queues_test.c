@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define JOB(...)                                                                                   \
-	((struct job_new){ .name = S("test:plain"), .queue = S("q"), ##__VA_ARGS__ })
+#define JOB(...) ((struct job_new){ .name = S("test:plain"), .queue = S("q"), ##__VA_ARGS__ })
 
 #define EXPECT_TEXT(answer, member, wanted)                                                        \
 	EXPECT_STR(str_from_c(answer_text(&(answer), member)), S(wanted))
@@ -78,7 +77,8 @@ WORLD_TEST(queues_come_in_pages, jobs_world)
 	EXPECT_INT(answer_count(&answer, "\"name\":"), 0);
 }
 
-/* --- pauses ------------------------------------------------------------------------------------ */
+/* --- pauses ------------------------------------------------------------------------------------
+ */
 
 WORLD_TEST(a_tenant_pauses_its_own_part, jobs_world)
 {
@@ -190,11 +190,10 @@ WORLD_TEST(settings_that_make_no_sense_are_refused, jobs_world)
 		test_note(answer.status == 400 && answer_count(&answer, field) == 1, __FILE__,
 			__LINE__, "%s: %.*s", rows[i].settings, STR_ARG(answer.body));
 	}
-	answer = world_call(
-		world, "olga", "PUT /api/v1/platform/queues/Q", "", "{\"settings\":{}}");
+	answer =
+		world_call(world, "olga", "PUT /api/v1/platform/queues/Q", "", "{\"settings\":{}}");
 	EXPECT_INT(answer.status, 400);
-	answer = world_call(
-		world, "ada", "PUT /api/v1/platform/queues/q", "", "{\"settings\":{}}");
+	answer = world_call(world, "ada", "PUT /api/v1/platform/queues/q", "", "{\"settings\":{}}");
 	EXPECT_INT(answer.status, 403);
 }
 
@@ -217,7 +216,8 @@ WORLD_TEST(an_operator_pauses_a_queue_for_all, jobs_world)
 	EXPECT_INT(jobs_work(world, "q", 5, END_COMPLETE), 1);
 }
 
-/* --- groups and workers ------------------------------------------------------------------------ */
+/* --- groups and workers ------------------------------------------------------------------------
+ */
 
 WORLD_TEST(a_halted_group_goes_on, jobs_world)
 {
@@ -262,7 +262,8 @@ WORLD_TEST(workers_are_listed_with_what_they_have, jobs_world)
 	EXPECT_INT(world_get(world, "ada", "/api/v1/platform/workers").status, 403);
 }
 
-/* --- health --------------------------------------------------------------------------------------- */
+/* --- health
+ * --------------------------------------------------------------------------------------- */
 
 WORLD_TEST(health_names_the_queue_that_is_not_well, jobs_world)
 {

@@ -6,11 +6,15 @@ static int64_t period_us(const struct queue_rate *rate)
 	return rate->per_ms * 1000;
 }
 
-/* Never more than a period ahead, unless the clock was set back, or the period made shorter: then
+/* How far the times of those who spend at once may lie apart: a transaction's time is that of its
+ * beginning, and who began first need not come first. */
+#define APART ((int64_t)(MINUTE / MICROSECOND))
+
+/* Hardly more than a period ahead, unless the clock was set back, or the period made shorter: then
  * it is begun anew. */
 static int64_t known(const struct queue_rate *rate, int64_t next_at, int64_t now)
 {
-	return next_at > now + period_us(rate) ? now : MAX(now, next_at);
+	return next_at > now + period_us(rate) + APART ? now : MAX(now, next_at);
 }
 
 /* What `count` starts take, in microseconds, rounded up. */
@@ -25,7 +29,7 @@ int64_t rate_room(const struct queue_rate *rate, int64_t next_at, int64_t now, i
 
 	if (!rate->count)
 		return most;
-	left_us = now + period_us(rate) - known(rate, next_at, now);
+	left_us = MAX(now + period_us(rate) - known(rate, next_at, now), 0);
 	return MIN(most, (int64_t)((__int128)left_us * rate->count / period_us(rate)));
 }
 

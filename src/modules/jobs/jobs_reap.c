@@ -7,12 +7,12 @@
  * First the row of the lease goes, if its beats are still the same. Then jobs that run for a lease
  * without a row are ended, so it does not matter when this process dies in between.
  */
+#include "modules/jobs/jobs_lookout.h"
 #include "modules/jobs/jobs_run.h"
-#include "modules/jobs/jobs_watch.h"
 
 #include "base/err.h"
-#include "modules/jobs/jobs_counts.h"
 #include "base/mem.h"
+#include "modules/jobs/jobs_counts.h"
 #include "observe/clock.h"
 #include "observe/log.h"
 #include "store/store.h"
@@ -86,12 +86,17 @@ static const struct statement reap_programs = STATEMENT("job_reap_programs",
 	"EXISTS (SELECT 1 FROM main.job_lease AS l WHERE l.tenant_id = " tenant                    \
 	" AND l.id = j.lease_id)"
 
+/* The order is not to be had from an index, or all jobs would be read in that order. */
+#define STARTS_SEEN(tenant_order, id_order)                                                        \
+	"SELECT j.tenant_id, j.id, j.lease_id, j.attempt, j.started_at, j.timeout_at, "            \
+	"(" LEASE_OF("j.tenant_id") " OR " LEASE_OF(                                               \
+		":tenant") ") AS held "                                                            \
+			   "FROM main.job AS j WHERE j.state = 'running' AND j.queue >= '' "       \
+			   "ORDER BY " tenant_order ", " id_order " LIMIT :limit"
+
 static const struct statement reap_starts = STATEMENT("job_reap_starts",
-	.sql = "SELECT j.tenant_id, j.id, j.lease_id, j.attempt, j.started_at, j.timeout_at, "
-	       "(" LEASE_OF("j.tenant_id") " OR " LEASE_OF(
-		       ":tenant") ") AS held "
-				  "FROM main.job AS j WHERE j.state = 'running' "
-				  "ORDER BY j.tenant_id, j.id LIMIT :limit",
+	.sqlite = STARTS_SEEN("+j.tenant_id", "+j.id"),
+	.postgres = STARTS_SEEN("coalesce(j.tenant_id, j.id)", "coalesce(j.id, j.tenant_id)"),
 	.in = &reap_page_schema, .out = &start_seen_schema, .flags = STATEMENT_SYSTEM);
 
 const struct job_statements job_reap_statements =
@@ -100,13 +105,13 @@ const struct job_statements job_reap_statements =
 /* --- a look ---------------------------------------------------------------------------------- */
 
 struct lost_lease {
-	struct watch_key key;
+	struct lookout_key key;
 	int64_t beats;
 };
 
 /* A start that is to end. */
 struct verdict {
-	struct watch_key key;
+	struct lookout_key key;
 	struct uuid lease;
 	int64_t attempt;
 	enum end_kind kind;
@@ -115,7 +120,7 @@ struct verdict {
 struct reaper {
 	struct store *store;
 	struct arena arena; /* of a look */
-	struct watch leases, starts;
+	struct lookout leases, starts;
 	uint64_t watched_ns;     /* how long was looked in all */
 	uint64_t looked_ns;      /* the last time; 0: never */
 	uint64_t starts_ns;      /* when starts are looked at again, by watched_ns */
@@ -126,7 +131,7 @@ struct reaper {
 	size_t verdict_count;
 };
 
-static void key_of(struct str tenant, struct str id, struct watch_key *ret)
+static void key_of(struct str tenant, struct str id, struct lookout_key *ret)
 {
 	CHECK(uuid_parse(tenant, &ret->tenant) && uuid_parse(id, &ret->id));
 }
@@ -140,12 +145,12 @@ static int see_lease(void *row, void *arg)
 {
 	const struct lease_seen *seen = row;
 	struct reaper *reaper = arg;
-	struct watch_key key;
+	struct lookout_key key;
 	uint64_t since_ns;
 	int r;
 
 	key_of(seen->tenant_id, seen->id, &key);
-	r = watch_see(&reaper->leases, &key, seen->beats, reaper->watched_ns, &since_ns);
+	r = lookout_see(&reaper->leases, &key, seen->beats, reaper->watched_ns, &since_ns);
 	if (r == 0 && is_over(reaper, since_ns, seen->lease_us) &&
 		reaper->lost_count < VERDICTS_MAX)
 		reaper->lost[reaper->lost_count++] = (struct lost_lease){ key, seen->beats };
@@ -162,7 +167,7 @@ static int see_start(void *row, void *arg)
 	int r;
 
 	key_of(seen->tenant_id, seen->id, &verdict.key);
-	r = watch_see(
+	r = lookout_see(
 		&reaper->starts, &verdict.key, seen->started_at, reaper->watched_ns, &since_ns);
 	if (r < 0)
 		return r;
@@ -180,7 +185,7 @@ static int look_at_leases_in_tx(struct tx *tx, void *arg)
 	struct reaper *reaper = arg;
 	struct lease_seen row;
 
-	watch_begin(&reaper->leases);
+	lookout_begin(&reaper->leases);
 	reaper->lost_count = 0;
 	return tx_each(
 		tx, &reap_leases, &(struct reap_page){ WATCHED_MAX }, &row, see_lease, reaper);
@@ -191,7 +196,7 @@ static int look_at_starts_in_tx(struct tx *tx, void *arg)
 	struct reaper *reaper = arg;
 	struct start_seen row;
 
-	watch_begin(&reaper->starts);
+	lookout_begin(&reaper->starts);
 	reaper->verdict_count = 0;
 	return tx_each(
 		tx, &reap_starts, &(struct reap_page){ WATCHED_MAX }, &row, see_start, reaper);
@@ -279,7 +284,7 @@ static int look_at_leases(struct reaper *reaper, const struct db *db)
 
 	if (r < 0)
 		return r;
-	watch_end(&reaper->leases);
+	lookout_end(&reaper->leases);
 	if (!reaper->lost_count)
 		return 0;
 	r = db_write_with(db, &reaping, lose_in_tx, reaper);
@@ -299,7 +304,7 @@ static int look_at_starts(struct reaper *reaper, const struct db *db, bool *ret_
 		return r;
 	*ret_more = reaper->verdict_count == VERDICTS_MAX;
 	if (!*ret_more)
-		watch_end(&reaper->starts);
+		lookout_end(&reaper->starts);
 	if (!reaper->verdict_count)
 		return 0;
 	r = db_write_with(db, &reaping, end_in_tx, reaper);
@@ -362,8 +367,8 @@ void reaper_close(struct reaper *reaper)
 {
 	if (!reaper)
 		return;
-	watch_done(&reaper->leases);
-	watch_done(&reaper->starts);
+	lookout_done(&reaper->leases);
+	lookout_done(&reaper->starts);
 	arena_done(&reaper->arena);
 	mem_free(reaper, sizeof(*reaper));
 }

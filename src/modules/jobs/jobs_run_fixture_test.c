@@ -32,15 +32,20 @@ static int haul_in_tx(struct tx *tx, void *arg)
 		tx, hauling->take, &hauling->ret->at, &hauling->ret->count, &hauling->ret->next_us);
 }
 
-struct haul haul(struct store_test *test, struct take *take)
+struct haul haul_in(struct store_test *test, struct arena *arena, struct take *take)
 {
-	struct db db = db_of_system(test->store, &test->arena);
+	struct db db = db_of_system(test->store, arena);
 	struct haul haul = { NULL };
 	struct hauling hauling = { take, &haul };
 
 	REQUIRE(db_write_with(&db, &jobs_taking, haul_in_tx, &hauling) == 0);
 	take->lease_opened |= haul.count > 0;
 	return haul;
+}
+
+struct haul haul(struct store_test *test, struct take *take)
+{
+	return haul_in(test, &test->arena, take);
 }
 
 struct job_end end_of(const struct take *take, const struct taken *taken, enum end_kind kind)

@@ -18,6 +18,9 @@ struct take taker(const char *queue, size_t max);
 /* Takes; in the test's arena. */
 struct haul haul(struct store_test *test, struct take *take);
 
+/* The same in another arena. */
+struct haul haul_in(struct store_test *test, struct arena *arena, struct take *take);
+
 /* The end of a start. */
 struct job_end end_of(const struct take *take, const struct taken *taken, enum end_kind kind);
 

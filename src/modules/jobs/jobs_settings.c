@@ -6,8 +6,8 @@
 
 #include "base/err.h"
 #include "http/match.h"
-#include "json/writer.h"
 #include "schema/encode.h"
+#include "json/writer.h"
 
 /* --- what goes in and out ------------------------------------------------------------------ */
 
@@ -65,7 +65,8 @@ const struct schema queue_config_schema = SCHEMA(queue_config, "A queue and how 
 	FIELD(queue_config, updated_at, "When it was changed last.", .format = FORMAT_DATE_TIME));
 /* clang-format on */
 
-/* --- rules -------------------------------------------------------------------------------------- */
+/* --- rules --------------------------------------------------------------------------------------
+ */
 
 struct pair {
 	size_t from, to; /* offsets of a struct opt_i64 and an int64_t */
@@ -134,9 +135,9 @@ int queue_settings_apply(const struct queue_settings_new *new, struct queue_sett
 								     numbers[i].from),
 			(int64_t *)(void *)((char *)&made + numbers[i].to));
 	if (new->level.set)
-		made.level = (enum queue_level)new->level.value;
+		made.level = (enum queue_level) new->level.value;
 	if (new->on_discard.set)
-		made.on_discard = (enum queue_discard)new->on_discard.value;
+		made.on_discard = (enum queue_discard) new->on_discard.value;
 	apply_rate(new->rate, &made.rate);
 	apply_rate(new->tenant_rate, &made.tenant_rate);
 	apply_rate(new->group_rate, &made.group_rate);
@@ -161,7 +162,8 @@ int queue_name_check(struct str name)
 		"must be at most %d small letters, digits, - and _, a letter first", JOB_QUEUE_MAX);
 }
 
-/* --- rows ----------------------------------------------------------------------------------------- */
+/* --- rows
+ * ----------------------------------------------------------------------------------------- */
 
 struct row_count {
 	int64_t count;
@@ -185,13 +187,13 @@ static const struct statement row_put = STATEMENT("job_queue_put",
 	       "updated_at = excluded.updated_at",
 	.in = &queue_row_schema, .flags = STATEMENT_SYSTEM);
 
-static const struct statement row_delete = STATEMENT("job_queue_delete",
-	.sql = "DELETE FROM main.job_queue WHERE name = :name", .in = &queue_row_schema,
-	.flags = STATEMENT_SYSTEM, .expect = EXPECT_ONE);
+static const struct statement row_delete =
+	STATEMENT("job_queue_delete", .sql = "DELETE FROM main.job_queue WHERE name = :name",
+		.in = &queue_row_schema, .flags = STATEMENT_SYSTEM, .expect = EXPECT_ONE);
 
-static const struct statement row_count = STATEMENT("job_queue_count",
-	.sql = "SELECT count(*) AS count FROM main.job_queue", .out = &row_count_schema,
-	.flags = STATEMENT_SYSTEM);
+static const struct statement row_count =
+	STATEMENT("job_queue_count", .sql = "SELECT count(*) AS count FROM main.job_queue",
+		.out = &row_count_schema, .flags = STATEMENT_SYSTEM);
 
 const struct job_statements job_settings_statements =
 	JOB_STATEMENTS(&row_get, &row_put, &row_delete, &row_count);
@@ -251,7 +253,8 @@ int queue_config_get(const struct db *system, struct str name, struct queue_conf
 	return db_read(system, get_in_tx, &ask);
 }
 
-/* --- changing ---------------------------------------------------------------------------------- */
+/* --- changing ----------------------------------------------------------------------------------
+ */
 
 static int write_settings(
 	const struct queue_settings *settings, struct arena *arena, struct str *ret)

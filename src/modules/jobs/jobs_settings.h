@@ -30,8 +30,8 @@ int queue_settings_apply(const struct queue_settings_new *new, struct queue_sett
 struct queue_config {
 	struct str name;
 	struct queue_settings settings;
-	bool is_default;           /* without a row */
-	int64_t version;           /* 0: without a row */
+	bool is_default; /* without a row */
+	int64_t version; /* 0: without a row */
 	struct opt_i64 updated_at;
 };
 
@@ -46,7 +46,7 @@ struct queue_by_name {
 
 /* What is wanted of one queue, in a transaction on the system handle. */
 struct queue_change {
-	const struct req *req;                 /* whose If-Match counts; NULL: nobody's */
+	const struct req *req; /* whose If-Match counts; NULL: nobody's */
 	struct audit_actor actor;
 	struct str name;
 	enum { QUEUE_PUT, QUEUE_RESET, QUEUE_PAUSE, QUEUE_RESUME } what;

@@ -152,13 +152,14 @@ const struct tx_options jobs_taking = {
 struct giver {
 	struct uuid id;
 	struct str text;
+	size_t count;     /* has given so many */
 	bool served, dry; /* gives no more */
 };
 
 /* Jobs that one statement has taken, in their order. */
 struct portion {
 	struct taken *at;
-	size_t count;
+	size_t first, count; /* which ones of its tenant's */
 };
 
 struct taking {
@@ -208,7 +209,7 @@ static struct taken taken_of(const struct giver *giver, const struct taken_row *
 }
 
 static int keep_portion(
-	struct taking *taking, const struct giver *giver, struct taken_row *rows, size_t count)
+	struct taking *taking, struct giver *giver, struct taken_row *rows, size_t count)
 {
 	struct portion *portion = &taking->portions[taking->portion_count];
 	struct taken *at;
@@ -221,7 +222,8 @@ static int keep_portion(
 	qsort(rows, count, sizeof(*rows), by_turn);
 	for (size_t i = 0; i < count; i++)
 		at[i] = taken_of(giver, &rows[i]);
-	*portion = (struct portion){ at, count };
+	*portion = (struct portion){ at, giver->count, count };
+	giver->count += count;
 	taking->portion_count++;
 	taking->count += count;
 	return 0;
@@ -358,9 +360,12 @@ static int give(struct taking *taking, struct taken **ret)
 			return -(int)err_last()->code;
 	}
 	for (size_t rank = 0; count < taking->count; rank++)
-		for (size_t i = 0; i < taking->portion_count; i++)
-			if (rank < taking->portions[i].count)
-				at[count++] = taking->portions[i].at[rank];
+		for (size_t i = 0; i < taking->portion_count; i++) {
+			const struct portion *portion = &taking->portions[i];
+
+			if (rank >= portion->first && rank - portion->first < portion->count)
+				at[count++] = portion->at[rank - portion->first];
+		}
 	*ret = at;
 	return 0;
 }

@@ -145,7 +145,8 @@ static int look_once(struct look *look, struct arena *arena)
 	call->expires_at_us = clock_wall_us() + look->take.lease.lease_us;
 	if (call->caller.platform && call->count > 0)
 		turn_set(call->queue, &look->take.after);
-	if (!look->ends && must_sync(call))
+	r = jobs_sift(call->caller.store, arena, &look->take, call->taken, &call->count);
+	if (r == 0 && !look->ends && must_sync(call))
 		r = jobs_sync(call->caller.store, arena);
 	if (r < 0)
 		worker_give_back(call);
