@@ -208,7 +208,7 @@ static void start_taken(struct turn *turn)
 
 		if (start_fill(start, &turn->taken[i], &turn->take.lease.id) < 0) {
 			crew_hand_back(start);
-		} else if (start->job.attempt > 1) {
+		} else if (start->end.attempt > 1) {
 			list_push(&repeated, &start->link);
 			repeated_count++;
 		} else {
