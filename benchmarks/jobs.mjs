@@ -31,6 +31,7 @@ const SECONDS = Number(process.argv[3] ?? 3);
 const MEASURES = process.argv.slice(4);
 const TENANTS = 10;
 const GROUPS = 1000;
+const BOUNDS = { concurrency: 1000, tenantConcurrency: 1000, rate: { count: 1_000_000, perMs: 1000 }, tenantRate: { count: 1_000_000, perMs: 1000 } };
 const peerFile = (name) => fileURLToPath(new URL(`peers/${name}.mjs`, import.meta.url));
 
 installPeers();
@@ -191,6 +192,7 @@ const rounds = {
 		for (const who of ours) {
 			await figure('limits: none', who.name, () => who.inside());
 			await figure('limits: ten tenants', who.name, () => who.inside({ tenants: TENANTS }));
+			await figure('limits: bounds', who.name, () => who.inside({ settings: BOUNDS }));
 			await figure('limits: groups', who.name, () => who.inside({ groups: GROUPS }));
 		}
 	},
@@ -234,5 +236,5 @@ least('work on PostgreSQL : graphile-worker tuned', ratio(of('work in process', 
 most(`start at ${RATE}/s on SQLite : BullMQ, AOF always, p50`, ratio(of('latency', sqlite, 'p50'), of('latency', always, 'p50')), 1);
 most(`start at ${RATE}/s on PostgreSQL : graphile-worker, p50`, ratio(of('latency', onPostgres, 'p50'), startedGraphile), 0.7);
 for (const who of ours)
-	for (const what of ['ten tenants', 'groups'])
+	for (const what of ['ten tenants', 'bounds', 'groups'])
 		least(`work with ${what} : without, ${who.name}`, ratio(of(`limits: ${what}`, who), of('limits: none', who)), 0.9);

@@ -145,7 +145,7 @@ export class JobsServer {
 		let made = 0;
 		const chunk = () => {
 			const key = this.keys[made / CHUNK % this.keys.length];
-			const jobs = Array.from({ length: CHUNK }, (_, i) => job(QUEUE, groups ? { groupKey: `group-${(made + i) % groups}` } : {}));
+			const jobs = Array.from({ length: CHUNK }, (_, i) => job(QUEUE, groups ? { group: `group-${(made + i) % groups}` } : {}));
 			made += CHUNK;
 			return ask(this.base, 'POST', '/api/v1/jobs/bulk', key, { jobs });
 		};

@@ -1,60 +1,27 @@
 /*
- * A queue on a thread: takes jobs as long as there are hands for them, starts their handlers, and
- * tells the store how they ended. Ends and the next jobs are one transaction, a turn; two turns may
+ * A queue on a thread: takes jobs as long as there are hands for them (jobs_ahead.c), and tells the
+ * store how they ended. Ends and the next jobs are one transaction, a turn; two turns may
  * be under way, so that the thread works while the store does. Nothing is held back: whatever came
  * together while the lanes were busy is in the next turn.
  */
 #include "modules/jobs/jobs_work_internal.h"
 
-#include "base/mem.h"
-#include "crypto/random.h"
 #include "observe/clock.h"
 #include "observe/log.h"
 
 #include <stdlib.h>
 
-enum {
-	ARENA_CHUNK = 64 * 1024,
-};
+enum { ARENA_CHUNK = 64 * 1024 };
 
-#define TURN_MEMORY    ((size_t)64 * MEGABYTE) /* beyond it fewer jobs are taken at once */
-#define COMPLAIN_EVERY MINUTE
-#define UNKNOWN_PAUSE  (10 * SECOND)      /* of a job whose name nobody here knows */
-#define PAUSE_MIN      (50 * MILLISECOND) /* after a turn that failed, then twice as long, */
-#define PAUSE_MAX      (5 * SECOND)
+#define TURN_MEMORY ((size_t)64 * MEGABYTE) /* beyond it fewer jobs are taken at once */
+#define PAUSE_MIN   (50 * MILLISECOND)      /* after a turn that failed, then twice as long, */
+#define PAUSE_MAX   (5 * SECOND)
 
 /* --- waking ------------------------------------------------------------------------------ */
 
 void crew_wake(struct crew *crew)
 {
 	cond_broadcast(&crew->changed);
-}
-
-/* Hands have come back: those who had too few look again. */
-static void give_hands(struct crew *crew, size_t count)
-{
-	struct work_thread *thread = crew->thread;
-
-	hands_give(&thread->hands, &crew->share, count);
-	for (size_t i = 0; i < thread->crew_count && thread->hands.hungry > 0 && count > 0; i++)
-		if (thread->crews[i].share.hungry)
-			crew_wake(&thread->crews[i]);
-}
-
-static void add_ended(struct start *start)
-{
-	list_push(&start->crew->ended, &start->link);
-	start->crew->ended_count++;
-}
-
-void crew_take_back(struct start *start)
-{
-	struct crew *crew = start->crew;
-
-	link_remove(&start->link);
-	crew->running_count--;
-	add_ended(start);
-	cond_signal(&crew->changed);
 }
 
 void crew_look(struct crew *crew)
@@ -95,26 +62,35 @@ static size_t bound_of(const struct crew *crew, const struct queue_settings *set
 	return all / threads + ((crew->thread->index + crew->number) % threads < all % threads);
 }
 
+/* For how many jobs there are hands, and how many are to be taken. */
+struct want {
+	size_t hands, max;
+};
+
 /* Takes hands for as many jobs as it may start now. */
-static size_t take_hands(struct crew *crew)
+static struct want take_hands(struct crew *crew)
 {
 	struct hands *hands = &crew->thread->hands;
 	struct queue_settings settings;
-	size_t bound;
+	struct want want = { 0, 0 };
 
 	if (crew->more == MORE_NOTHING || (crew->more == MORE_MAYBE && crew->looking) ||
 		crew->thread->stopping || crew->alone)
-		return 0;
+		return want;
 	queue_settings(crew->queue, &settings);
 	if (settings.paused || settings.push_url.len)
-		return 0;
+		return want;
 	if (settings.concurrency_min > 0 && crew->pace.hands == 0)
 		(void)pace_look(&crew->pace, &settings, 0, clock_now_ns());
 	hands_weigh(hands, &crew->share, settings.level);
-	bound = bound_of(crew, &settings);
-	if (bound <= crew->share.held)
-		return 0;
-	return hands_take(hands, &crew->share, MIN(bound - crew->share.held, crew->batch));
+	crew->bound = bound_of(crew, &settings);
+	if (crew->bound <= crew->share.held)
+		return want;
+	want.hands =
+		hands_take(hands, &crew->share, MIN(crew->bound - crew->share.held, crew->batch));
+	if (want.hands > 0)
+		want.max = MIN(want.hands + crew_ahead(crew, &settings), crew->batch);
+	return want;
 }
 
 /* --- a turn ----------------------------------------------------------------------------------- */
@@ -127,7 +103,7 @@ struct turn {
 	size_t ended_count;
 	struct job_end *ends; /* of those that have one to be told */
 	size_t end_count;
-	size_t hands; /* for new ones */
+	struct want want; /* new ones */
 	struct take take;
 	struct uuid after;
 	struct taken *taken;
@@ -194,7 +170,7 @@ static int turn_in_tx(struct tx *tx, void *arg)
 	turn->take.after = turn->after;
 	for (size_t at = 0; r == 0 && at < turn->ended_count;)
 		r = end_of_tenant(tx, turn, &at);
-	if (r == 0 && turn->hands > 0)
+	if (r == 0 && turn->want.max > 0)
 		r = jobs_take_in_tx(tx, &turn->take, &turn->taken, &turn->count, &turn->next_us);
 	return r;
 }
@@ -202,51 +178,9 @@ static int turn_in_tx(struct tx *tx, void *arg)
 /* --- starting what was taken ---------------------------------------------------------------------
  */
 
-/* Names that nobody here knows are put off, so that somebody else may do them, or this program when
- * it is a newer one. */
-static void put_off(struct start *start)
-{
-	struct crew *crew = start->crew;
-	uint64_t now = clock_now_ns();
-
-	start_end(start, END_SNOOZE, "");
-	start->end.delay_us = (int64_t)(UNKNOWN_PAUSE / MICROSECOND);
-	if (crew->complained_ns && now - crew->complained_ns < COMPLAIN_EVERY)
-		return;
-	crew->complained_ns = now;
-	log_warn("a queue of this program has a job that it has no handler for",
-		LOG_STR("queue", crew->queue), LOG_STR("job", start->job.name));
-}
-
-/* Cannot be started here and now: back into the queue. */
-static void hand_back(struct start *start)
-{
-	log_warn("a job cannot be started", LOG_ERR, LOG_STR("queue", start->crew->queue));
-	start_end(start, END_RELEASE, "");
-	start->crew->pause_ns = clock_now_ns() + PAUSE_MIN;
-}
-
-static void launch(struct start *start)
-{
-	struct crew *crew = start->crew;
-
-	list_push(&crew->running, &start->link);
-	crew->running_count++;
-	if (!start->kind || !start->kind->run) {
-		put_off(start);
-	} else {
-		if (work_cancelled(crew->thread->work, &start->job.id))
-			start->stop = START_CANCELLED;
-		if (scope_spawn(&crew->thread->worker.sched.root, start_run, start) == 0)
-			return;
-		hand_back(start);
-	}
-	crew_take_back(start);
-}
-
 /* Attempts before this one may have killed the process: they count only when it is on the disk that
  * this one began. */
-static void launch_synced(struct turn *turn, struct link *repeated)
+static void add_synced(struct turn *turn, struct link *repeated)
 {
 	struct store *store = turn->crew->thread->work->server->store;
 	struct link *link;
@@ -257,32 +191,36 @@ static void launch_synced(struct turn *turn, struct link *repeated)
 	while ((link = list_pop(repeated))) {
 		struct start *start = CONTAINER_OF(link, struct start, link);
 
-		if (r == 0) {
-			launch(start);
-		} else {
-			hand_back(start);
-			add_ended(start);
-		}
+		if (r == 0)
+			crew_add_ahead(start);
+		else
+			crew_hand_back(start);
 	}
 }
 
 static void start_taken(struct turn *turn)
 {
 	struct link repeated = LIST_INIT(repeated);
+	size_t repeated_count = 0;
 
 	for (size_t i = 0; i < turn->count; i++) {
-		struct start *start = start_take(turn->lane);
+		struct start *start = pool_take(turn->lane);
 
 		if (start_fill(start, &turn->taken[i], &turn->take.lease.id) < 0) {
-			hand_back(start);
-			add_ended(start);
-		} else if (start->job.attempt > 1) {
+			crew_hand_back(start);
+		} else if (start->end.attempt > 1) {
 			list_push(&repeated, &start->link);
+			repeated_count++;
 		} else {
-			launch(start);
+			crew_add_ahead(start);
 		}
 	}
-	launch_synced(turn, &repeated);
+	repeated_count = MIN(repeated_count, turn->want.hands);
+	crew_launch(turn->crew, turn->want.hands - repeated_count);
+	if (repeated_count > 0) {
+		add_synced(turn, &repeated);
+		crew_launch(turn->crew, repeated_count);
+	}
 }
 
 /* --- after the transaction
@@ -306,7 +244,7 @@ static void learn(struct turn *turn, uint64_t rung)
 	int64_t now_us = clock_wall_us();
 
 	crew->after = turn->take.after;
-	if (turn->count == turn->hands)
+	if (turn->count == turn->want.max)
 		crew->more = MORE_LOTS;
 	else
 		crew->more = crew->rung == rung ? MORE_NOTHING : MORE_MAYBE;
@@ -326,13 +264,12 @@ static void finish_turn(struct turn *turn, uint64_t rung)
 	crew->failures = 0;
 	say_conflicts(turn);
 	for (size_t i = 0; i < turn->ended_count; i++)
-		start_put(crew->thread, turn->ended[i]);
+		pool_put(crew->thread, turn->ended[i]);
 	if (crew->alone)
 		crew->alone -= MIN(crew->alone, turn->ended_count);
-	if (turn->hands > 0)
+	if (turn->want.max > 0)
 		learn(turn, rung);
 	start_taken(turn);
-	give_hands(crew, turn->ended_count + turn->hands - turn->count);
 }
 
 static bool will_pass(int r)
@@ -348,7 +285,7 @@ static bool try_alone(struct turn *turn, int r)
 	struct crew *crew = turn->crew;
 	struct start *start = turn->ended[0];
 
-	if (turn->ended_count > 1 || turn->hands > 0) {
+	if (turn->ended_count > 1 || turn->want.max > 0) {
 		crew->alone = turn->ended_count;
 		return true;
 	}
@@ -369,8 +306,8 @@ static void fail_turn(struct turn *turn, int r)
 
 	log_warn("the ends of jobs cannot be told, or none be taken", LOG_ERR,
 		LOG_STR("queue", crew->queue), LOG_U64("ended", turn->ended_count));
-	if (r == -ERR_TOO_LARGE && turn->hands > 1)
-		crew->batch = turn->hands / 2;
+	if (r == -ERR_TOO_LARGE && turn->want.max > 1)
+		crew->batch = turn->want.max / 2;
 	else if (!will_pass(r) && turn->ended_count > 0)
 		again = try_alone(turn, r);
 
@@ -379,15 +316,14 @@ static void fail_turn(struct turn *turn, int r)
 		crew->ended_count++;
 	}
 	if (!again) {
-		start_put(crew->thread, turn->ended[0]);
-		give_hands(crew, 1);
+		pool_put(crew->thread, turn->ended[0]);
 	}
-	give_hands(crew, turn->hands);
+	crew_give_hands(crew, turn->want.hands);
 	crew->pause_ns = clock_now_ns() + MIN(PAUSE_MIN << MIN(crew->failures, 10U), PAUSE_MAX);
 	crew->failures++;
 }
 
-static void do_turn(struct lane *lane, size_t hands, const struct lease *lease)
+static void do_turn(struct lane *lane, struct want want, const struct lease *lease)
 {
 	static const struct tx_options ending_too = {
 		.name = "jobs_turn", .durability = TX_DURABLE, .isolation = TX_READ_COMMITTED
@@ -397,25 +333,25 @@ static void do_turn(struct lane *lane, size_t hands, const struct lease *lease)
 	struct turn turn = { .crew = crew,
 		.lane = lane,
 		.arena = &lane->arena,
-		.hands = hands,
+		.want = want,
 		.after = crew->after };
 	uint64_t rung = crew->rung;
 	int r;
 
 	turn.take = (struct take){
-		.queue = crew->queue, .lease = *lease, .lease_opened = true, .max = hands
+		.queue = crew->queue, .lease = *lease, .lease_opened = true, .max = want.max
 	};
 	r = gather_ends(&turn);
-	crew->looking += hands > 0;
+	crew->looking += want.max > 0;
 	if (r == 0)
 		r = db_write_with(
 			&db, turn.ended_count ? &ending_too : &jobs_taking, turn_in_tx, &turn);
-	crew->looking -= hands > 0;
+	crew->looking -= want.max > 0;
 	if (r == 0)
 		finish_turn(&turn, rung);
 	else
 		fail_turn(&turn, r);
-	starts_unprepare(lane);
+	pool_unprepare(lane);
 	arena_reset(&lane->arena);
 }
 
@@ -427,48 +363,49 @@ static bool crew_over(const struct crew *crew)
 {
 	const struct work_thread *thread = crew->thread;
 
-	if (!thread->stopping || crew->running_count > 0)
+	if (!thread->stopping || crew->running_count > 0 || crew->ahead_count > 0)
 		return false;
 	return crew->ended_count == 0 || thread->forsaken;
 }
 
 /* Waits until there is something to do, and for how many jobs there are hands. False: never. */
-static bool wait_for_turn(struct crew *crew, size_t *ret_hands)
+static bool wait_for_turn(struct crew *crew, struct want *ret)
 {
 	uint64_t every = jobs_look_every(crew->thread->work->server->store);
 
 	while (!crew_over(crew)) {
-		uint64_t now = clock_now_ns(), until;
+		uint64_t now = clock_now_ns(), until = crew_go_ahead(crew, now);
 
 		if (now >= crew->look_ns) {
 			crew->look_ns = now + every;
 			if (crew->more == MORE_NOTHING)
 				crew->more = MORE_MAYBE;
 		}
-		*ret_hands = 0;
+		*ret = (struct want){ 0, 0 };
 		if (now >= crew->pause_ns) {
-			*ret_hands = take_hands(crew);
-			if (*ret_hands > 0 || crew->ended_count > 0)
+			*ret = take_hands(crew);
+			if (ret->max > 0 || crew->ended_count > 0)
 				return true;
 		}
-		until = crew->pause_ns > now ? crew->pause_ns : crew->look_ns;
+		until = MIN(until, crew->pause_ns > now ? crew->pause_ns : crew->look_ns);
 		if (cond_wait(&crew->changed, until) == -ERR_CANCELLED)
 			return false;
 	}
 	return false;
 }
 
-/* Memory for what it may take, and a lease to take it under; else it gives hands back. */
-static size_t can_take(struct lane *lane, size_t hands, struct lease *ret)
+/* Memory for what it wants, and a lease to take it under; else it gives hands back. */
+static struct want can_take(struct lane *lane, struct want want, struct lease *ret)
 {
 	struct crew *crew = lane->crew;
-	size_t can = 0;
+	struct want can = { 0, 0 };
 
-	if (hands > 0 && work_lease(crew->thread->work, ret))
-		can = starts_prepare(lane, hands);
-	if (can < hands) {
-		give_hands(crew, hands - can);
-		if (can == 0)
+	if (want.max > 0 && work_lease(crew->thread->work, ret))
+		can.max = pool_prepare(lane, want.max);
+	can.hands = MIN(want.hands, can.max);
+	if (can.hands < want.hands) {
+		crew_give_hands(crew, want.hands - can.hands);
+		if (can.max == 0)
 			crew->more = MORE_NOTHING; /* until it is rung, or looks by itself */
 	}
 	return can;
@@ -478,14 +415,14 @@ static int run_lane(void *arg)
 {
 	struct lane *lane = arg;
 	struct crew *crew = lane->crew;
-	size_t hands;
+	struct want want;
 
-	while (wait_for_turn(crew, &hands)) {
+	while (wait_for_turn(crew, &want)) {
 		struct lease lease = { 0 };
 
-		hands = can_take(lane, hands, &lease);
-		if (hands > 0 || crew->ended_count > 0)
-			do_turn(lane, hands, &lease);
+		want = can_take(lane, want, &lease);
+		if (want.max > 0 || crew->ended_count > 0)
+			do_turn(lane, want, &lease);
 	}
 	arena_done(&lane->arena);
 	crew->thread->fibers--;
@@ -525,31 +462,34 @@ void crew_init(struct crew *crew, struct work_thread *thread, struct str queue, 
 	hands_join(&thread->hands, &crew->share, settings.level);
 	cond_init(&crew->changed);
 	link_init(&crew->running);
+	link_init(&crew->ahead);
 	link_init(&crew->ended);
 }
 
 void crew_done(struct crew *crew)
 {
-	struct link *link;
-
-	while ((link = list_pop(&crew->ended)))
-		start_free(CONTAINER_OF(link, struct start, link));
+	pool_free(&crew->ahead);
+	pool_free(&crew->ended);
 }
 
 void crew_cancel(struct crew *crew, const struct uuid *id, enum start_stop why)
 {
+	struct link *const lists[] = { &crew->running, &crew->ahead };
 	struct start *start;
 
-	LIST_EACH (start, &crew->running, struct start, link)
-		if (!id || uuid_cmp(&start->job.id, id) == 0)
-			start_cancel(start, why);
+	for (size_t i = 0; i < LEN(lists); i++)
+		LIST_EACH (start, lists[i], struct start, link)
+			if (!id || uuid_cmp(&start->job.id, id) == 0)
+				start_cancel(start, why);
 }
 
 void crew_lose(struct crew *crew, const char lease_id[UUID_TEXT_LEN])
 {
+	struct link *const lists[] = { &crew->running, &crew->ahead };
 	struct start *start;
 
-	LIST_EACH (start, &crew->running, struct start, link)
-		if (memcmp(start->lease_id, lease_id, UUID_TEXT_LEN) == 0)
-			start_cancel(start, START_LOST);
+	for (size_t i = 0; i < LEN(lists); i++)
+		LIST_EACH (start, lists[i], struct start, link)
+			if (memcmp(start->lease_id, lease_id, UUID_TEXT_LEN) == 0)
+				start_cancel(start, START_LOST);
 }

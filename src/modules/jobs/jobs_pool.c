@@ -1,5 +1,4 @@
-/* Starts that are used again and again: a thread keeps some, with the first chunk of their arenas.
- */
+/* Starts, again and again: those of a thread that nobody uses are kept for the next jobs. */
 #include "modules/jobs/jobs_work_internal.h"
 
 #include "base/mem.h"
@@ -17,18 +16,17 @@ static struct start *make_start(struct work_thread *thread)
 	return start;
 }
 
-void start_free(struct start *start)
+static void free_start(struct start *start)
 {
 	notes_done(&start->notes);
 	arena_done(&start->arena);
 	mem_free(start, sizeof(*start));
 }
 
-/* Gives it back, for another job. */
-void start_put(struct work_thread *thread, struct start *start)
+void pool_put(struct work_thread *thread, struct start *start)
 {
 	if (thread->pool_count >= STARTS_KEPT) {
-		start_free(start);
+		free_start(start);
 		return;
 	}
 	notes_reset(&start->notes);
@@ -37,9 +35,7 @@ void start_put(struct work_thread *thread, struct start *start)
 	thread->pool_count++;
 }
 
-/* Puts starts aside for a turn, so that every job that it takes can at least be handed back.
- * Returns for how many there is memory. */
-size_t starts_prepare(struct lane *lane, size_t count)
+size_t pool_prepare(struct lane *lane, size_t count)
 {
 	struct work_thread *thread = lane->crew->thread;
 	size_t ready = 0;
@@ -61,17 +57,15 @@ size_t starts_prepare(struct lane *lane, size_t count)
 	return ready;
 }
 
-/* Those that were not needed. */
-void starts_unprepare(struct lane *lane)
+void pool_unprepare(struct lane *lane)
 {
 	struct link *link;
 
 	while ((link = list_pop(&lane->prepared)))
-		start_put(lane->crew->thread, CONTAINER_OF(link, struct start, link));
+		pool_put(lane->crew->thread, CONTAINER_OF(link, struct start, link));
 }
 
-/* One of those that were put aside. */
-struct start *start_take(struct lane *lane)
+struct start *pool_take(struct lane *lane)
 {
 	struct link *link = list_pop(&lane->prepared);
 	struct start *start;
@@ -87,10 +81,10 @@ struct start *start_take(struct lane *lane)
 	return start;
 }
 
-void crew_free_starts(struct work_thread *thread)
+void pool_free(struct link *starts)
 {
 	struct link *link;
 
-	while ((link = list_pop(&thread->pool)))
-		start_free(CONTAINER_OF(link, struct start, link));
+	while ((link = list_pop(starts)))
+		free_start(CONTAINER_OF(link, struct start, link));
 }

@@ -214,10 +214,8 @@ static int run_traced(struct start *start)
 	return r;
 }
 
-static uint64_t deadline_of(const struct start *start)
+static uint64_t deadline_of(const struct start *start, uint64_t now)
 {
-	uint64_t now = clock_now_ns();
-
 	return start->timeout_ns && start->timeout_ns < TIME_NEVER - now ? now + start->timeout_ns
 									 : TIME_NEVER;
 }
@@ -225,21 +223,23 @@ static uint64_t deadline_of(const struct start *start)
 int start_run(void *arg)
 {
 	struct start *start = arg;
+	uint64_t began = clock_now_ns(), ended;
 	struct scope scope;
 	int r = 0;
 
-	scope_open(&scope, deadline_of(start));
+	scope_open(&scope, deadline_of(start, began));
 	start->scope = &scope;
 	if (start->stop == START_GOES_ON)
 		r = run_traced(start);
 	else
 		r = -ERR_CANCELLED;
-	judge(start, r, scope.deadline_ns <= clock_now_ns());
+	ended = clock_now_ns();
+	judge(start, r, scope.deadline_ns <= ended);
 	start->scope = NULL;
 	(void)scope_close(&scope);
 
 	notes_settle(start);
-	crew_take_back(start);
+	crew_take_back(start, ended - began);
 	return 0;
 }
 

@@ -120,6 +120,24 @@ bool notes_left(const struct notes *notes);
 /* A fiber of each thread: writes what starts have said. */
 int notes_keep(void *arg);
 
+/* --- starts, again and again (jobs_pool.c) --------------------------------------------------- */
+
+struct lane;
+
+/* Puts starts aside for a turn, so that every job that it takes can at least be handed back.
+ * Returns for how many there is memory. The second gives back those that were not needed. */
+size_t pool_prepare(struct lane *lane, size_t count);
+void pool_unprepare(struct lane *lane);
+
+/* One of those that were put aside. */
+struct start *pool_take(struct lane *lane);
+
+/* Gives it back, for another job. */
+void pool_put(struct work_thread *thread, struct start *start);
+
+/* All of a list. */
+void pool_free(struct link *starts);
+
 /* --- a queue on a thread (jobs_crew.c) ------------------------------------------------------ */
 
 /* One turn at a time: ends what has ended, and takes more. */
@@ -144,8 +162,11 @@ struct crew {
 	struct hand_share share;
 	struct pace pace;
 	struct cond changed;
-	struct link running, ended; /* struct start */
-	size_t running_count, ended_count;
+	struct link ahead, running, ended; /* struct start; the first wait for a hand */
+	size_t ahead_count, running_count, ended_count;
+	size_t bound;      /* hands that it may have, as of the last turn */
+	uint64_t usual_ns; /* that its handlers take of late; 0: not known */
+	uint64_t moved_ns; /* when there was a hand for one that waited, last */
 	enum crew_more more;
 	uint64_t rung;          /* how often the bell was heard */
 	uint64_t look_ns;       /* looks then, even if nobody rings */
@@ -165,9 +186,6 @@ void crew_done(struct crew *crew);
 /* Starts its fibers, on the thread, in its root. */
 int crew_open(struct crew *crew);
 
-/* A start has ended: its end is told with the next turn. */
-void crew_take_back(struct start *start);
-
 /* Wakes those of its fibers that wait; after something has changed in the queue. */
 void crew_wake(struct crew *crew);
 void crew_look(struct crew *crew);
@@ -176,24 +194,28 @@ void crew_look(struct crew *crew);
 void crew_cancel(struct crew *crew, const struct uuid *id, enum start_stop why);
 void crew_lose(struct crew *crew, const char lease_id[UUID_TEXT_LEN]);
 
-/* --- starts for the next jobs (jobs_pool.c) --------------------------------------------------- */
+/* --- hands and what they do (jobs_ahead.c) --------------------------------------------------- */
 
-/* Puts starts aside for a turn, so that every job that it takes can at least be handed back.
- * Returns for how many there is memory. */
-size_t starts_prepare(struct lane *lane, size_t count);
+void crew_give_hands(struct crew *crew, size_t count);
 
-/* Those that were not needed. */
-void starts_unprepare(struct lane *lane);
+/* How many may be taken beyond those that there are hands for. */
+size_t crew_ahead(const struct crew *crew, const struct queue_settings *settings);
 
-/* One of those that were put aside. */
-struct start *start_take(struct lane *lane);
+/* One that was taken waits for a hand; one that has no hand is to be told to the store with the
+ * next turn; one that cannot be started here and now goes back into the queue. */
+void crew_add_ahead(struct start *start);
+void crew_add_ended(struct start *start);
+void crew_hand_back(struct start *start);
 
-/* Gives it back, for another job; or for good. */
-void start_put(struct work_thread *thread, struct start *start);
-void start_free(struct start *start);
+/* Starts those who wait with so many hands, and gives back what is left of them. */
+void crew_launch(struct crew *crew, size_t hands);
 
-/* Frees a thread's starts that nobody uses. */
-void crew_free_starts(struct work_thread *thread);
+/* The same with hands that are free again, or hands back what has waited too long; returns when it
+ * is to be called next. */
+uint64_t crew_go_ahead(struct crew *crew, uint64_t now);
+
+/* A handler has returned; its hand goes on to the next one. */
+void crew_take_back(struct start *start, uint64_t took_ns);
 
 /* A fiber of each thread: what is to be looked at now and then (jobs_look.c). */
 int crews_look(void *arg);

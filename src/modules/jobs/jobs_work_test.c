@@ -232,6 +232,33 @@ JOBS_TEST(a_thousand_handlers_run_at_once)
 	EXPECT_INT(atomic_load(&runs), 1050);
 }
 
+static bool those_without_a_hand_wait(const struct db *db)
+{
+	return atomic_load(&at_once) == 100 && jobs_count(db, COUNT_WAITING) == 300;
+}
+
+/* Quick handlers have jobs taken ahead of their hands; when they turn slow, others may have them.
+ */
+JOBS_TEST(what_was_taken_ahead_in_vain_is_handed_back)
+{
+	struct db db = store_test_tenant(test, 1);
+
+	atomic_store(&gate, 1);
+	begin(test, &all);
+	add(test, 1, "test:wait", 300);
+	EXPECT(holds(test, none_waits));
+	atomic_store(&gate, 0);
+	add(test, 1, "test:wait", 400);
+	EXPECT(holds(test, those_without_a_hand_wait));
+	atomic_store(&gate, 1);
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(atomic_load(&runs), 700);
+	EXPECT_INT(jobs_count(&db, COUNT_COMPLETED), 700);
+	EXPECT_INT(jobs_count(&db, COUNT_ERRORS), 0);
+	EXPECT(atomic_load(&most_at_once) <= 100);
+}
+
 /* --- what becomes of a start ------------------------------------------------------------------ */
 
 static struct job_new one(const char *name)

@@ -1,0 +1,171 @@
+/*
+ * Hands and what they do: a job that was taken is started as soon as there is a hand for it, which
+ * is free again when the handler returns. When handlers are quick, jobs are taken ahead of free
+ * hands, so that many of them share a transaction; never so many that one is expected to wait
+ * longer than AHEAD_TIME, and what has to wait for AHEAD_PATIENCE all the same is handed back.
+ */
+#include "modules/jobs/jobs_work_internal.h"
+
+#include "observe/clock.h"
+#include "observe/log.h"
+
+enum { AHEAD_MAX = 500 };
+
+#define AHEAD_TIME     (10 * MILLISECOND)
+#define AHEAD_PATIENCE SECOND
+#define COMPLAIN_EVERY MINUTE
+#define UNKNOWN_PAUSE  (10 * SECOND)      /* of a job whose name nobody here knows */
+#define RELEASE_PAUSE  (50 * MILLISECOND) /* after one that could not be started */
+
+/* --- hands ------------------------------------------------------------------------------- */
+
+void crew_give_hands(struct crew *crew, size_t count)
+{
+	struct work_thread *thread = crew->thread;
+
+	hands_give(&thread->hands, &crew->share, count);
+	for (size_t i = 0; i < thread->crew_count && thread->hands.hungry > 0 && count > 0; i++)
+		if (thread->crews[i].share.hungry)
+			crew_wake(&thread->crews[i]);
+}
+
+static bool nobody_else_wants(const struct crew *crew)
+{
+	return crew->thread->hands.hungry == (crew->share.hungry ? 1 : 0);
+}
+
+/* --- starting ---------------------------------------------------------------------------- */
+
+void crew_add_ended(struct start *start)
+{
+	list_push(&start->crew->ended, &start->link);
+	start->crew->ended_count++;
+}
+
+/* Names that nobody here knows are put off, so that somebody else may do them, or this program when
+ * it is a newer one. */
+static void put_off(struct start *start)
+{
+	struct crew *crew = start->crew;
+	uint64_t now = clock_now_ns();
+
+	start_end(start, END_SNOOZE, "");
+	start->end.delay_us = (int64_t)(UNKNOWN_PAUSE / MICROSECOND);
+	if (crew->complained_ns && now - crew->complained_ns < COMPLAIN_EVERY)
+		return;
+	crew->complained_ns = now;
+	log_warn("a queue of this program has a job that it has no handler for",
+		LOG_STR("queue", crew->queue), LOG_STR("job", start->job.name));
+}
+
+void crew_hand_back(struct start *start)
+{
+	log_warn("a job cannot be started", LOG_ERR, LOG_STR("queue", start->crew->queue));
+	start_end(start, END_RELEASE, "");
+	start->crew->pause_ns = clock_now_ns() + RELEASE_PAUSE;
+	crew_add_ended(start);
+}
+
+/* False when it has ended at once. */
+static bool launch(struct start *start)
+{
+	struct crew *crew = start->crew;
+
+	if (!start->kind || !start->kind->run) {
+		put_off(start);
+		crew_add_ended(start);
+		return false;
+	}
+	if (work_cancelled(crew->thread->work, &start->job.id))
+		start->stop = START_CANCELLED;
+	if (scope_spawn(&crew->thread->worker.sched.root, start_run, start) < 0) {
+		crew_hand_back(start);
+		return false;
+	}
+	list_push(&crew->running, &start->link);
+	crew->running_count++;
+	return true;
+}
+
+void crew_launch(struct crew *crew, size_t hands)
+{
+	while (hands > 0 && crew->ahead_count > 0) {
+		struct link *link = list_pop(&crew->ahead);
+
+		crew->ahead_count--;
+		hands -= launch(CONTAINER_OF(link, struct start, link));
+	}
+	crew->moved_ns = clock_now_ns();
+	if (hands > 0)
+		crew_give_hands(crew, hands);
+}
+
+/* --- ahead --------------------------------------------------------------------------------- */
+
+size_t crew_ahead(const struct crew *crew, const struct queue_settings *settings)
+{
+	size_t most;
+
+	/* where running jobs are counted, one that waits would be in another one's place */
+	if (!crew->usual_ns || settings->concurrency > 0 || settings->tenant_concurrency > 0)
+		return 0;
+	most = (size_t)MIN(AHEAD_TIME * crew->bound / crew->usual_ns, (uint64_t)AHEAD_MAX);
+	return most > crew->ahead_count ? most - crew->ahead_count : 0;
+}
+
+void crew_add_ahead(struct start *start)
+{
+	list_push(&start->crew->ahead, &start->link);
+	start->crew->ahead_count++;
+}
+
+/* Does not count as an attempt. */
+static void release_ahead(struct crew *crew)
+{
+	struct link *link;
+
+	while ((link = list_pop(&crew->ahead))) {
+		struct start *start = CONTAINER_OF(link, struct start, link);
+
+		start_end(start, END_RELEASE, "");
+		crew_add_ended(start);
+	}
+	crew->ahead_count = 0;
+}
+
+uint64_t crew_go_ahead(struct crew *crew, uint64_t now)
+{
+	size_t free = crew->bound > crew->share.held ? crew->bound - crew->share.held : 0;
+	size_t hands;
+
+	if (crew->ahead_count == 0)
+		return TIME_NEVER;
+	if (crew->thread->stopping) {
+		release_ahead(crew);
+		return TIME_NEVER;
+	}
+	hands = hands_take(&crew->thread->hands, &crew->share, MIN(crew->ahead_count, free));
+	if (hands > 0) {
+		crew_launch(crew, hands);
+	} else if (now >= crew->moved_ns + AHEAD_PATIENCE) {
+		release_ahead(crew);
+		crew->usual_ns = MAX(crew->usual_ns, AHEAD_PATIENCE);
+	}
+	return crew->ahead_count > 0 ? crew->moved_ns + AHEAD_PATIENCE : TIME_NEVER;
+}
+
+void crew_take_back(struct start *start, uint64_t took_ns)
+{
+	struct crew *crew = start->crew;
+
+	link_remove(&start->link);
+	crew->running_count--;
+	crew_add_ended(start);
+	crew->usual_ns =
+		crew->usual_ns ? crew->usual_ns - crew->usual_ns / 8 + took_ns / 8 : took_ns;
+	if (nobody_else_wants(crew) && !crew->thread->stopping)
+		crew_launch(crew, 1);
+	else
+		crew_give_hands(crew, 1);
+	cond_signal(&crew->changed);
+}
