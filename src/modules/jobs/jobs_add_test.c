@@ -94,8 +94,7 @@ JOBS_TEST(unique_jobs_are_one)
 	EXPECT_INT(jobs_count(&db, COUNT_KEYS), 1);
 }
 
-/* --- bounds
- * ---------------------------------------------------------------------------------------- */
+/* --- bounds ---------------------------------------------------------------------------- */
 
 JOBS_TEST(backlog_is_bounded_by_what_was_added)
 {
@@ -206,8 +205,7 @@ JOBS_TEST(backlog_follows_what_was_counted)
 	EXPECT_INT(job_try(&db, &job, &added), -ERR_TOO_MANY);
 }
 
-/* --- what modules may not ask for
- * -------------------------------------------------------------------- */
+/* --- what modules may not ask for ------------------------------------------------------ */
 
 JOBS_TEST(modules_are_told_what_is_wrong)
 {

@@ -83,8 +83,7 @@ int depth_refresh(struct store *store, struct arena *arena);
 int depth_open(struct store *store);
 void depth_close(struct store *store);
 
-/* --- kinds and schemas (jobs_kinds.c)
- * -------------------------------------------------------------- */
+/* --- kinds and schemas (jobs_kinds.c) -------------------------------------------------- */
 
 void job_kinds_close(struct store *store);
 

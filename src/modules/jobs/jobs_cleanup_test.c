@@ -332,8 +332,7 @@ CLEANUP_TEST(the_census_survives_a_lack_of_memory)
 		compare_depths(test, tenant);
 }
 
-/* --- cleaning up
- * ----------------------------------------------------------------------------------- */
+/* --- cleaning up ----------------------------------------------------------------------- */
 
 struct keep {
 	int64_t hours, count;

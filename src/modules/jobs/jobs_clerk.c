@@ -169,8 +169,7 @@ static int keep_reaping(void *arg)
 	return 0;
 }
 
-/* --- the thread
- * ----------------------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------------------------ */
 
 static int recover(struct work *work, struct arena *arena)
 {

@@ -204,8 +204,7 @@ static void note(struct ending *ending, const struct end_row *row)
 		(struct job_ended){ row->id, row->queue, row->end->kind, row->end->state };
 }
 
-/* --- completions
- * ------------------------------------------------------------------------------------ */
+/* --- completions ----------------------------------------------------------------------- */
 
 static bool is_quick(const struct start *start)
 {
@@ -269,8 +268,7 @@ static int complete(struct ending *ending)
 	return r;
 }
 
-/* --- all others
- * --------------------------------------------------------------------------------------- */
+/* --- all others ------------------------------------------------------------------------ */
 
 static int put_error(struct ending *ending, const struct end_row *row)
 {
@@ -337,8 +335,7 @@ static int claim(struct ending *ending)
 	return r < 0 || !count ? r : leave(ending, rows, count);
 }
 
-/* --- the whole
- * ---------------------------------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------------------- */
 
 static int by_id(const void *a, const void *b)
 {

@@ -186,8 +186,7 @@ const struct job_statements job_end_statements_postgres = JOB_STATEMENTS(&end_dr
 const struct job_statements job_end_statements = JOB_STATEMENTS(
 	&end_claim, &end_settle, &end_gone, &end_beside, &end_lines, &end_errors, &end_error);
 
-/* --- batches
- * -------------------------------------------------------------------------------------- */
+/* --- batches --------------------------------------------------------------------------- */
 
 static int by_id(const void *a, const void *b)
 {
@@ -266,8 +265,7 @@ int end_rows_in_tx(struct tx *tx, enum end_how how, struct str queue, struct end
 	return r;
 }
 
-/* --- rows one by one
- * ---------------------------------------------------------------------------------- */
+/* --- rows one by one ------------------------------------------------------------------- */
 
 int end_settle_in_tx(struct tx *tx, const struct end_settle *settle)
 {
@@ -297,8 +295,7 @@ int end_error_in_tx(struct tx *tx, const struct end_error *error)
 	return tx_exec(tx, &end_error, &row);
 }
 
-/* --- what stood beside them
- * ------------------------------------------------------------------------- */
+/* --- what stood beside them ------------------------------------------------------------ */
 
 static int forget_each(
 	struct tx *tx, struct end_range *range, const struct end_row *rows, size_t count)

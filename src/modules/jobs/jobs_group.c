@@ -156,8 +156,7 @@ static struct group_rules rules_of(struct str queue)
 	return rules;
 }
 
-/* --- joining
- * -------------------------------------------------------------------------------------- */
+/* --- joining --------------------------------------------------------------------------- */
 
 int group_join_many_in_tx(
 	struct tx *tx, const struct group_ref *group, size_t count, struct group_seats *ret)
@@ -205,8 +204,7 @@ int group_join_in_tx(
 	return 0;
 }
 
-/* --- leaving
- * ---------------------------------------------------------------------------------------- */
+/* --- leaving --------------------------------------------------------------------------- */
 
 /* Gives one free seat away; 1 when somebody took it. */
 static int seat_next(struct tx *tx, struct group_row *row, int64_t step)
@@ -272,8 +270,7 @@ int group_resume_in_tx(struct tx *tx, const struct group_ref *group)
 	return r < 0 ? r : fill(tx, &row);
 }
 
-/* --- what nobody needs
- * --------------------------------------------------------------------------------- */
+/* --- what nobody needs ----------------------------------------------------------------- */
 
 int groups_sweep(struct store *store)
 {

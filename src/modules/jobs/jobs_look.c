@@ -72,8 +72,7 @@ static void look_at_age(struct crew *crew, const struct db *db)
 		crew_wake(crew);
 }
 
-/* --- cancellations
- * ---------------------------------------------------------------------------------- */
+/* --- cancellations --------------------------------------------------------------------- */
 
 /* Under the lease there is now; what was begun under another one is lost anyway. */
 static int look_for_cancelled(struct crew *crew, const struct db *db)

@@ -262,8 +262,7 @@ int model_cancel(struct model *model, struct model_job *job)
 	return 0;
 }
 
-/* --- time
- * ----------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------ */
 
 static int by_tenant(const void *a, const void *b)
 {

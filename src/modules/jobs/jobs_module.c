@@ -126,8 +126,7 @@ static void close_module(struct server *server)
 	jobs_memory_close(server->store);
 }
 
-/* --- beside requests
- * ------------------------------------------------------------------------------ */
+/* --- beside requests ------------------------------------------------------------------- */
 
 enum { LOOK_MEMORY = 16 * 1024 * 1024 };
 

@@ -180,8 +180,7 @@ int job_log(struct job *job, enum log_level level, struct str line)
 	return 0;
 }
 
-/* --- writing
- * --------------------------------------------------------------------------------------- */
+/* --- writing --------------------------------------------------------------------------- */
 
 static int write_line(struct tx *tx, const struct start *start, const struct pending_line *line)
 {

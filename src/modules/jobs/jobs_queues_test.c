@@ -262,8 +262,7 @@ WORLD_TEST(workers_are_listed_with_what_they_have, jobs_world)
 	EXPECT_INT(world_get(world, "ada", "/api/v1/platform/workers").status, 403);
 }
 
-/* --- health
- * --------------------------------------------------------------------------------------- */
+/* --- health ---------------------------------------------------------------------------- */
 
 WORLD_TEST(health_names_the_queue_that_is_not_well, jobs_world)
 {

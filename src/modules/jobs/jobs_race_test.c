@@ -264,8 +264,7 @@ TEST(jobs_keep_their_books_whatever_happens_at_once_postgres)
 	jobs_test_run(ENGINE_POSTGRES, race);
 }
 
-/* --- no memory
- * ---------------------------------------------------------------------------------------- */
+/* --- no memory ------------------------------------------------------------------------- */
 
 #ifdef BULKHEAD_FAULTS
 

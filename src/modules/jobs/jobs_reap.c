@@ -314,8 +314,7 @@ static int look_at_starts(struct reaper *reaper, const struct db *db, bool *ret_
 	return r;
 }
 
-/* --- the reaper
- * ------------------------------------------------------------------------------------ */
+/* --- the reaper ------------------------------------------------------------------------ */
 
 static int begin_look(struct reaper *reaper)
 {
@@ -373,8 +372,7 @@ void reaper_close(struct reaper *reaper)
 	mem_free(reaper, sizeof(*reaper));
 }
 
-/* --- at the start
- * -------------------------------------------------------------------------------------- */
+/* --- at the start ---------------------------------------------------------------------- */
 
 static int forget_programs_in_tx(struct tx *tx, void *arg)
 {

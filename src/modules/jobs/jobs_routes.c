@@ -175,8 +175,7 @@ static int jobs_add(struct req *req, const struct jobs_post *in, struct jobs_pos
 }
 HANDLER(jobs_add, jobs_post, jobs_posted, ADD_FAILS)
 
-/* --- schemas
- * ---------------------------------------------------------------------------------------- */
+/* --- schemas --------------------------------------------------------------------------- */
 
 static int schema_get(struct req *req, const struct job_schema_ref *in, struct job_schema *out)
 {
@@ -244,8 +243,7 @@ static int schema_delete(struct req *req, const struct job_schema_ref *in, struc
 }
 HANDLER(schema_delete, job_schema_ref, nothing, ROUTE_FAILS(NOT_FOUND))
 
-/* --- the contract
- * ------------------------------------------------------------------------------------ */
+/* --- the contract ---------------------------------------------------------------------- */
 
 #define ROUTE(text, handler_, right)                                                               \
 	text, .place = ROUTE_PUBLIC, .handler = &(handler_), .need = right

@@ -162,8 +162,7 @@ int queue_name_check(struct str name)
 		"must be at most %d small letters, digits, - and _, a letter first", JOB_QUEUE_MAX);
 }
 
-/* --- rows
- * ----------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------ */
 
 struct row_count {
 	int64_t count;

@@ -87,8 +87,7 @@ void sim_sweep(struct sim *sim)
 	REQUIRE(db_write(&db, sweep_in_tx, NULL) == 0);
 }
 
-/* --- comparing
- * ------------------------------------------------------------------------------------ */
+/* --- comparing ------------------------------------------------------------------------- */
 
 static void compare_row(struct sim *sim, const struct sim_row *row, struct model_job *job)
 {

@@ -38,8 +38,7 @@ static struct str id_text(struct sim *sim, const struct uuid *id)
 }
 
 #define SAY(sim, ...) (void)snprintf((sim)->said, sizeof((sim)->said), __VA_ARGS__)
-/* --- adding
- * ------------------------------------------------------------------------------------------ */
+/* --- adding ---------------------------------------------------------------------------- */
 
 static void add(struct sim *sim)
 {
@@ -79,8 +78,7 @@ static void add(struct sim *sim)
 		(void)sim_holds(sim, r == -ERR_CONFLICT, "a second one with that key was added");
 }
 
-/* --- taking
- * -------------------------------------------------------------------------------------------- */
+/* --- taking ---------------------------------------------------------------------------- */
 
 static void new_lease(struct sim *sim, struct worker_sim *worker)
 {
@@ -188,8 +186,7 @@ static void take(struct sim *sim, struct worker_sim *worker)
 	take_from(sim, worker, chance(sim, model_queue_count), 1 + chance(sim, 5));
 }
 
-/* --- ending
- * ---------------------------------------------------------------------------------------------- */
+/* --- ending ---------------------------------------------------------------------------- */
 
 static struct model_end model_end_of(
 	struct sim *sim, const struct held *held, enum end_kind kind, int64_t delay_us)
@@ -282,8 +279,7 @@ static void cancel(struct sim *sim)
 		(void)sim_holds(sim, state == job->state, "told otherwise");
 }
 
-/* --- time, and what goes wrong
- * --------------------------------------------------------------------------- */
+/* --- time, and what goes wrong --------------------------------------------------------- */
 
 static int beat_in_tx(struct tx *tx, void *arg)
 {
@@ -391,9 +387,7 @@ static void clocks(struct sim *sim)
 	clock_jump((int64_t)(chance(sim, 7200) * 1000000) - 3600000000);
 }
 
-/* --- the whole
- * -----------------------------------------------------------------------------------------------
- */
+/* --- the whole ------------------------------------------------------------------------- */
 
 static void one_step(struct sim *sim)
 {

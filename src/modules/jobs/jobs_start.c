@@ -252,8 +252,7 @@ void start_cancel(struct start *start, enum start_stop why)
 		scope_cancel(start->scope);
 }
 
-/* --- what a handler may say
- * ------------------------------------------------------------------------ */
+/* --- what a handler may say ------------------------------------------------------------ */
 
 int job_snooze(struct job *job, uint64_t delay_ns)
 {
@@ -311,8 +310,7 @@ int job_result(struct job *job, struct str json)
 	return 0;
 }
 
-/* --- completing it with its own writes
- * -------------------------------------------------------------- */
+/* --- completing it with its own writes ------------------------------------------------- */
 
 static void remember(void *arg)
 {

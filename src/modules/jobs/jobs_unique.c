@@ -104,8 +104,7 @@ const struct job_statements job_unique_statements =
 	JOB_STATEMENTS(&unique_take, &unique_set, &unique_there, &unique_hold, &unique_free,
 		&unique_back, &unique_unblock, &unique_release, &unique_sweep_old);
 
-/* --- taking
- * --------------------------------------------------------------------------------------- */
+/* --- taking ---------------------------------------------------------------------------- */
 
 enum { LOOKS_MAX = 4 };
 
@@ -180,8 +179,7 @@ int unique_take_in_tx(struct tx *tx, const struct job_row *row, enum job_unique_
 	return r;
 }
 
-/* --- freeing
- * ------------------------------------------------------------------------------------------ */
+/* --- freeing --------------------------------------------------------------------------- */
 
 int unique_free_in_tx(struct tx *tx, struct str queue, struct str key, struct str job_id)
 {

@@ -165,8 +165,7 @@ static void add(struct store_test *test, unsigned tenant, const char *name, size
 	REQUIRE(db_write_with(&db, &jobs_adding, add_in_tx, &many) == 0);
 }
 
-/* --- what is added is done
- * ------------------------------------------------------------------------ */
+/* --- what is added is done ------------------------------------------------------------- */
 
 JOBS_TEST(jobs_that_were_added_are_done_once)
 {
@@ -502,8 +501,7 @@ JOBS_TEST(what_is_left_at_the_end_is_handed_back)
 	EXPECT_INT(job_look(&db, id).attempt, 1);
 }
 
-/* --- with its own writes
- * -------------------------------------------------------------------------- */
+/* --- with its own writes --------------------------------------------------------------- */
 
 static int complete_in_tx(struct tx *tx, void *arg)
 {
@@ -701,8 +699,7 @@ TEST(two_programs_share_the_work_postgres)
 	store_test_remove(&test);
 }
 
-/* --- a lease that is lost
- * ------------------------------------------------------------------------- */
+/* --- a lease that is lost -------------------------------------------------------------- */
 
 static const struct statement lose_leases = STATEMENT(
 	"test_job_leases_lost", .sql = "DELETE FROM main.job_lease", .flags = STATEMENT_SYSTEM);
@@ -745,8 +742,7 @@ TEST(a_lost_lease_stops_its_handlers_postgres)
 	jobs_test_run(ENGINE_POSTGRES, lose_lease);
 }
 
-/* --- without memory
- * ------------------------------------------------------------------------------- */
+/* --- without memory -------------------------------------------------------------------- */
 
 static size_t next_fault; /* of the handlers' thread */
 
