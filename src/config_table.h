@@ -135,6 +135,9 @@
 	X(jobs_threads, JOBS_THREADS, INTEGER(1, 64), ALWAYS("1"), 0, "Jobs",                      \
 		"Threads on which handlers of jobs run, 2,048 at once on each. More than one "     \
 		"where handlers compute much.")                                                    \
+	X(jobs_push_private, JOBS_PUSH_PRIVATE, BOOL, DEVELOPMENT_ELSE("true", "false"), 0, "Jobs", \
+		"Lets queues send their jobs to addresses inside of private networks and on this " \
+		"machine. Off, whoever may set a queue's address cannot reach what only we can.")  \
 	X(jobs_shutdown_timeout, JOBS_SHUTDOWN_TIMEOUT, DURATION(0, 10 * MINUTE), ALWAYS("10s"),   \
 		0, "Jobs",                                                                         \
 		"On SIGTERM, how long handlers of jobs may take to finish; what is left is "       \

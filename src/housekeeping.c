@@ -1,7 +1,8 @@
-/* The worker for housekeeping, and the schedule of backups. */
+/* The worker for housekeeping, and backups. */
 #include "housekeeping.h"
 
 #include "base/mem.h"
+#include "builtin_jobs.h"
 #include "commands_admin.h"
 #include "commands_audit.h"
 #include "commands_backup.h"
@@ -23,9 +24,6 @@ enum {
 	POOL_QUEUE = 16,
 	FIBERS_MAX = 64,
 };
-
-/* A backup that failed is tried again after this, or the interval if that is shorter. */
-#define RETRY_AFTER (10 * MINUTE)
 
 /* --- commands of the control socket ---------------------------------------------------- */
 
@@ -87,10 +85,11 @@ int housekeeping_metrics(void)
 
 /* --- backups ---------------------------------------------------------------------------- */
 
-/* One turn of the schedule on its way to a thread and back. */
+/* A backup on its way to a thread and back. */
 struct turn {
 	struct housekeeping *housekeeping;
-	uint64_t wait_ns; /* until the next one */
+	int result;
+	struct err err;
 };
 
 static struct backup_place place_of(const struct housekeeping *housekeeping)
@@ -119,21 +118,22 @@ static int64_t newest_us(const struct housekeeping *housekeeping)
 	return newest;
 }
 
-/* At the start: what is left of the interval since the last backup, whoever made that. */
+/* At the start: how old the newest one is, whoever made it. */
 static void look_back(void *arg)
 {
-	struct turn *turn = arg;
-	uint64_t interval = turn->housekeeping->options.config->backup_interval;
+	const struct turn *turn = arg;
 	int64_t newest = newest_us(turn->housekeeping);
-	int64_t age = clock_wall_us() - newest;
 
-	turn->wait_ns = 0;
-	if (newest == 0)
-		return;
-	metric_gauge_set(last_backup, newest);
-	/* One of the future was made by a clock that was wrong. */
-	if (age >= 0 && (uint64_t)age < interval / MICROSECOND)
-		turn->wait_ns = interval - (uint64_t)age * MICROSECOND;
+	if (newest)
+		metric_gauge_set(last_backup, newest);
+}
+
+static int look_at_backups(void *arg)
+{
+	struct turn turn = { .housekeeping = arg };
+
+	(void)offload_call(&turn.housekeeping->pool, look_back, &turn);
+	return 0;
 }
 
 static void remove_old(const struct housekeeping *housekeeping)
@@ -152,44 +152,35 @@ static void remove_old(const struct housekeeping *housekeeping)
 static void make_backup(void *arg)
 {
 	struct turn *turn = arg;
-	struct housekeeping *housekeeping = turn->housekeeping;
-	struct backup_place place = place_of(housekeeping);
+	struct backup_place place = place_of(turn->housekeeping);
 	uint64_t start = clock_now_ns();
 	struct backup backup;
 	struct arena arena;
-	int r;
 
 	arena_init(&arena, 64 * KILOBYTE, 16 * MEGABYTE);
-	turn->wait_ns = housekeeping->options.config->backup_interval;
-	r = backup_create(&place, &arena, &backup);
-	if (r == 0) {
+	turn->result = backup_create(&place, &arena, &backup);
+	turn->err = *err_last();
+	if (turn->result == 0) {
 		log_info("backup made", LOG_STR("name", backup.name), LOG_INT("bytes", backup.size),
 			LOG_DURATION(clock_now_ns() - start));
 		metric_count(made, 1);
 		metric_gauge_set(last_backup, backup.created_at);
-		remove_old(housekeeping);
-	} else if (r != -ERR_CANCELLED) {
+		remove_old(turn->housekeeping);
+	} else if (turn->result != -ERR_CANCELLED) {
 		log_error("the backup failed", LOG_ERR);
 		metric_count(failed, 1);
-		turn->wait_ns = MIN(turn->wait_ns, RETRY_AFTER);
 	}
 	arena_done(&arena);
 }
 
-/* A fiber as long as the worker lives. */
-static int keep_backups(void *arg)
+int housekeeping_backup(struct housekeeping *housekeeping)
 {
-	struct housekeeping *housekeeping = arg;
 	struct turn turn = { .housekeeping = housekeeping };
-	int r = offload_call(&housekeeping->pool, look_back, &turn);
+	int r = offload_call(&housekeeping->pool, make_backup, &turn);
 
-	for (;;) {
-		if (r < 0) /* the pool is full of commands */
-			turn.wait_ns = SECOND;
-		if (fiber_sleep_until(sched_now() + turn.wait_ns) < 0)
-			return 0;
-		r = offload_call(&housekeeping->pool, make_backup, &turn);
-	}
+	if (r < 0)
+		return r;
+	return turn.result < 0 ? err_restore(&turn.err) : 0;
 }
 
 /* --- chores ------------------------------------------------------------------------------- */
@@ -284,7 +275,7 @@ static int start_on_thread(struct worker *worker)
 	}
 	/* A fiber that cannot be started is not worth the server. */
 	if (options->backups && options->config->backup_interval > 0)
-		r = scope_spawn(&worker->sched.root, keep_backups, housekeeping);
+		r = scope_spawn(&worker->sched.root, look_at_backups, housekeeping);
 	if (r == 0)
 		r = start_all_chores(worker, options);
 	if (r < 0)
@@ -306,15 +297,17 @@ int housekeeping_start(
 {
 	int r = control_wire_init();
 
+	housekeeping->options = *options;
 	if (r == 0)
 		r = admin_commands_init();
+	if (r == 0)
+		r = builtin_jobs_declare(options->server, housekeeping);
 	if (r == 0)
 		r = jobs_commands_init();
 	if (r == 0)
 		r = offload_open(&housekeeping->pool, "house", POOL_THREADS, POOL_QUEUE);
 	if (r < 0)
 		return r;
-	housekeeping->options = *options;
 	atomic_store(&housekeeping->stop, false);
 	atomic_store(&housekeeping->done, false);
 	housekeeping->worker = (struct worker){

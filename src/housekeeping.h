@@ -1,6 +1,6 @@
 /*
- * What a server does beside requests, on a worker of its own: it keeps backups by schedule, does
- * the modules' chores, and serves the control socket. Work that waits for the disk runs on threads
+ * What a server does beside requests, on a worker of its own: it makes backups, does the
+ * modules' chores, and serves the control socket. Work that waits for the disk runs on threads
  * of a small pool.
  */
 #ifndef HOUSEKEEPING_H
@@ -44,6 +44,10 @@ bool housekeeping_done(const struct housekeeping *housekeeping);
 /* Ends what is under way and takes the control socket away. Nothing happens when it does not run.
  */
 void housekeeping_stop(struct housekeeping *housekeeping);
+
+/* Makes a backup on a thread of the pool and removes old ones; by jobs, on a fiber of any worker.
+ * What backup_create says; -ERR_FULL. */
+int housekeeping_backup(struct housekeeping *housekeeping);
 
 /* The metrics of backups; once, at the start of the process. */
 int housekeeping_metrics(void);

@@ -2,6 +2,7 @@
 #include "jobs_config.h"
 
 #include "modules/jobs/jobs_work.h"
+#include "modules/jobs/jobs_worker.h"
 
 static const struct {
 	struct str name;
@@ -41,7 +42,14 @@ void jobs_config_apply(const struct config *config)
 		.stop_ns = config->jobs_shutdown_timeout,
 	};
 
+	struct push_options push = {
+		.work = roles & ROLE_WORKER,
+		.allow_private = config->jobs_push_private,
+		.stop_ns = config->jobs_shutdown_timeout,
+	};
+
 	jobs_configure(&options);
+	push_configure(&push);
 }
 
 void jobs_config_check(const struct config *config, struct config_report *report)

@@ -85,6 +85,22 @@ bool http_url_valid(struct str url)
 	return good;
 }
 
+bool http_date_read(struct str text, int64_t *ret_us)
+{
+	char copy[64];
+	time_t at;
+
+	if (text.len == 0 || text.len >= sizeof(copy))
+		return false;
+	memcpy(copy, text.at, text.len);
+	copy[text.len] = '\0';
+	at = curl_getdate(copy, NULL);
+	if (at < 0)
+		return false;
+	*ret_us = (int64_t)at * (int64_t)(SECOND / MICROSECOND);
+	return true;
+}
+
 /* The last place where an address is known before it is connected to, and nothing comes between. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
 {

@@ -38,6 +38,9 @@ void http_client_close(struct http_client *client);
  * fragment. Where it leads is not looked at. */
 bool http_url_valid(struct str url);
 
+/* A date of a header field (RFC 9110 5.6.7, old forms too), microseconds since 1970. */
+bool http_date_read(struct str text, int64_t *ret_us);
+
 struct http_field {
 	struct str name, value; /* no control characters */
 };

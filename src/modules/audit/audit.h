@@ -64,6 +64,11 @@ struct audit_options {
 /* Before the module is opened. Without it: 90 days. */
 void audit_configure(const struct audit_options *options);
 
+/* audit:cleanup, by schedule: removes entries that are older than the retention. To be declared by
+ * the program. */
+struct job_kind;
+extern const struct job_kind audit_cleanup;
+
 extern const struct module audit_module;
 
 #pragma GCC visibility pop

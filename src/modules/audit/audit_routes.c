@@ -1,5 +1,6 @@
 /* Handlers, their contract, the chores, and the module. */
 #include "modules/audit/audit_internal.h"
+#include "modules/jobs/jobs.h"
 
 #include "base/embed.h"
 #include "http/server.h"
@@ -160,16 +161,22 @@ static int erase(struct server *server)
 	return audit_erase(server->store);
 }
 
-static int clean(struct server *server)
+static int run_cleanup(struct job *job, const void *payload)
 {
-	return audit_retain(server->store, retention_ns);
+	(void)payload;
+	return audit_retain(job->server->store, retention_ns);
 }
+
+const struct job_kind audit_cleanup = { .name = "audit:cleanup",
+	.queue = "maintenance",
+	.run = run_cleanup,
+	.timeout_ns = HOUR,
+	.every_ns = 7 * 24 * HOUR };
 
 static const struct chore chores[] = {
 	{ "audit entries to chain", 300 * MILLISECOND, chain },
 	{ "audit heads to tell", 10 * SECOND, tell },
 	{ "personal data to erase", SECOND, erase },
-	{ "old audit entries", 7 * 24 * HOUR, clean },
 };
 
 /* --- the module ------------------------------------------------------------------------------ */

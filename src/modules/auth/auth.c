@@ -176,6 +176,18 @@ static void close_module(struct server *server)
 	keys_close(server);
 }
 
+static int run_sessions_cleanup(struct job *job, const void *payload)
+{
+	(void)payload;
+	return sessions_sweep(job->server->store);
+}
+
+const struct job_kind sessions_cleanup = { .name = "sessions:cleanup",
+	.queue = "maintenance",
+	.run = run_sessions_cleanup,
+	.timeout_ns = 10 * MINUTE,
+	.every_ns = 10 * MINUTE };
+
 static const struct chore chores[] = {
 	{ "signing keys", 30 * SECOND, keys_tend },
 	{ "sessions", 10 * MINUTE, sessions_tend },

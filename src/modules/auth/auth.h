@@ -9,6 +9,7 @@
 #include "crypto/sign.h"
 #include "crypto/uuid.h"
 #include "http/module.h"
+#include "modules/jobs/jobs.h"
 #include "modules/users/users.h"
 #include "store/db.h"
 
@@ -46,6 +47,11 @@ struct auth_options {
 /* Before the module is opened. -ERR_INVALID with a sentence for people. Without it, options for
  * tests: cheap hashes, open sign-up. */
 int auth_configure(const struct auth_options *options);
+
+/* sessions:cleanup, by schedule: removes sessions that ended long ago. To be declared by the
+ * program.
+ */
+extern const struct job_kind sessions_cleanup;
 
 /* --- in transactions of the user's tenant, for other modules -------------- */
 

@@ -142,6 +142,8 @@ struct job_kind {
 	int (*run)(struct job *job, const void *payload); /* NULL: for workers outside */
 	int64_t attempts;                                 /* 0: the queue's */
 	uint64_t timeout_ns;                              /* 0: the queue's */
+	uint64_t every_ns; /* added by itself so often, for the installation (tenant_system) and by
+			      one instance only; without a payload. 0: never */
 };
 
 /* From a module's open, after that of jobs. -ERR_CONFLICT for a name that another kind has,

@@ -207,7 +207,18 @@ CREATE TABLE main.job_queue (
 ) --sqlite: WITHOUT ROWID
 ;
 
+-- What signs the jobs that are sent to a queue's address, sealed; the former one signs, too, for a while.
+CREATE TABLE main.job_push (
+	queue text NOT NULL PRIMARY KEY,
+	secret text NOT NULL,
+	former text,
+	former_until bigint,
+	updated_at bigint NOT NULL
+) --sqlite: WITHOUT ROWID
+;
+
 -- down 1
+DROP TABLE main.job_push; -- safe: going down
 DROP TABLE main.job_queue; -- safe: going down
 DROP TABLE main.job_schema; -- safe: going down
 DROP TABLE main.job_pause; -- safe: going down

@@ -5,7 +5,6 @@
 #include "http/health.h"
 #include "http/server.h"
 #include "modules/jobs/jobs_change.h"
-#include "modules/jobs/jobs_cleanup.h"
 #include "modules/jobs/jobs_counts.h"
 
 static int open_module(struct server *server)
@@ -45,15 +44,9 @@ static int write_tallies(struct server *server)
 	return r;
 }
 
-static int clean(struct server *server)
-{
-	return jobs_cleanup_turn(server->store);
-}
-
 static const struct chore chores[] = {
 	{ "jobs to count", SECOND, count },
 	{ "tallies of jobs", 5 * SECOND, write_tallies },
-	{ "jobs to clean up", MINUTE, clean },
 };
 
 const struct module jobs_admin_module = {

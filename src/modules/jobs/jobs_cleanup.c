@@ -4,8 +4,10 @@
  * and deleted by the same index, so that the work is that of what goes.
  */
 #include "modules/jobs/jobs_cleanup.h"
+#include "modules/jobs/jobs_work.h"
 
 #include "base/err.h"
+#include "http/server.h"
 #include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_census.h"
 #include "modules/jobs/jobs_counts.h"
@@ -267,15 +269,24 @@ int jobs_cleanup(struct store *store, size_t *ret_jobs)
 	return r;
 }
 
-int jobs_cleanup_turn(struct store *store)
-{
-	struct arena arena;
-	struct db db;
-	int r;
+/* --- by schedule -------------------------------------------------------------------------------
+ */
 
-	arena_init(&arena, KILOBYTE, 64 * KILOBYTE);
-	db = db_of_system(store, &arena);
-	r = round_take(&db, S("cleanup"), 30 * (int64_t)(SECOND / MICROSECOND));
-	arena_done(&arena);
-	return r > 0 ? jobs_cleanup(store, NULL) : r;
+static int run_cleanup(struct job *job, const void *payload)
+{
+	struct str result;
+	size_t jobs;
+	int r = jobs_cleanup(job->server->store, &jobs);
+
+	(void)payload;
+	if (r < 0)
+		return r;
+	result = arena_printf(job->arena, "{\"jobs\":%zu}", jobs);
+	return result.at ? job_result(job, result) : -(int)err_last()->code;
 }
+
+const struct job_kind jobs_cleanup_kind = { .name = "jobs:cleanup",
+	.queue = "maintenance",
+	.run = run_cleanup,
+	.timeout_ns = 10 * MINUTE,
+	.every_ns = 10 * MINUTE };

@@ -16,9 +16,6 @@ enum { JOBS_CLEAN_BATCH = 500 }; /* jobs of one transaction */
  */
 int jobs_cleanup(struct store *store, size_t *ret_jobs);
 
-/* The same when no other instance has done it within half a minute: a chore. */
-int jobs_cleanup_turn(struct store *store);
-
 extern const struct job_statements job_cleanup_statements;
 
 #endif

@@ -11,13 +11,14 @@
 #include "observe/span.h"
 #include "store/store.h"
 
-#define BEAT_EVERY  SECOND
-#define LEASE_TIME  (4 * SECOND) /* without a beat: then others take over */
-#define REAP_EVERY  (500 * MILLISECOND)
-#define TRY_EVERY   (500 * MILLISECOND) /* what fails */
-#define LOOK_SHARED (500 * MILLISECOND) /* others may write to the database, */
-#define LOOK_ALONE  (5 * SECOND)        /* or nobody */
-#define WITHIN      (4 * SECOND)        /* at most, of one look at the database */
+#define BEAT_EVERY    SECOND
+#define LEASE_TIME    (4 * SECOND) /* without a beat: then others take over */
+#define REAP_EVERY    (500 * MILLISECOND)
+#define PROMOTE_PAUSE MILLISECOND
+#define TRY_EVERY     (500 * MILLISECOND) /* what fails */
+#define LOOK_SHARED   (500 * MILLISECOND) /* others may write to the database, */
+#define LOOK_ALONE    (5 * SECOND)        /* or nobody */
+#define WITHIN        (4 * SECOND)        /* at most, of one look at the database */
 
 uint64_t jobs_look_every(const struct store *store)
 {
@@ -128,7 +129,12 @@ static int promote(struct work *work, struct arena *arena)
 		wait_ns = MIN((uint64_t)MAX(next_us - now_us, (int64_t)0) * MICROSECOND, most);
 	}
 	arena_reset(arena);
-	r = wait_ns ? bell_wait(bell_of_later(), rings, clock_now_ns() + wait_ns) : 0;
+	/* Rings do not hurry it: others have their turn, and jobs that are due come in lots. */
+	if (fiber_sleep_until(clock_now_ns() + PROMOTE_PAUSE) < 0)
+		return -ERR_CANCELLED;
+	r = wait_ns > PROMOTE_PAUSE
+		    ? bell_wait(bell_of_later(), rings, clock_now_ns() + wait_ns - PROMOTE_PAUSE)
+		    : 0;
 	return r == -ERR_CANCELLED ? r : 0;
 }
 
@@ -191,6 +197,8 @@ static int begin(void *arg)
 		r = scope_spawn(root, keep_promoting, work);
 	if (r == 0 && work->options.schedule)
 		r = scope_spawn(root, keep_reaping, work);
+	if (r == 0 && work->options.schedule)
+		r = scope_spawn(root, schedule_keep, work);
 	if (r < 0 && r != -ERR_CANCELLED)
 		log_error("jobs are not looked after", LOG_ERR);
 	return 0;

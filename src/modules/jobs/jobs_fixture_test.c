@@ -110,7 +110,7 @@ static void registered(struct store *store)
 	REQUIRE(schema_compile(&queue_settings_schema) == 0);
 }
 
-static struct store_test_module modules[] = {
+struct store_test_module jobs_test_modules[] = {
 	{ "jobs", jobs_test_sql, statements, LEN(statements), .registered = registered },
 	{ NULL }, /* the test's own */
 	{ NULL },
@@ -126,13 +126,13 @@ static void run_body(struct store_test *test)
 
 void jobs_test_with(const struct statement *const *more, size_t count)
 {
-	modules[1] = (struct store_test_module){ "test", NULL, more, count };
+	jobs_test_modules[1] = (struct store_test_module){ "test", NULL, more, count };
 }
 
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *))
 {
 	current = body;
-	store_test_run(engine, modules, NULL, run_body);
+	store_test_run(engine, jobs_test_modules, NULL, run_body);
 }
 
 /* --- jobs ---------------------------------------------------------------------------------------

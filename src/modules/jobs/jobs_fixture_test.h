@@ -19,6 +19,9 @@ extern const struct job_statements job_add_test_statements, job_law_test_stateme
 /* Statements of the test's own, before it is run. */
 void jobs_test_with(const struct statement *const *more, size_t count);
 
+/* With the tables of jobs; for tests that open the store themselves. */
+extern struct store_test_module jobs_test_modules[];
+
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *));
 
 #define JOBS_TEST(name_)                                                                           \

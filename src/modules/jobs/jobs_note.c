@@ -153,28 +153,28 @@ int job_progress(struct job *job, int64_t percent, struct str note)
 	return 0;
 }
 
-int job_log(struct job *job, enum log_level level, struct str text)
+int job_log(struct job *job, enum log_level level, struct str line)
 {
 	struct start *start = start_of(job);
 	struct notes *notes = &start->notes;
-	struct pending_line *line;
+	struct pending_line *pending;
 
-	if (level > LOG_FATAL || text.len > JOB_LINE_MAX || !utf8_valid(text) ||
-		str_find_byte(text, 0) >= 0)
+	if (level > LOG_FATAL || line.len > JOB_LINE_MAX || !utf8_valid(line) ||
+		str_find_byte(line, 0) >= 0)
 		return fail(
 			ERR_INVALID, "a line of a job is text of at most %d bytes", JOB_LINE_MAX);
-	if (notes->lines >= JOB_LINES_MAX || notes->now.bytes + text.len > PENDING_MAX)
+	if (notes->lines >= JOB_LINES_MAX || notes->now.bytes + line.len > PENDING_MAX)
 		return fail(ERR_FULL, "a job has said too much");
-	line = mem_alloc(sizeof(*line) + text.len);
-	if (!line)
+	pending = mem_alloc(sizeof(*pending) + line.len);
+	if (!pending)
 		return -ERR_NO_MEMORY;
 
-	*line = (struct pending_line){ .at = clock_wall_us(), .level = level, .len = text.len };
-	if (text.len)
-		memcpy(line->text, text.at, text.len);
-	*notes->now.last = line;
-	notes->now.last = &line->next;
-	notes->now.bytes += text.len;
+	*pending = (struct pending_line){ .at = clock_wall_us(), .level = level, .len = line.len };
+	if (line.len)
+		memcpy(pending->text, line.at, line.len);
+	*notes->now.last = pending;
+	notes->now.last = &pending->next;
+	notes->now.bytes += line.len;
 	notes->lines++;
 	be_noted(start);
 	return 0;

@@ -95,7 +95,7 @@ struct queue_limit {
 
 static const struct schema queue_rate_schema = SCHEMA(queue_rate, "So many in so much time; 0: no bound.",
 	FIELD(queue_rate, count, "How many.", COUNT, .example = "100"),
-	FIELD(queue_rate, per_ms, "In how many milliseconds.", RANGE(1, DAY_MS), .if_missing = "1000"));
+	FIELD(queue_rate, per_ms, "In how many milliseconds.", RANGE(0, DAY_MS), .if_missing = "1000"));
 
 static const struct schema queue_keep_schema = SCHEMA(queue_keep, "How long jobs that have ended stay.",
 	FIELD(queue_keep, ms, "In milliseconds.", LONG, .if_missing = "86400000"),

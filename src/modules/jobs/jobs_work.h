@@ -19,7 +19,7 @@ struct jobs_options {
 };
 
 /* Before jobs_start; without it everything is done, by one thread. Copied. */
-void jobs_configure(const struct jobs_options *options);
+void jobs_configure(const struct jobs_options *given);
 
 /*
  * Starts what the options say, for all kinds that were declared. Once at a time, after store_start.
@@ -34,5 +34,8 @@ int jobs_start(struct server *server);
 void jobs_stop_begin(void);
 bool jobs_stopped(void);
 void jobs_stop(void);
+
+/* jobs:cleanup, by schedule; to be declared by the program. */
+extern const struct job_kind jobs_cleanup_kind;
 
 #endif

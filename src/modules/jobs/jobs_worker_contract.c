@@ -1,4 +1,5 @@
 /* What workers send and get. */
+#include "modules/jobs/jobs_push.h"
 #include "modules/jobs/jobs_worker_internal.h"
 
 /* An item of a batch has its id in the body, a request about one job in the path. */
@@ -25,6 +26,9 @@
 	FIELD(type, worker_id, "The worker's name for itself, one of its kind in the tenant.", \
 		RANGE(1, WORKER_ID_MAX), .pattern = "[A-Za-z0-9][A-Za-z0-9._:@-]*", .example = "worker-1", \
 		##__VA_ARGS__)
+#define QUEUE(type) \
+	FIELD(type, name, "The queue.", .from = FROM_PATH, RANGE(1, JOB_QUEUE_MAX), \
+		.pattern = "[a-z][a-z0-9_-]*", .example = "default")
 #define STATES CHOICES("scheduled", "available", "running", "retryable", "completed", "discarded", "cancelled")
 
 /* --- one start, and what is said of it --------------------------------------------------- */
@@ -82,8 +86,7 @@ const struct schema job_fail_items_schema = SCHEMA(job_fail_items, "Jobs whose a
 /* --- taking --------------------------------------------------------------------------------- */
 
 const struct schema job_lease_request_schema = SCHEMA(job_lease_request, "A worker wants jobs.",
-	FIELD(job_lease_request, name, "The queue.", .from = FROM_PATH, RANGE(1, JOB_QUEUE_MAX),
-		.pattern = "[a-z][a-z0-9_-]*", .example = "default"),
+	QUEUE(job_lease_request),
 	WORKER(job_lease_request, .flags = REQUIRED),
 	FIELD(job_lease_request, max, "How many at most.", RANGE(1, JOBS_TAKE_MAX), .if_missing = "1"),
 	FIELD(job_lease_request, wait_ms, "How long to wait for the first one.", RANGE(0, WORKER_WAIT_MAX_MS),
@@ -170,6 +173,12 @@ const struct schema worker_session_request_schema = SCHEMA(worker_session_reques
 	WORKER(worker_session_request, .from = FROM_PATH),
 	FIELD(worker_session_request, last_event_id, "The session of an earlier connection that goes on: what it leased stays.",
 		.name = "last-event-id", .from = FROM_HEADER, .format = FORMAT_UUID));
+
+const struct schema push_queue_ref_schema = SCHEMA(push_queue_ref, "A queue by its name.", QUEUE(push_queue_ref));
+
+const struct schema push_secret_schema = SCHEMA(push_secret, "What signs.",
+	FIELD(push_secret, secret, "The key of the signatures, as Standard Webhooks writes it.", .flags = REQUIRED | SECRET,
+		RANGE(PUSH_SECRET_TEXT_LEN, PUSH_SECRET_TEXT_LEN)));
 
 const struct schema worker_released_schema = SCHEMA(worker_released, "What a worker has handed back.",
 	FIELD(worker_released, released, "How many jobs.", .flags = REQUIRED));

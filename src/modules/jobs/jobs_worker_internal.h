@@ -193,6 +193,15 @@ struct worker_released {
 	int64_t released; /* jobs that were handed back */
 };
 
+struct push_queue_ref {
+	struct str name;
+};
+
+struct push_secret {
+	struct str secret; /* "whsec_..." */
+};
+
+extern const struct schema push_queue_ref_schema, push_secret_schema;
 extern const struct schema job_start_request_schema, job_complete_request_schema,
 	job_fail_request_schema, job_snooze_request_schema, job_progress_request_schema,
 	job_log_request_schema, job_start_refs_schema, job_complete_items_schema,

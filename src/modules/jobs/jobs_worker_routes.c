@@ -1,9 +1,11 @@
 /* Handlers of the worker protocol and their contract. Each is there twice: for workers of a tenant,
  * and under /api/v1/platform for workers of all of them. */
+#include "modules/jobs/jobs_push.h"
 #include "modules/jobs/jobs_session.h"
 #include "modules/jobs/jobs_worker_internal.h"
 
 #include "base/err.h"
+#include "crypto/digest.h"
 #include "http/server.h"
 #include "observe/clock.h"
 
@@ -270,6 +272,37 @@ static int lease(struct req *req, const struct job_lease_request *in, struct job
 }
 HANDLER(lease, job_lease_request, job_lease_answer, LEASE_FAILS)
 
+/* --- secrets of addresses --------------------------------------------------------------------- */
+
+static int answer_secret(struct req *req, struct str queue, bool rotate, struct push_secret *out)
+{
+	struct store *store = req_server(req)->store;
+	struct push_secrets secrets;
+	char text[PUSH_SECRET_TEXT_LEN];
+	int r = rotate ? push_secret_rotate(store, &req->arena, queue, &secrets)
+		       : push_secrets_get(store, &req->arena, queue, &secrets);
+
+	if (r < 0)
+		return r;
+	push_secret_write(text, secrets.at[0]);
+	out->secret = arena_str(&req->arena, str_of(text, sizeof(text)));
+	crypto_wipe(&secrets, sizeof(secrets));
+	crypto_wipe(text, sizeof(text));
+	return out->secret.at ? 0 : -(int)err_last()->code;
+}
+
+static int secret_show(struct req *req, const struct push_queue_ref *in, struct push_secret *out)
+{
+	return answer_secret(req, in->name, false, out);
+}
+HANDLER(secret_show, push_queue_ref, push_secret, 0)
+
+static int secret_rotate(struct req *req, const struct push_queue_ref *in, struct push_secret *out)
+{
+	return answer_secret(req, in->name, true, out);
+}
+HANDLER(secret_rotate, push_queue_ref, push_secret, 0)
+
 /* --- the contract ---------------------------------------------------------------------------- */
 
 HANDLER(worker_heartbeat, job_start_request, job_standing, START_FAILS)
@@ -322,6 +355,12 @@ HANDLER(worker_release, worker_ref, worker_released, 0)
 static const struct route routes[] = {
 	WORKER_ROUTES("/api/v1", "jobs:work"),
 	WORKER_ROUTES("/api/v1/platform", "platform:jobs"),
+	{ HTTP_GET, "/api/v1/platform/queues/{name}/push-secret", "Show what signs the jobs that are sent to a queue's address",
+		.place = ROUTE_PUBLIC, .handler = &secret_show_handler, .need = "platform:jobs",
+		.in = &push_queue_ref_schema, .out = &push_secret_schema },
+	{ HTTP_POST, "/api/v1/platform/queues/{name}/push-secret/rotate", "Sign with another secret; for a day with the former, too",
+		.place = ROUTE_PUBLIC, .handler = &secret_rotate_handler, .need = "platform:jobs",
+		.in = &push_queue_ref_schema, .out = &push_secret_schema },
 };
 /* clang-format on */
 
@@ -329,17 +368,41 @@ static const struct route routes[] = {
 
 static const struct chore chores[] = {
 	{ "sessions of workers", 100 * MILLISECOND, worker_sessions_tend },
+	{ "jobs for addresses", SECOND, push_jobs },
 };
+
+static const struct statement *statements[JOB_WORKER_STATEMENTS + JOB_PUSH_STATEMENTS];
+
+/* Before main: a module is constant once the program runs. */
+__attribute__((constructor)) static void join(void)
+{
+	memcpy(statements, job_worker_statements, sizeof(job_worker_statements));
+	memcpy(statements + JOB_WORKER_STATEMENTS, job_push_statements,
+		sizeof(job_push_statements));
+}
+
+static int open_module(struct server *server)
+{
+	push_secrets_open(server);
+	return worker_sessions_open(server);
+}
+
+static void close_module(struct server *server)
+{
+	worker_sessions_close(server);
+	push_secrets_close();
+}
 
 const struct module job_workers_module = {
 	MODULE_HEAD,
 	.name = "job-workers",
 	.routes = routes,
 	.route_count = LEN(routes),
-	.statements = job_worker_statements,
-	.statement_count = JOB_WORKER_STATEMENTS,
-	.open = worker_sessions_open,
-	.close = worker_sessions_close,
+	.statements = statements,
+	.statement_count = LEN(statements),
+	.open = open_module,
+	.close = close_module,
 	.chores = chores,
 	.chore_count = LEN(chores),
+	.reseal = push_secrets_reseal,
 };

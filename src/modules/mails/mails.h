@@ -18,7 +18,8 @@ enum mail_kind {
 	MAIL_INVITATION,    /* a link */
 	MAIL_TENANTS,       /* where one has accounts */
 	MAIL_ALREADY_THERE, /* somebody tried to register again */
-	MAIL_ALERT, /* something happened to the account: password changed, new address, ... */
+	MAIL_ALERT,   /* something happened to the account: password changed, new address, ... */
+	MAIL_INVOICE, /* of users of the queue */
 	MAIL_KINDS,
 };
 
@@ -62,6 +63,10 @@ struct mails_options {
 /* Before the module is opened; later calls replace the former. Without it mails may be posted and
  * wait: for tests. -ERR_INVALID with a sentence for people, -ERR_NO_MEMORY. */
 int mails_configure(const struct mails_options *options);
+
+/* email:send, for users of the queue (doc/mails.md). To be declared by the program. */
+struct job_kind;
+extern const struct job_kind email_send;
 
 extern const struct module mails_module;
 

@@ -8,7 +8,7 @@
 /* --- statements ------------------------------------------------------------------------- */
 
 const char *const mail_kind_names[MAIL_KINDS + 1] = { "welcome", "verify", "reset", "change_email",
-	"unlock", "invitation", "tenants", "already_there", "alert", NULL };
+	"unlock", "invitation", "tenants", "already_there", "alert", "invoice", NULL };
 
 /* A row as it is posted. */
 struct mail_row {

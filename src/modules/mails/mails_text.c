@@ -57,6 +57,8 @@ static const struct wording wordings[MAIL_KINDS] = {
 		"Something about your account at {place} has changed.", "Look at the account",
 		"If this was you, there is nothing you need to do. If not, ask for a new password "
 		"at once, and tell those who look after {place}." },
+	[MAIL_INVOICE] = { "Your invoice from {place}",
+		"There is a new invoice for you from {place}.", "Look at the invoice", "" },
 };
 
 /* --- what others wrote -------------------------------------------------------------------- */
