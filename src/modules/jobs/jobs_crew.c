@@ -204,7 +204,7 @@ static void start_taken(struct turn *turn)
 	size_t repeated_count = 0;
 
 	for (size_t i = 0; i < turn->count; i++) {
-		struct start *start = pool_take(turn->lane);
+		struct start *start = start_take(turn->lane);
 
 		if (start_fill(start, &turn->taken[i], &turn->take.lease.id) < 0) {
 			crew_hand_back(start);
@@ -223,7 +223,8 @@ static void start_taken(struct turn *turn)
 	}
 }
 
-/* --- after the transaction ------------------------------------------------------------- */
+/* --- after the transaction
+ * ------------------------------------------------------------------------ */
 
 static void say_conflicts(const struct turn *turn)
 {
@@ -263,7 +264,7 @@ static void finish_turn(struct turn *turn, uint64_t rung)
 	crew->failures = 0;
 	say_conflicts(turn);
 	for (size_t i = 0; i < turn->ended_count; i++)
-		pool_put(crew->thread, turn->ended[i]);
+		start_put(crew->thread, turn->ended[i]);
 	if (crew->alone)
 		crew->alone -= MIN(crew->alone, turn->ended_count);
 	if (turn->want.max > 0)
@@ -315,7 +316,7 @@ static void fail_turn(struct turn *turn, int r)
 		crew->ended_count++;
 	}
 	if (!again) {
-		pool_put(crew->thread, turn->ended[0]);
+		start_put(crew->thread, turn->ended[0]);
 	}
 	crew_give_hands(crew, turn->want.hands);
 	crew->pause_ns = clock_now_ns() + MIN(PAUSE_MIN << MIN(crew->failures, 10U), PAUSE_MAX);
@@ -350,7 +351,7 @@ static void do_turn(struct lane *lane, struct want want, const struct lease *lea
 		finish_turn(&turn, rung);
 	else
 		fail_turn(&turn, r);
-	pool_unprepare(lane);
+	starts_unprepare(lane);
 	arena_reset(&lane->arena);
 }
 
@@ -400,7 +401,7 @@ static struct want can_take(struct lane *lane, struct want want, struct lease *r
 	struct want can = { 0, 0 };
 
 	if (want.max > 0 && work_lease(crew->thread->work, ret))
-		can.max = pool_prepare(lane, want.max);
+		can.max = starts_prepare(lane, want.max);
 	can.hands = MIN(want.hands, can.max);
 	if (can.hands < want.hands) {
 		crew_give_hands(crew, want.hands - can.hands);
@@ -467,8 +468,12 @@ void crew_init(struct crew *crew, struct work_thread *thread, struct str queue, 
 
 void crew_done(struct crew *crew)
 {
-	pool_free(&crew->ahead);
-	pool_free(&crew->ended);
+	struct link *const lists[] = { &crew->ahead, &crew->ended };
+	struct link *link;
+
+	for (size_t i = 0; i < LEN(lists); i++)
+		while ((link = list_pop(lists[i])))
+			start_free(CONTAINER_OF(link, struct start, link));
 }
 
 void crew_cancel(struct crew *crew, const struct uuid *id, enum start_stop why)

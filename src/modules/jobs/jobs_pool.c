@@ -1,4 +1,5 @@
-/* Starts, again and again: those of a thread that nobody uses are kept for the next jobs. */
+/* Starts that are used again and again: a thread keeps some, with the first chunk of their arenas.
+ */
 #include "modules/jobs/jobs_work_internal.h"
 
 #include "base/mem.h"
@@ -16,17 +17,18 @@ static struct start *make_start(struct work_thread *thread)
 	return start;
 }
 
-static void free_start(struct start *start)
+void start_free(struct start *start)
 {
 	notes_done(&start->notes);
 	arena_done(&start->arena);
 	mem_free(start, sizeof(*start));
 }
 
-void pool_put(struct work_thread *thread, struct start *start)
+/* Gives it back, for another job. */
+void start_put(struct work_thread *thread, struct start *start)
 {
 	if (thread->pool_count >= STARTS_KEPT) {
-		free_start(start);
+		start_free(start);
 		return;
 	}
 	notes_reset(&start->notes);
@@ -35,7 +37,9 @@ void pool_put(struct work_thread *thread, struct start *start)
 	thread->pool_count++;
 }
 
-size_t pool_prepare(struct lane *lane, size_t count)
+/* Puts starts aside for a turn, so that every job that it takes can at least be handed back.
+ * Returns for how many there is memory. */
+size_t starts_prepare(struct lane *lane, size_t count)
 {
 	struct work_thread *thread = lane->crew->thread;
 	size_t ready = 0;
@@ -57,15 +61,17 @@ size_t pool_prepare(struct lane *lane, size_t count)
 	return ready;
 }
 
-void pool_unprepare(struct lane *lane)
+/* Those that were not needed. */
+void starts_unprepare(struct lane *lane)
 {
 	struct link *link;
 
 	while ((link = list_pop(&lane->prepared)))
-		pool_put(lane->crew->thread, CONTAINER_OF(link, struct start, link));
+		start_put(lane->crew->thread, CONTAINER_OF(link, struct start, link));
 }
 
-struct start *pool_take(struct lane *lane)
+/* One of those that were put aside. */
+struct start *start_take(struct lane *lane)
 {
 	struct link *link = list_pop(&lane->prepared);
 	struct start *start;
@@ -81,10 +87,10 @@ struct start *pool_take(struct lane *lane)
 	return start;
 }
 
-void pool_free(struct link *starts)
+void crew_free_starts(struct work_thread *thread)
 {
 	struct link *link;
 
-	while ((link = list_pop(starts)))
-		free_start(CONTAINER_OF(link, struct start, link));
+	while ((link = list_pop(&thread->pool)))
+		start_free(CONTAINER_OF(link, struct start, link));
 }

@@ -246,7 +246,7 @@ static void end_thread(struct worker *worker)
 
 	for (size_t i = 0; i < thread->crew_count; i++)
 		crew_done(&thread->crews[i]);
-	pool_free(&thread->pool);
+	crew_free_starts(thread);
 	span_thread_detach();
 	log_thread_detach();
 }

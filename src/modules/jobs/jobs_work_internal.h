@@ -120,24 +120,6 @@ bool notes_left(const struct notes *notes);
 /* A fiber of each thread: writes what starts have said. */
 int notes_keep(void *arg);
 
-/* --- starts, again and again (jobs_pool.c) --------------------------------------------------- */
-
-struct lane;
-
-/* Puts starts aside for a turn, so that every job that it takes can at least be handed back.
- * Returns for how many there is memory. The second gives back those that were not needed. */
-size_t pool_prepare(struct lane *lane, size_t count);
-void pool_unprepare(struct lane *lane);
-
-/* One of those that were put aside. */
-struct start *pool_take(struct lane *lane);
-
-/* Gives it back, for another job. */
-void pool_put(struct work_thread *thread, struct start *start);
-
-/* All of a list. */
-void pool_free(struct link *starts);
-
 /* --- a queue on a thread (jobs_crew.c) ------------------------------------------------------ */
 
 /* One turn at a time: ends what has ended, and takes more. */
@@ -193,6 +175,25 @@ void crew_look(struct crew *crew);
 /* Cancels the start of that job (NULL: all); those that run under a lease. */
 void crew_cancel(struct crew *crew, const struct uuid *id, enum start_stop why);
 void crew_lose(struct crew *crew, const char lease_id[UUID_TEXT_LEN]);
+
+/* --- starts for the next jobs (jobs_pool.c) --------------------------------------------------- */
+
+/* Puts starts aside for a turn, so that every job that it takes can at least be handed back.
+ * Returns for how many there is memory. */
+size_t starts_prepare(struct lane *lane, size_t count);
+
+/* Those that were not needed. */
+void starts_unprepare(struct lane *lane);
+
+/* One of those that were put aside. */
+struct start *start_take(struct lane *lane);
+
+/* Gives it back, for another job; or for good. */
+void start_put(struct work_thread *thread, struct start *start);
+void start_free(struct start *start);
+
+/* Frees a thread's starts that nobody uses. */
+void crew_free_starts(struct work_thread *thread);
 
 /* --- hands and what they do (jobs_ahead.c) --------------------------------------------------- */
 
