@@ -223,8 +223,7 @@ static void start_taken(struct turn *turn)
 	}
 }
 
-/* --- after the transaction
- * ------------------------------------------------------------------------ */
+/* --- after the transaction ------------------------------------------------------------- */
 
 static void say_conflicts(const struct turn *turn)
 {
