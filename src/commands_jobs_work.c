@@ -421,9 +421,8 @@ static void write_queue(struct work *work, const struct queue_shown *queue)
 
 	buf_printf(work->out, "%-16.*s %-8s %8lld %8lld %8lld %8lld %8lld %9lld %9lld  %.*s\n",
 		STR_ARG(queue->name), queue->paused || queue->paused_tenant ? "paused" : "open",
-		(long long)queue->ready, (long long)queue->blocked,
-		(long long)later, (long long)queue->running,
-		(long long)queue->completed, (long long)queue->discarded,
+		(long long)queue->ready, (long long)queue->blocked, (long long)later,
+		(long long)queue->running, (long long)queue->completed, (long long)queue->discarded,
 		(long long)queue->cancelled, STR_ARG(oldest));
 }
 
