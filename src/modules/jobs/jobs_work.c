@@ -310,9 +310,11 @@ static int start_threads(struct work *work)
 	work->threads = mem_zalloc(wanted * sizeof(*work->threads));
 	if (!work->threads)
 		return -ERR_NO_MEMORY;
-	work->thread_count = wanted;
 	for (size_t i = 0; i < wanted && r == 0; i++)
 		r = make_thread(work, i);
+	(void)pthread_mutex_lock(&work->lock); /* notices come already */
+	work->thread_count = wanted;
+	(void)pthread_mutex_unlock(&work->lock);
 	for (size_t i = 0; i < wanted && r == 0; i++) {
 		struct work_thread *thread = &work->threads[i];
 		char name[16];
