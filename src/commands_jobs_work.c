@@ -219,7 +219,7 @@ static void write_details(struct buf *out, const struct job_details *job)
 static int show(struct work *work)
 {
 	struct db db = db_of(work->store, &work->tenant, &work->arena);
-	struct job_details job;
+	struct job_details job = { 0 };
 	int r = need_tenant(work);
 
 	if (r == 0)

@@ -103,9 +103,9 @@ static int queue_show(struct req *req, const struct queue_by_name *in, struct qu
 {
 	struct db db = db_of_system(req_server(req)->store, &req->arena);
 	struct queues_ask ask = { .only = in->name, .limit = 1 };
-	struct queue_shown *found;
+	struct queue_shown *found = NULL;
 	struct uuid tenant;
-	size_t count;
+	size_t count = 0;
 	int r = caller_tenant(req, &tenant);
 
 	ask.tenant = &tenant;

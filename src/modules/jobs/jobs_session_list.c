@@ -153,9 +153,7 @@ static void heard_cancel(
 		unlock();
 		return;
 	}
-	if (key.len == 0)
-		list.missed = true;
-	else if (list.cancel_count == CANCELS_WAIT || !uuid_parse(key, &job.id))
+	if (key.len == 0 || list.cancel_count == CANCELS_WAIT || !uuid_parse(key, &job.id))
 		list.missed = true;
 	else
 		list.cancels[list.cancel_count++] = job;
