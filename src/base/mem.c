@@ -37,10 +37,17 @@ void *mem_alloc(size_t size)
 
 void *mem_zalloc(size_t size)
 {
-	void *at = mem_alloc(size);
+	void *at;
 
-	if (at)
-		memset(at, 0, size);
+	CHECK(size > 0);
+	if (reserve(size) < 0)
+		return NULL;
+	/* Large blocks come as the system's zero pages, and take memory as they are used. */
+	at = fault_point(FAULT_MEMORY) ? NULL : calloc(1, size);
+	if (!at) {
+		unreserve(size);
+		(void)fail(ERR_NO_MEMORY, "no memory for %zu bytes", size);
+	}
 	return at;
 }
 

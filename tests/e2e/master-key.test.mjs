@@ -52,7 +52,7 @@ test('a key is changed beside a server', async (t) => {
 	hands = await goOn(server, hands);
 	assert.ok(hands.replayed);
 	const report = await reseal(t, dataDir, both);
-	assert.deepEqual(report.modules.map(({ name }) => name).sort(), ['audit', 'auth', 'mails', 'rest']);
+	assert.deepEqual(report.modules.map(({ name }) => name).sort(), ['audit', 'auth', 'job-workers', 'mails', 'rest']);
 	assert.ok(report.sealed >= 3, JSON.stringify(report));
 	assert.equal(report.lost, 0);
 	assert.ok((await reseal(t, dataDir, both)).sealed <= 1);
