@@ -31,7 +31,7 @@ int command_print(struct buf *out, int exit_code)
 {
 	int r = out->failed;
 
-	if (r == 0 && fwrite(out->at, 1, out->len, stdout) != out->len)
+	if (r == 0 && out->len > 0 && fwrite(out->at, 1, out->len, stdout) != out->len)
 		r = fail(ERR_IO, "cannot write to standard output");
 	if (r == 0 && fflush(stdout) != 0)
 		r = fail(ERR_IO, "cannot write to standard output");
