@@ -99,27 +99,21 @@ void notice_hint_say(struct notice_poller *poller, struct str topic, struct str 
 struct attempt {
 	struct pg_target target;
 	PGconn *pg;
-	struct err err;
 };
 
 /* Blocks; on a thread of the engine's. */
 static void connect_there(void *arg)
 {
 	struct attempt *attempt = arg;
-	PGresult *result;
 
 	attempt->pg = pg_connect(&attempt->target);
-	if (!attempt->pg) {
-		attempt->err = *err_last();
-		return;
-	}
-	result = PQexec(attempt->pg, "LISTEN " CHANNEL);
-	if (PQresultStatus(result) != PGRES_COMMAND_OK || PQsetnonblocking(attempt->pg, 1) < 0) {
+	if (attempt->pg &&
+		(pg_listen(attempt->pg, CHANNEL) < 0 || PQsetnonblocking(attempt->pg, 1) < 0)) {
 		(void)fail(ERR_UNAVAILABLE, "PostgreSQL does not let us listen");
-		attempt->err = *err_last();
 		PQfinish(TAKE(attempt->pg));
 	}
-	PQclear(result);
+	if (!attempt->pg)
+		log_debug("no hints of notices for a while", LOG_ERR);
 }
 
 /* --- a round ----------------------------------------------------------------------------- */

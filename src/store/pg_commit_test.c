@@ -1,4 +1,5 @@
-/* A commit whose answer never comes: something between us and PostgreSQL swallows it. */
+/* An answer that never comes, of a commit for one: something between us and PostgreSQL swallows it.
+ */
 #include "store/pg_fixture_test.h"
 
 #include "observe/clock.h"
@@ -23,6 +24,8 @@ struct between {
 	bool late[PAIRS_MAX];    /* came when others were swallowed already: is not */
 	_Atomic bool swallows;   /* what the server says */
 	bool mute;               /* it lets a connection stand, and then nothing more through */
+	_Atomic bool no_ear;     /* what answers LISTEN is swallowed, and all that comes after it */
+	_Atomic bool deaf[PAIRS_MAX]; /* where this has happened */
 	_Atomic bool over;
 };
 
@@ -48,6 +51,7 @@ static void let_in(struct between *between)
 	between->pairs[free][0] = client;
 	between->pairs[free][1] = server;
 	between->late[free] = between->swallows && !between->mute;
+	between->deaf[free] = false;
 }
 
 /* What a server says to a log-in begins with AuthenticationOk. */
@@ -56,15 +60,25 @@ static bool is_welcome(const char *bytes, ssize_t len)
 	return len > 0 && bytes[0] == 'R';
 }
 
+static bool is_swallowed(
+	const struct between *between, size_t number, const char *bytes, ssize_t len)
+{
+	if (between->deaf[number])
+		return true;
+	return between->swallows && !between->late[number] &&
+	       !(between->mute && is_welcome(bytes, len));
+}
+
 /* Moves what there is; false when one of them has gone. */
-static bool pass(const struct between *between, size_t number, int from)
+static bool pass(struct between *between, size_t number, int from)
 {
 	const int *pair = between->pairs[number];
 	char bytes[8192];
 	ssize_t got = recv(pair[from], bytes, sizeof(bytes), 0), sent = 0;
 
-	if (from == 1 && between->swallows && !between->late[number] &&
-		!(between->mute && is_welcome(bytes, got)))
+	if (from == 0 && between->no_ear && got > 0 && memmem(bytes, (size_t)got, "LISTEN", 6))
+		between->deaf[number] = true;
+	if (from == 1 && is_swallowed(between, number, bytes, got))
 		return got > 0;
 	while (got > 0 && sent < got) {
 		ssize_t more = send(pair[!from], bytes + sent, (size_t)(got - sent), MSG_NOSIGNAL);
@@ -223,6 +237,32 @@ TEST_SLOW(postgres_connection_without_an_answer, 60)
 	EXPECT(pg_connect(&target) == NULL);
 	EXPECT_STR(str_from_c(err_text()), S("cannot connect to PostgreSQL: it does not answer"));
 	EXPECT(clock_now_ns() - began >= SECOND);
+	close_between(&between);
+	pg_server_remove(&server);
+}
+
+/* Nor does one that falls silent when it is asked to tell of notices: the store closes all the
+ * same. */
+TEST_SLOW(postgres_listens_without_an_answer, 60)
+{
+	char app_url[PG_URL_MAX], owner_url[PG_URL_MAX];
+	struct pg_server server, other;
+	struct store_options options = { .pool_max = 4 };
+	struct pg_bench bench;
+	bool deaf = false;
+
+	pg_server_start(&server, NULL);
+	pg_server_database(&server, "things");
+	open_between(&between, &server, &other);
+	between.no_ear = true;
+	options.url = pg_server_url(&other, "app", "things", "", app_url);
+	pg_bench_open(&bench, &options, pg_server_url(&server, "owner", "things", "", owner_url));
+	while (!deaf) {
+		(void)usleep(1000);
+		for (size_t i = 0; i < PAIRS_MAX; i++)
+			deaf |= between.deaf[i];
+	}
+	pg_bench_close(&bench);
 	close_between(&between);
 	pg_server_remove(&server);
 }

@@ -124,10 +124,10 @@ static bool run_blocking(
 	PGconn *pg, const char *sql, int count, const char *const *values, uint64_t until_ns)
 {
 	PGresult *result = ask_blocking(pg, sql, count, values, until_ns);
-	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK;
+	ExecStatusType status = PQresultStatus(result);
 
 	PQclear(result);
-	return ok;
+	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
 }
 
 static bool put_on_role(PGconn *pg, const char *role, uint64_t until_ns)
@@ -138,6 +138,16 @@ static bool put_on_role(PGconn *pg, const char *role, uint64_t until_ns)
 int pg_put_on_role(PGconn *pg, const char *role)
 {
 	return put_on_role(pg, role, clock_now_ns() + ANSWER_LIMIT) ? 0 : cannot_connect(pg);
+}
+
+int pg_listen(PGconn *pg, const char *channel)
+{
+	char sql[80];
+	int len = snprintf(sql, sizeof(sql), "LISTEN %s", channel);
+
+	CHECK(len > 0 && (size_t)len < sizeof(sql));
+	return run_blocking(pg, sql, 0, NULL, clock_now_ns() + ANSWER_LIMIT) ? 0
+									     : cannot_connect(pg);
 }
 
 /* What every session of ours has: one message. Behind a pooler it may reach only one of several

@@ -112,6 +112,9 @@ int pg_ask_pooled(PGconn *pg, bool *ret);
 /* For the rest of the session. Blocks. -ERR_UNAVAILABLE. */
 int pg_put_on_role(PGconn *pg, const char *role);
 
+/* To `channel`, a word of lower-case letters. Blocks. -ERR_UNAVAILABLE. */
+int pg_listen(PGconn *pg, const char *channel);
+
 /* Takes over what pg_connect gave (also when it fails: -ERR_NO_MEMORY, -ERR_IO). `numbers`: texts
  * have lower ones. */
 int pg_connection_new(PGconn *pg, bool pooled, size_t numbers, struct pg_connection **ret);
