@@ -110,6 +110,62 @@ TEST(worker_stop_cancels_what_lives)
 	EXPECT_INT(mem_used(), 0);
 }
 
+/* What one worker waits for at its end only another one can do, which waits for it meanwhile. */
+struct couple {
+	struct worker first, second;
+	struct message question;
+	_Atomic bool answered;
+};
+
+static void answer(struct message *message)
+{
+	CONTAINER_OF(message, struct couple, question)->answered = true;
+}
+
+static int ask_at_the_end(void *arg)
+{
+	struct couple *couple = arg;
+	uint64_t former;
+
+	(void)fiber_sleep_until(TIME_NEVER);
+	worker_send(&couple->first, &couple->question);
+	former = shield_begin(TIME_NEVER);
+	while (!couple->answered)
+		(void)fiber_sleep_until(sched_now() + MILLISECOND);
+	shield_end(former);
+	return 0;
+}
+
+static int spawn_asker(struct worker *worker)
+{
+	return scope_spawn(&worker->sched.root, ask_at_the_end, worker->arg);
+}
+
+static int keep_the_other(void *arg)
+{
+	struct couple *couple = arg;
+
+	couple->question.deliver = answer;
+	REQUIRE(start(&couple->second, spawn_asker, couple) == 0);
+	stop(&couple->second);
+	EXPECT(couple->answered);
+	worker_stop(&couple->first);
+	return 0;
+}
+
+static int spawn_keeper(struct worker *worker)
+{
+	return scope_spawn(&worker->sched.root, keep_the_other, worker->arg);
+}
+
+TEST(worker_join_lets_other_fibers_run)
+{
+	static struct couple couple;
+
+	REQUIRE(start(&couple.first, spawn_keeper, &couple) == 0);
+	worker_join(&couple.first);
+}
+
 static int sleep_short(void *arg)
 {
 	uint64_t began = sched_now();

@@ -131,6 +131,7 @@ static void *thread_main(void *arg)
 	sched_done(&worker->sched);
 	signals_crash_stack(NULL);
 	here = NULL;
+	atomic_store(&worker->over, true);
 	return NULL;
 }
 
@@ -141,6 +142,7 @@ int worker_start(struct worker *worker)
 	char name[16];
 	int error;
 
+	atomic_store(&worker->over, false);
 	(void)sem_init(&start.done, 0, 0);
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(
@@ -178,8 +180,19 @@ void worker_stop(struct worker *worker)
 	worker_send(worker, &worker->stop);
 }
 
+static void let_others_run(const struct worker *until_over)
+{
+	uint64_t former = shield_begin(TIME_NEVER);
+
+	while (!atomic_load(&until_over->over))
+		(void)fiber_sleep_until(sched_now() + MILLISECOND);
+	shield_end(former);
+}
+
 void worker_join(struct worker *worker)
 {
+	if (fiber_current())
+		let_others_run(worker);
 	(void)pthread_join(worker->thread, NULL);
 	mailbox_done(&worker->mailbox);
 }

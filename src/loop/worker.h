@@ -27,6 +27,7 @@ struct worker {
 	void *arg;                        /* the starter's */
 
 	bool stopping;
+	_Atomic bool over;   /* nothing is left to be done but to join the thread */
 	struct message stop; /* what worker_stop sends */
 	struct timer trim;   /* gives memory back after a busy time */
 	int64_t wall_second; /* the second that http_date tells */
@@ -47,7 +48,8 @@ int worker_start(struct worker *worker);
 void worker_send(struct worker *worker, struct message *message);
 
 /* Ends the loop once no fiber lives any more; cancels the ones that do. Returns at once;
- * worker_join waits, and must come after the last worker_send of any thread. */
+ * worker_join waits, and must come after the last worker_send of any thread. A fiber that waits
+ * lets others of its thread run, for which the ending one may wait in turn. */
 void worker_stop(struct worker *worker);
 void worker_join(struct worker *worker);
 

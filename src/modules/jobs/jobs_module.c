@@ -13,7 +13,6 @@
 #include "base/embed.h"
 #include "base/err.h"
 #include "http/server.h"
-#include "observe/clock.h"
 #include "store/store.h"
 
 EMBED_TEXT(jobs_sql, "src/modules/jobs/jobs.sql");
@@ -162,17 +161,11 @@ static int sweep(struct server *server)
 /* Does jobs until the server ends, and is there until they have ended. */
 static int do_jobs(struct server *server)
 {
-	uint64_t former;
 	int r = jobs_start(server);
 
 	if (r < 0)
 		return r;
 	(void)fiber_sleep_until(TIME_NEVER);
-	jobs_stop_begin();
-	former = shield_begin(TIME_NEVER);
-	while (!jobs_stopped())
-		(void)fiber_sleep_until(clock_now_ns() + 10 * MILLISECOND);
-	shield_end(former);
 	jobs_stop();
 	return 0;
 }
