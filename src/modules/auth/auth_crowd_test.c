@@ -68,13 +68,19 @@ struct outcome {
 	int64_t conflicts; /* that were solved by repetition, or not */
 };
 
-static struct client **crowd_clients(struct world *world)
-{
-	static struct client *clients[CROWD];
+/* Each comes with a connection of its own, and leaves with it: the server closes idle ones. */
+static struct client *clients[CROWD];
 
-	for (size_t i = 0; i < CROWD; i++)
+static void come(struct world *world, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
 		REQUIRE((clients[i] = client_open(world->net)) != NULL);
-	return clients;
+}
+
+static void leave(size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		client_close(clients[i]);
 }
 
 /* The pool of passwords has so many places and no more; that is a limit, and says so. */
@@ -94,13 +100,13 @@ static void count(struct outcome *outcome, const struct answer *answer)
 static size_t round_, first_;
 
 /* A request of each at the same time. */
-static struct outcome all_at_once(struct client **clients, size_t size, const char *request,
+static struct outcome all_at_once(struct world *world, size_t size, const char *request,
 	void (*write_body)(char *body, size_t room, size_t who))
 {
 	struct outcome outcome = { 0 };
-
 	int64_t before = conflicts();
 
+	come(world, size);
 	for (size_t i = 0; i < size; i++) {
 		char body[400];
 
@@ -112,6 +118,7 @@ static struct outcome all_at_once(struct client **clients, size_t size, const ch
 
 		count(&outcome, &answer);
 	}
+	leave(size);
 	outcome.conflicts = conflicts() - before;
 	return outcome;
 }
@@ -151,13 +158,13 @@ static void expect_all(const struct outcome *outcome, size_t size)
 		EXPECT(outcome->done >= SMALL_CROWD);
 }
 
-static void try_sizes(struct client **clients, const char *request,
+static void try_sizes(struct world *world, const char *request,
 	void (*write_body)(char *body, size_t room, size_t who))
 {
 	static const size_t sizes[] = { SMALL_CROWD, CROWD };
 
 	for (size_t i = 0; i < LEN(sizes); i++) {
-		struct outcome outcome = all_at_once(clients, sizes[i], request, write_body);
+		struct outcome outcome = all_at_once(world, sizes[i], request, write_body);
 
 		expect_all(&outcome, sizes[i]);
 		round_++;
@@ -166,7 +173,7 @@ static void try_sizes(struct client **clients, const char *request,
 
 CROWD_TEST(crowd_founds_tenants)
 {
-	try_sizes(crowd_clients(world), "POST /api/v1/auth/register", write_founder);
+	try_sizes(world, "POST /api/v1/auth/register", write_founder);
 }
 
 CROWD_TEST(crowd_joins_a_tenant)
@@ -176,19 +183,18 @@ CROWD_TEST(crowd_joins_a_tenant)
 		"\"name\":\"Ada\",\"tenant\":{\"name\":\"Meeting\",\"slug\":\"meeting\"}}");
 
 	REQUIRE(answer.status == 201);
-	try_sizes(crowd_clients(world), "POST /api/v1/auth/register", write_joiner);
+	try_sizes(world, "POST /api/v1/auth/register", write_joiner);
 }
 
 /* Those who have just signed up, each from the same place as all others. */
 CROWD_TEST(crowd_signs_in)
 {
-	struct client **clients = crowd_clients(world);
 	struct outcome outcome =
-		all_at_once(clients, SMALL_CROWD, "POST /api/v1/auth/register", write_founder);
+		all_at_once(world, SMALL_CROWD, "POST /api/v1/auth/register", write_founder);
 
 	REQUIRE(outcome.done == SMALL_CROWD);
 	for (int i = 0; i < 4; i++) {
-		outcome = all_at_once(clients, SMALL_CROWD, "POST /api/v1/auth/login", write_login);
+		outcome = all_at_once(world, SMALL_CROWD, "POST /api/v1/auth/login", write_login);
 		expect_all(&outcome, SMALL_CROWD);
 	}
 }
@@ -197,18 +203,17 @@ CROWD_TEST(crowd_signs_in)
  * and comes in the next time. */
 CROWD_TEST(crowd_of_a_hundred_signs_in)
 {
-	struct client **clients = crowd_clients(world);
 	struct outcome outcome;
 
 	for (size_t made = 0; made < CROWD; made += SMALL_CROWD) {
 		first_ = made;
-		outcome = all_at_once(clients, MIN((size_t)SMALL_CROWD, CROWD - made),
+		outcome = all_at_once(world, MIN((size_t)SMALL_CROWD, CROWD - made),
 			"POST /api/v1/auth/register", write_founder);
 		REQUIRE(outcome.failed == 0 && outcome.full == 0);
 	}
 	first_ = 0;
 	for (int i = 0; i < 3; i++) {
-		outcome = all_at_once(clients, CROWD, "POST /api/v1/auth/login", write_login);
+		outcome = all_at_once(world, CROWD, "POST /api/v1/auth/login", write_login);
 		expect_all(&outcome, CROWD);
 	}
 }
@@ -218,19 +223,17 @@ CROWD_TEST(crowd_of_a_hundred_signs_in)
 /* Joining is an errand then: the same answer for who is there already. */
 static void join_unseen(struct world *world)
 {
-	struct client **clients;
 	struct answer answer;
 
 	answer = world_call(world, NULL, "POST /api/v1/auth/register", "",
 		"{\"email\":\"ada@example.com\",\"password\":\"tin whistle over boots\","
 		"\"name\":\"Ada\",\"tenant\":{\"name\":\"Meeting\",\"slug\":\"meeting\"}}");
 	REQUIRE(answer.status == 201);
-	clients = crowd_clients(world);
-	try_sizes(clients, "POST /api/v1/auth/register", write_joiner);
+	try_sizes(world, "POST /api/v1/auth/register", write_joiner);
 	round_--; /* all of them once more: nobody hears that they are there */
 	for (int i = 0; i < 2; i++) {
-		struct outcome outcome = all_at_once(
-			clients, SMALL_CROWD, "POST /api/v1/auth/register", write_joiner);
+		struct outcome outcome =
+			all_at_once(world, SMALL_CROWD, "POST /api/v1/auth/register", write_joiner);
 
 		expect_all(&outcome, SMALL_CROWD);
 	}
@@ -271,7 +274,6 @@ static void write_guest(char *body, size_t room, size_t who)
 /* A hundred have the link: one of them becomes the user, the others are told that it is used. */
 CROWD_TEST(crowd_with_one_invitation)
 {
-	struct client **clients = crowd_clients(world);
 	struct person ada = person_make(world, "a", "ada@example.com", "owner");
 	const char *owner = person_token(world, &ada);
 	size_t won = 0, used = 0, full = 0;
@@ -282,6 +284,7 @@ CROWD_TEST(crowd_with_one_invitation)
 	(void)snprintf(invitation, sizeof(invitation), "%s",
 		posted_token(mail_posted(world, "a", MAIL_INVITATION, "guest@example.com")));
 	REQUIRE(*invitation);
+	come(world, CROWD);
 	for (size_t i = 0; i < CROWD; i++) {
 		char body[600];
 
@@ -296,6 +299,7 @@ CROWD_TEST(crowd_with_one_invitation)
 		if (!EXPECT(answer.status == 201 || answer.status == 400 || answer.status == 503))
 			(void)fprintf(stderr, "  %.*s\n", STR_ARG(answer.body));
 	}
+	leave(CROWD);
 	EXPECT_INT(won, 1);
 	EXPECT(used > 0);
 	EXPECT_INT(won + used + full, CROWD);
