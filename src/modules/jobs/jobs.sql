@@ -296,6 +296,10 @@ BEGIN
 			MESSAGE = format('role %s may not add jobs to tenant %s', session_user, enqueue.tenant);
 	END IF;
 	PERFORM set_config('app.tenant', v_tenant::text, TRUE);
+	IF NOT EXISTS (SELECT FROM main.tenant AS t WHERE t.tenant_id = v_tenant AND t.status = 'active') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('tenant: %s is not active', v_tenant);
+	END IF;
 
 	IF enqueue.name IS NULL OR length(enqueue.name) > 100
 		OR enqueue.name !~ '^[a-z][a-z0-9_.-]*:[a-z][a-z0-9_.-]*$' THEN
@@ -454,6 +458,10 @@ BEGIN
 			MESSAGE = format('role %s may not end jobs of another tenant', session_user);
 	END IF;
 	PERFORM set_config('app.tenant', v_tenant::text, TRUE);
+	IF NOT EXISTS (SELECT FROM main.tenant AS t WHERE t.tenant_id = v_tenant AND t.status = 'active') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('lease_token: tenant %s is not active', v_tenant);
+	END IF;
 
 	UPDATE main.job AS j SET state = 'completed', timeout_at = NULL, seated = FALSE, cancelling = FALSE,
 		ended_at = v_now, result = complete.result::text

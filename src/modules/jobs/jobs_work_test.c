@@ -221,6 +221,43 @@ JOBS_TEST(a_payload_is_decoded_for_its_handler)
 	EXPECT_INT(sum, 37);
 }
 
+static bool the_second_has_none(const struct db *db)
+{
+	struct db other = *db;
+
+	other.tenant.bytes[15] = 2; /* of store_test_tenant */
+	return jobs_count(&other, COUNT_OPEN) == 0;
+}
+
+static bool is_rung(const struct db *db)
+{
+	static uint64_t rings;
+	struct bell *bell = bell_of(S("plain"));
+
+	if (!db) /* from here on */
+		rings = bell_rings(bell);
+	return bell_rings(bell) != rings;
+}
+
+JOBS_TEST(jobs_of_a_suspended_tenant_wait_until_it_is_served_again)
+{
+	struct db db = store_test_tenant(test, 1);
+
+	tenant_is(&db, "suspended");
+	add(test, 1, "test:plain", 20);
+	add(test, 2, "test:plain", 20);
+	begin(test, &all);
+	EXPECT(holds(test, the_second_has_none));
+	EXPECT_INT(jobs_count(&db, COUNT_OPEN), 20);
+	EXPECT_INT(atomic_load(&runs), 20);
+	(void)is_rung(NULL);
+	tenant_is(&db, "active");
+	EXPECT(holds(test, is_rung)); /* nobody waits for the next look */
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(atomic_load(&runs), 40);
+}
+
 static bool a_thousand_run(const struct db *db)
 {
 	(void)db;
