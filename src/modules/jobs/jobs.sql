@@ -244,7 +244,7 @@ CREATE TABLE main.job_caller (
 );
 
 -- Adds a job to the caller's own transaction. Everything beside it is as in jobs_add.c, jobs_group.c and
--- jobs_unique.c; the schema of the payload is minded when the job is leased.
+-- jobs_unique.c; the schema of the payload is minded when the job is taken.
 CREATE FUNCTION bulkhead.enqueue(
 	name text,
 	payload jsonb DEFAULT '{}',
