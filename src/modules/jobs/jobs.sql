@@ -236,8 +236,7 @@ DROP TABLE main.job_error; -- safe: going down
 DROP TABLE main.job; -- safe: going down
 
 -- up 2 postgres: functions for the transactions of other programs
--- Which roles of the database may call them, as whom: a tenant's id, or 'any'. The owner writes it:
--- INSERT INTO main.job_caller VALUES ('billing', '0190...');
+-- Which roles of the database may call them, as whom: a tenant's id, or 'any' (bulkhead jobs grant).
 CREATE TABLE main.job_caller (
 	role text NOT NULL PRIMARY KEY,
 	tenant text NOT NULL CHECK (tenant = 'any' OR tenant ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
@@ -285,7 +284,7 @@ BEGIN
 	SELECT c.tenant INTO v_may FROM main.job_caller AS c WHERE c.role = session_user;
 	IF NOT FOUND THEN
 		RAISE insufficient_privilege USING MESSAGE = format('role %s may not add jobs', session_user),
-			HINT = 'The owner of the tables lists it in main.job_caller.';
+			HINT = 'bulkhead jobs grant ROLE TENANT|any lists it.';
 	END IF;
 	v_tenant := CASE WHEN v_may = 'any' THEN enqueue.tenant ELSE v_may::uuid END;
 	IF v_tenant IS NULL THEN
@@ -440,7 +439,7 @@ BEGIN
 	SELECT c.tenant INTO v_may FROM main.job_caller AS c WHERE c.role = session_user;
 	IF NOT FOUND THEN
 		RAISE insufficient_privilege USING MESSAGE = format('role %s may not end jobs', session_user),
-			HINT = 'The owner of the tables lists it in main.job_caller.';
+			HINT = 'bulkhead jobs grant ROLE TENANT|any lists it.';
 	END IF;
 	IF complete.lease_token IS NULL OR complete.lease_token !~ '^bh_ls_[A-Za-z0-9_-]{48}$' THEN
 		RAISE invalid_parameter_value USING MESSAGE = 'lease_token: is none';
