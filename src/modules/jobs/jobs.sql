@@ -347,6 +347,11 @@ BEGIN
 		RAISE configuration_limit_exceeded USING MESSAGE = format(
 			'queue: %s has %s jobs waiting, and at most %s may', enqueue.queue, v_count, v_bound);
 	END IF;
+	IF coalesce(v_count, 0) <= 0 AND (SELECT count(*) FROM main.job_depth AS d
+		WHERE d.tenant_id = v_tenant AND d.waiting > 0) >= 256 THEN
+		RAISE configuration_limit_exceeded USING
+			MESSAGE = 'queue: is one too many: jobs wait in 256 queues, and in no more may they';
+	END IF;
 	v_bound := coalesce((v_settings ->> 'backlogAgeMs')::bigint, 0) * 1000;
 	IF v_bound > 0 AND v_oldest > 0 AND v_now - v_oldest > v_bound THEN
 		RAISE configuration_limit_exceeded USING MESSAGE = format(

@@ -290,6 +290,14 @@ SQL_TEST(sql_minds_keys_groups_and_bounds)
 	as_program(ONE, "INSERT INTO main.job_depth (tenant_id, queue, waiting, counted_at) VALUES "
 			"('" ONE "', 'default', 5, 1)");
 	TOLD(&caller, "SELECT bulkhead.enqueue('a:b')", "53400");
+
+	/* queues */
+	as_program(ONE,
+		"INSERT INTO main.job_depth (tenant_id, queue, waiting, counted_at) SELECT "
+		"'" ONE "', 'q' || n, 1, 1 FROM generate_series(2, %d) AS n",
+		JOB_TENANT_QUEUES_MAX);
+	TOLD(&caller, "SELECT bulkhead.enqueue('a:b', queue => 'beyond')", "53400");
+	EXPECT(strlen(ask(&caller, "SELECT bulkhead.enqueue('a:b', queue => 'q7')")) == 36);
 	caller_close(&caller);
 }
 
