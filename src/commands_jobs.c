@@ -13,6 +13,7 @@
 const struct schema jobs_command_schema = SCHEMA(jobs_command, "What is wanted of jobs.",
 	FIELD(jobs_command, tenant, "Whose."),
 	FIELD(jobs_command, id, "Which job."),
+	FIELD(jobs_command, role, "Which role of the database."),
 	FIELD(jobs_command, queue, "Of which queue."),
 	FIELD(jobs_command, state, "In which state."),
 	FIELD(jobs_command, cursor, "Behind which job."),
@@ -50,16 +51,35 @@ static int read_age(const char *text, int64_t *ret)
 	return 0;
 }
 
-/* The operand is a queue of pause, resume and drain, else a job. */
-static int read_line(const struct command_line *line, bool of_queue, struct jobs_command *ret)
+/* What the first operand is. */
+enum operand { OF_JOB, OF_QUEUE, OF_ROLE };
+
+static struct str operand_of(const struct command_line *line, enum operand is, enum operand want)
 {
-	const char *operand = line->count ? line->operands[0] : NULL;
+	return str_from_c(is == want && line->count ? line->operands[0] : NULL);
+}
+
+/* Behind a role stands a tenant, or "any", which is none. */
+static struct str tenant_of(const struct command_line *line, enum operand is)
+{
+	struct str whom;
+
+	if (is != OF_ROLE || line->count < 2)
+		return str_from_c(line->tenant);
+	whom = str_from_c(line->operands[1]);
+	return str_eq(whom, S("any")) ? S("") : whom;
+}
+
+static int read_line(const struct command_line *line, enum operand is, struct jobs_command *ret)
+{
+	struct str queue = operand_of(line, is, OF_QUEUE);
 	int r;
 
 	*ret = (struct jobs_command){
-		.tenant = str_from_c(line->tenant),
-		.queue = str_from_c(of_queue ? operand : line->queue),
-		.id = str_from_c(of_queue ? NULL : operand),
+		.tenant = tenant_of(line, is),
+		.queue = queue.len ? queue : str_from_c(line->queue),
+		.id = operand_of(line, is, OF_JOB),
+		.role = operand_of(line, is, OF_ROLE),
 		.state = str_from_c(line->state),
 		.cursor = str_from_c(line->cursor),
 	};
@@ -92,7 +112,7 @@ static int do_job(const struct control_command *how, struct command_job *job)
 	return r;
 }
 
-static int run(const struct command_line *line, command_fn *fn, bool of_queue)
+static int run(const struct command_line *line, command_fn *fn, enum operand is)
 {
 	static const struct control_command all[] = { JOBS_CONTROL_COMMANDS };
 	struct command_job job = { .json = line->options & COMMAND_JSON };
@@ -105,7 +125,7 @@ static int run(const struct command_line *line, command_fn *fn, bool of_queue)
 		how++;
 	buf_init(&argument, CONTROL_ARGUMENT_MAX);
 	if (r == 0)
-		r = read_line(line, of_queue, &command);
+		r = read_line(line, is, &command);
 	if (r == 0)
 		r = write_argument(&command, &argument);
 	job.argument = buf_str(&argument);
@@ -114,24 +134,27 @@ static int run(const struct command_line *line, command_fn *fn, bool of_queue)
 	return r;
 }
 
-#define RUN(what, of_queue)                                                                        \
+#define RUN(what, is)                                                                              \
 	static int run_##what(const struct command_line *line)                                     \
 	{                                                                                          \
-		return run(line, jobs_command_##what, of_queue);                                   \
+		return run(line, jobs_command_##what, is);                                         \
 	}
 
-RUN(list, false)
-RUN(show, false)
-RUN(retry, false)
-RUN(cancel, false)
-RUN(remove, false)
-RUN(clean, false)
-RUN(pause, true)
-RUN(resume, true)
-RUN(drain, true)
-RUN(queues, false)
-RUN(workers, false)
-RUN(stats, false)
+RUN(list, OF_JOB)
+RUN(show, OF_JOB)
+RUN(retry, OF_JOB)
+RUN(cancel, OF_JOB)
+RUN(remove, OF_JOB)
+RUN(clean, OF_JOB)
+RUN(pause, OF_QUEUE)
+RUN(resume, OF_QUEUE)
+RUN(drain, OF_QUEUE)
+RUN(queues, OF_JOB)
+RUN(workers, OF_JOB)
+RUN(stats, OF_JOB)
+RUN(callers, OF_JOB)
+RUN(grant, OF_ROLE)
+RUN(revoke, OF_ROLE)
 
 /* clang-format off */
 #define ALL    (COMMAND_JSON | COMMAND_TENANT)
@@ -152,6 +175,10 @@ static const struct command commands[] = {
 	{ "jobs", "workers", NULL, 0, 0, ALL, "List who takes jobs.", NULL, run_workers },
 	{ "jobs", "stats", NULL, 0, 0, ALL, "Tell how many jobs there are, and how it goes.",
 		"Exit codes: 0 all is well, 1 it failed, 2 used wrongly, 3 a queue is beyond its alarms.", run_stats },
+	{ "jobs", "callers", NULL, 0, 0, COMMAND_JSON, "List the roles of PostgreSQL that may call bulkhead.enqueue and bulkhead.complete.", NULL, run_callers },
+	{ "jobs", "grant", "ROLE TENANT|any", 2, 2, COMMAND_JSON, "Let a role of PostgreSQL add and complete jobs of a tenant, or of any.",
+		"TENANT is a slug. A role that is listed already is changed; with any it names the tenant in each call.", run_grant },
+	{ "jobs", "revoke", "ROLE", 1, 1, COMMAND_JSON, "Let a role of PostgreSQL add and complete no more jobs.", NULL, run_revoke },
 };
 /* clang-format on */
 

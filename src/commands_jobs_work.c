@@ -1,7 +1,7 @@
 /* What a server, or a process without one, does for the commands about jobs. */
+#include "commands_jobs_work.h"
 #include "base/err.h"
 #include "base/time_text.h"
-#include "commands_jobs.h"
 #include "http/health.h"
 #include "http/server.h"
 #include "modules/jobs/jobs_change.h"
@@ -21,21 +21,9 @@ enum {
 
 static const struct audit_actor program = { .kind = AUDIT_PROGRAM };
 
-/* A command under way. */
-struct work {
-	const struct command_job *job;
-	struct jobs_command command;
-	struct store *store;
-	struct arena arena;
-	struct db system;
-	struct uuid tenant;
-	bool has_tenant;
-	struct buf *out;
-};
-
 /* --- beginning --------------------------------------------------------------------------- */
 
-static int find_tenant(struct work *work)
+static int find_tenant(struct jobs_work *work)
 {
 	struct str slug = work->command.tenant;
 	struct tenant tenant;
@@ -56,12 +44,12 @@ static int find_tenant(struct work *work)
 	return r;
 }
 
-static int begin(struct work *work, const struct command_job *job, struct buf *out)
+int jobs_work_begin(struct jobs_work *work, const struct command_job *job, struct buf *out)
 {
 	struct problems problems;
 	int r;
 
-	*work = (struct work){ .job = job, .store = job->server->store, .out = out };
+	*work = (struct jobs_work){ .job = job, .store = job->server->store, .out = out };
 	arena_init(&work->arena, 64 * KILOBYTE, ARENA_MAX);
 	work->system = db_of_system(work->store, &work->arena);
 	problems_init(&problems, &work->arena);
@@ -73,7 +61,7 @@ static int begin(struct work *work, const struct command_job *job, struct buf *o
 }
 
 /* An error of one member as a sentence. */
-static int end(struct work *work, int r)
+int jobs_work_end(struct jobs_work *work, int r)
 {
 	const struct err *err = err_last();
 
@@ -83,12 +71,12 @@ static int end(struct work *work, int r)
 	return r;
 }
 
-static int need_tenant(const struct work *work)
+static int need_tenant(const struct jobs_work *work)
 {
 	return work->has_tenant ? 0 : fail(ERR_INVALID, "whose? --tenant SLUG is missing");
 }
 
-static const struct uuid *tenant_or_all(const struct work *work)
+static const struct uuid *tenant_or_all(const struct jobs_work *work)
 {
 	return work->has_tenant ? &work->tenant : NULL;
 }
@@ -105,7 +93,7 @@ static int state_of(struct str text, struct opt_int *ret)
 	return fail(ERR_INVALID, "there is no state %.*s", STR_ARG(text));
 }
 
-static int filter_of(const struct work *work, struct job_filter *ret)
+static int filter_of(const struct jobs_work *work, struct job_filter *ret)
 {
 	const struct jobs_command *command = &work->command;
 
@@ -127,8 +115,7 @@ static int check_id(struct str id)
 
 /* --- writing ------------------------------------------------------------------------------- */
 
-/* One struct as a line of JSON. */
-static int write_json(struct work *work, const struct schema *schema, const void *at)
+int jobs_work_json(struct jobs_work *work, const struct schema *schema, const void *at)
 {
 	struct json_writer writer;
 	int r;
@@ -167,7 +154,7 @@ static void write_item(struct buf *out, const struct job_item *item)
 	buf_byte(out, '\n');
 }
 
-static int list(struct work *work)
+static int list(struct jobs_work *work)
 {
 	struct str cursor = work->command.cursor;
 	struct job_window window = { .after_id = cursor.len ? cursor : S(UUID_LAST),
@@ -186,7 +173,7 @@ static int list(struct work *work)
 		r = jobs_find(work->store, &work->arena, &work->tenant, &filter, &window, &found);
 	for (size_t i = 0; r == 0 && i < found.count; i++)
 		if (work->job->json)
-			r = write_json(work, &job_item_schema, &found.items[i]);
+			r = jobs_work_json(work, &job_item_schema, &found.items[i]);
 		else
 			write_item(work->out, &found.items[i]);
 	if (r == 0 && found.next_id.len && !work->job->json)
@@ -216,7 +203,7 @@ static void write_details(struct buf *out, const struct job_details *job)
 	}
 }
 
-static int show(struct work *work)
+static int show(struct jobs_work *work)
 {
 	struct db db = db_of(work->store, &work->tenant, &work->arena);
 	struct job_details job = { 0 };
@@ -231,7 +218,7 @@ static int show(struct work *work)
 	if (r < 0)
 		return r;
 	if (work->job->json)
-		return write_json(work, &job_details_schema, &job);
+		return jobs_work_json(work, &job_details_schema, &job);
 	write_details(work->out, &job);
 	return work->out->failed;
 }
@@ -251,7 +238,7 @@ static int change_in_tx(struct tx *tx, void *arg)
 	return r < 0 ? r : job_change_audit(tx, &program, one->change, one->id);
 }
 
-static int change_one(struct work *work, enum job_change change)
+static int change_one(struct jobs_work *work, enum job_change change)
 {
 	struct db db = db_of(work->store, &work->tenant, &work->arena);
 	struct one one = { change, work->command.id };
@@ -265,8 +252,8 @@ static int change_one(struct work *work, enum job_change change)
 }
 
 /* Call after call, until all or as many as wanted are done. */
-static int change_all(struct work *work, enum job_change change, const struct job_filter *filter,
-	struct jobs_changed *ret)
+static int change_all(struct jobs_work *work, enum job_change change,
+	const struct job_filter *filter, struct jobs_changed *ret)
 {
 	struct jobs_change_all all = { .change = change, .filter = *filter };
 	int64_t left = work->command.limit ? work->command.limit : INT64_MAX;
@@ -294,10 +281,10 @@ static int change_all(struct work *work, enum job_change change, const struct jo
 	return r;
 }
 
-static int write_changed(struct work *work, const struct jobs_changed *changed)
+static int write_changed(struct jobs_work *work, const struct jobs_changed *changed)
 {
 	if (work->job->json)
-		return write_json(work, &jobs_changed_schema, changed);
+		return jobs_work_json(work, &jobs_changed_schema, changed);
 	buf_printf(work->out, "%lld done, %lld left as they are%s\n", (long long)changed->count,
 		(long long)changed->skipped, changed->more ? "; there are more" : "");
 	return work->out->failed;
@@ -305,7 +292,7 @@ static int write_changed(struct work *work, const struct jobs_changed *changed)
 
 /* One by its id, or all that fit; `otherwise` is the state when none is given. */
 static int change(
-	struct work *work, enum job_change change, unsigned allowed, struct opt_int otherwise)
+	struct jobs_work *work, enum job_change change, unsigned allowed, struct opt_int otherwise)
 {
 	struct jobs_changed changed = { .count = 1 };
 	struct job_filter filter;
@@ -354,7 +341,7 @@ static int pause_in_tx(struct tx *tx, void *arg)
 				       .id = pausing->queue });
 }
 
-static int pause(struct work *work, bool paused)
+static int pause(struct jobs_work *work, bool paused)
 {
 	struct db db = db_of(work->store, &work->tenant, &work->arena);
 	struct pausing pausing = { work->command.queue, paused };
@@ -384,7 +371,7 @@ static int pause(struct work *work, bool paused)
 	return work->out->failed;
 }
 
-static int drain(struct work *work)
+static int drain(struct jobs_work *work)
 {
 	struct jobs_changed changed = { .more = true }, done;
 	int r = queue_name_check(work->command.queue);
@@ -402,7 +389,7 @@ static int drain(struct work *work)
 }
 
 /* Counted now, since nobody may have done so. */
-static int read_queues(struct work *work, struct queue_shown **ret, size_t *ret_count)
+static int read_queues(struct jobs_work *work, struct queue_shown **ret, size_t *ret_count)
 {
 	const struct queues_ask ask = { .tenant = tenant_or_all(work), .limit = QUEUES_SHOWN };
 	int r = queues_load(work->store, &work->arena);
@@ -414,7 +401,7 @@ static int read_queues(struct work *work, struct queue_shown **ret, size_t *ret_
 	return r < 0 ? r : queues_show(&work->system, &ask, ret, ret_count);
 }
 
-static void write_queue(struct work *work, const struct queue_shown *queue)
+static void write_queue(struct jobs_work *work, const struct queue_shown *queue)
 {
 	struct str oldest = ms_text(&work->arena, queue->oldest_ready_ms);
 	int64_t later = queue->scheduled + queue->retryable;
@@ -426,7 +413,7 @@ static void write_queue(struct work *work, const struct queue_shown *queue)
 		(long long)queue->cancelled, STR_ARG(oldest));
 }
 
-static int queues(struct work *work)
+static int queues(struct jobs_work *work)
 {
 	struct queue_shown *shown;
 	size_t count;
@@ -438,13 +425,13 @@ static int queues(struct work *work)
 			"oldest");
 	for (size_t i = 0; r == 0 && i < count; i++)
 		if (work->job->json)
-			r = write_json(work, &queue_shown_schema, &shown[i]);
+			r = jobs_work_json(work, &queue_shown_schema, &shown[i]);
 		else
 			write_queue(work, &shown[i]);
 	return r;
 }
 
-static int workers(struct work *work)
+static int workers(struct jobs_work *work)
 {
 	struct worker_shown *at;
 	size_t count;
@@ -453,7 +440,7 @@ static int workers(struct work *work)
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (work->job->json) {
-			r = write_json(work, &worker_shown_schema, &at[i]);
+			r = jobs_work_json(work, &worker_shown_schema, &at[i]);
 			continue;
 		}
 		buf_printf(work->out, "%.*s  %.*s  %lld running, seen ", STR_ARG(at[i].id),
@@ -487,7 +474,7 @@ static void add_queue(struct jobs_stats *stats, const struct queue_shown *queue)
 	stats->per_minute += queue->per_minute;
 }
 
-static int write_stats(struct work *work, const struct jobs_stats *stats)
+static int write_stats(struct jobs_work *work, const struct jobs_stats *stats)
 {
 	const struct {
 		struct str name;
@@ -533,7 +520,7 @@ static int write_stats(struct work *work, const struct jobs_stats *stats)
 	return r < 0 ? r : work->out->failed;
 }
 
-static int stats(struct work *work)
+static int stats(struct jobs_work *work)
 {
 	struct jobs_stats sums = { 0 };
 	struct queue_shown *shown;
@@ -556,26 +543,18 @@ static int stats(struct work *work)
 
 /* --- the commands --------------------------------------------------------------------------- */
 
-#define COMMAND(what, call)                                                                        \
-	int jobs_command_##what(const struct command_job *job, struct buf *out)                    \
-	{                                                                                          \
-		struct work work;                                                                  \
-		int r = begin(&work, job, out);                                                    \
-                                                                                                   \
-		return end(&work, r < 0 ? r : (call));                                             \
-	}
-
 static const struct opt_int none;
 
-COMMAND(list, list(&work))
-COMMAND(show, show(&work))
-COMMAND(retry, change(&work, JOB_RETRY, ENDED, ((struct opt_int){ true, false, JOB_DISCARDED })))
-COMMAND(cancel, change(&work, JOB_CANCEL, LIVE, none))
-COMMAND(remove, change(&work, JOB_REMOVE, ENDED, none))
-COMMAND(clean, change(&work, JOB_REMOVE, ENDED, none))
-COMMAND(pause, pause(&work, true))
-COMMAND(resume, pause(&work, false))
-COMMAND(drain, drain(&work))
-COMMAND(queues, queues(&work))
-COMMAND(workers, workers(&work))
-COMMAND(stats, stats(&work))
+JOBS_COMMAND(list, list(&work))
+JOBS_COMMAND(show, show(&work))
+JOBS_COMMAND(
+	retry, change(&work, JOB_RETRY, ENDED, ((struct opt_int){ true, false, JOB_DISCARDED })))
+JOBS_COMMAND(cancel, change(&work, JOB_CANCEL, LIVE, none))
+JOBS_COMMAND(remove, change(&work, JOB_REMOVE, ENDED, none))
+JOBS_COMMAND(clean, change(&work, JOB_REMOVE, ENDED, none))
+JOBS_COMMAND(pause, pause(&work, true))
+JOBS_COMMAND(resume, pause(&work, false))
+JOBS_COMMAND(drain, drain(&work))
+JOBS_COMMAND(queues, queues(&work))
+JOBS_COMMAND(workers, workers(&work))
+JOBS_COMMAND(stats, stats(&work))

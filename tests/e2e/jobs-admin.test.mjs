@@ -105,4 +105,10 @@ test('the command line, beside a server and without one', async (t) => {
 	assert.equal((await run('list', '--tenant', 'nobody')).code, 1);
 	assert.equal((await run('list', '--state')).code, 2);
 	assert.equal(JSON.parse((await run('stats', '--json')).stdout).ready, 0);
+	for (const words of [['callers'], ['grant', 'billing', 'acme'], ['grant', 'billing', 'any'], ['revoke', 'billing']]) {
+		const { code, stderr } = await run(...words);
+		assert.equal(code, 1);
+		assert.match(stderr, /PostgreSQL/, 'SQLite has no roles');
+	}
+	assert.match((await run('grant', 'billing', 'nobody')).stderr, /there is no tenant nobody/);
 });

@@ -93,6 +93,19 @@ test('what an address answers is what becomes of the job', async (t) => {
 	assert.equal((await call(server, 'GET /api/v1/platform/queues/hooks/push-secret', { token: key })).status, 403);
 });
 
+test('a payload that its schema refuses by now is not sent', async (t) => {
+	const { server, operator, key, hook, ended } = await pushing(t, () => ({ status: 204 }));
+	await done(server, 'POST /api/v1/platform/queues/hooks/pause', { token: operator });
+	const job = { queue: 'hooks', name: 'hook:call' };
+	const bad = await add(server, key, { ...job, payload: { n: 'x' } });
+	const good = await add(server, key, { ...job, payload: { n: 1 } });
+	await done(server, 'PUT /api/v1/job-schemas/hook:call', { token: key, body: { schema: { properties: { n: { type: 'integer' } } } } });
+	await done(server, 'POST /api/v1/platform/queues/hooks/resume', { token: operator });
+	assert.equal((await ended(good)).state, 'completed');
+	assert.equal((await ended(bad)).state, 'discarded');
+	assert.deepEqual(hook.calls.map(({ json }) => json.data.id), [good]);
+});
+
 test('nothing is sent into private networks unless that is allowed', async (t) => {
 	const { server, operator, key, hook, ended } = await pushing(t, () => ({ status: 204 }), { JOBS_PUSH_PRIVATE: 'false' });
 	const job = { queue: 'hooks', name: 'hook:call', attempts: 1 };

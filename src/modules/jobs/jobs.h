@@ -39,6 +39,7 @@ enum {
 	JOB_PRIORITIES = 10,          /* 0 is the most urgent */
 	JOB_PRIORITY_NORMAL = 5,
 	JOB_BULK_MAX = 1000,           /* jobs of one call */
+	JOB_TENANT_QUEUES_MAX = 256,   /* queues in which jobs of a tenant wait */
 	JOB_MESSAGE_MAX = 10000,       /* bytes of an attempt's error */
 	JOB_LINES_MAX = 1000,          /* log lines of a job, */
 	JOB_LINE_MAX = 8192,           /* bytes each */

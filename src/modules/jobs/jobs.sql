@@ -236,15 +236,14 @@ DROP TABLE main.job_error; -- safe: going down
 DROP TABLE main.job; -- safe: going down
 
 -- up 2 postgres: functions for the transactions of other programs
--- Which roles of the database may call them, as whom: a tenant's id, or 'any'. The owner writes it:
--- INSERT INTO main.job_caller VALUES ('billing', '0190...');
+-- Which roles of the database may call them, as whom: a tenant's id, or 'any' (bulkhead jobs grant).
 CREATE TABLE main.job_caller (
 	role text NOT NULL PRIMARY KEY,
 	tenant text NOT NULL CHECK (tenant = 'any' OR tenant ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
 );
 
 -- Adds a job to the caller's own transaction. Everything beside it is as in jobs_add.c, jobs_group.c and
--- jobs_unique.c; the schema of the payload is minded when the job is leased.
+-- jobs_unique.c; the schema of the payload is minded when the job is taken.
 CREATE FUNCTION bulkhead.enqueue(
 	name text,
 	payload jsonb DEFAULT '{}',
@@ -285,7 +284,7 @@ BEGIN
 	SELECT c.tenant INTO v_may FROM main.job_caller AS c WHERE c.role = session_user;
 	IF NOT FOUND THEN
 		RAISE insufficient_privilege USING MESSAGE = format('role %s may not add jobs', session_user),
-			HINT = 'The owner of the tables lists it in main.job_caller.';
+			HINT = 'bulkhead jobs grant ROLE TENANT|any lists it.';
 	END IF;
 	v_tenant := CASE WHEN v_may = 'any' THEN enqueue.tenant ELSE v_may::uuid END;
 	IF v_tenant IS NULL THEN
@@ -296,6 +295,10 @@ BEGIN
 			MESSAGE = format('role %s may not add jobs to tenant %s', session_user, enqueue.tenant);
 	END IF;
 	PERFORM set_config('app.tenant', v_tenant::text, TRUE);
+	IF NOT EXISTS (SELECT FROM main.tenant AS t WHERE t.tenant_id = v_tenant AND t.status = 'active') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('tenant: %s is not active', v_tenant);
+	END IF;
 
 	IF enqueue.name IS NULL OR length(enqueue.name) > 100
 		OR enqueue.name !~ '^[a-z][a-z0-9_.-]*:[a-z][a-z0-9_.-]*$' THEN
@@ -343,6 +346,11 @@ BEGIN
 	IF v_bound > 0 AND v_count >= v_bound THEN
 		RAISE configuration_limit_exceeded USING MESSAGE = format(
 			'queue: %s has %s jobs waiting, and at most %s may', enqueue.queue, v_count, v_bound);
+	END IF;
+	IF coalesce(v_count, 0) <= 0 AND (SELECT count(*) FROM main.job_depth AS d
+		WHERE d.tenant_id = v_tenant AND d.waiting > 0) >= 256 THEN
+		RAISE configuration_limit_exceeded USING
+			MESSAGE = 'queue: is one too many: jobs wait in 256 queues, and in no more may they';
 	END IF;
 	v_bound := coalesce((v_settings ->> 'backlogAgeMs')::bigint, 0) * 1000;
 	IF v_bound > 0 AND v_oldest > 0 AND v_now - v_oldest > v_bound THEN
@@ -436,7 +444,7 @@ BEGIN
 	SELECT c.tenant INTO v_may FROM main.job_caller AS c WHERE c.role = session_user;
 	IF NOT FOUND THEN
 		RAISE insufficient_privilege USING MESSAGE = format('role %s may not end jobs', session_user),
-			HINT = 'The owner of the tables lists it in main.job_caller.';
+			HINT = 'bulkhead jobs grant ROLE TENANT|any lists it.';
 	END IF;
 	IF complete.lease_token IS NULL OR complete.lease_token !~ '^bh_ls_[A-Za-z0-9_-]{48}$' THEN
 		RAISE invalid_parameter_value USING MESSAGE = 'lease_token: is none';
@@ -454,6 +462,10 @@ BEGIN
 			MESSAGE = format('role %s may not end jobs of another tenant', session_user);
 	END IF;
 	PERFORM set_config('app.tenant', v_tenant::text, TRUE);
+	IF NOT EXISTS (SELECT FROM main.tenant AS t WHERE t.tenant_id = v_tenant AND t.status = 'active') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('lease_token: tenant %s is not active', v_tenant);
+	END IF;
 
 	UPDATE main.job AS j SET state = 'completed', timeout_at = NULL, seated = FALSE, cancelling = FALSE,
 		ended_at = v_now, result = complete.result::text

@@ -67,6 +67,7 @@ struct added_here {
 	struct uuid tenant;
 	struct str queue;
 	size_t count;
+	bool fresh; /* nothing waited there before */
 	struct added_here *next;
 };
 
@@ -100,6 +101,17 @@ static struct added_here *added_here(struct tx *tx, struct str queue)
 		return here;
 	}
 	return tx_after_commit(tx, tell_depth, here) < 0 ? NULL : here;
+}
+
+/* In how many queues of the tenant, other than this one, this transaction was the first to add. */
+static size_t fresh_queues(struct tx *tx, const struct added_here *but)
+{
+	size_t count = 0;
+
+	for (const struct added_here *here = tx_after_arg(tx, tell_depth); here; here = here->next)
+		count += here != but && here->fresh && here->count &&
+			 uuid_cmp(&here->tenant, tx_tenant(tx)) == 0;
+	return count;
 }
 
 /* --- the row ------------------------------------------------------------------------------------
@@ -290,14 +302,17 @@ static int replace(struct tx *tx, struct adding *adding, const struct unique_the
 static int insert(struct tx *tx, struct adding *adding)
 {
 	struct added_here *here = added_here(tx, adding->row.queue);
+	struct depth_more more;
 	int r;
 
 	if (!here)
 		return -(int)err_last()->code;
-	r = depth_check(tx_tenant(tx), adding->row.queue, &adding->settings, here->count + 1,
-		tx_now_us(tx));
-	if (r == 0)
-		r = join(tx, adding);
+	more = (struct depth_more){ here->count + 1, fresh_queues(tx, here) };
+	r = depth_check(tx_tenant(tx), adding->row.queue, &adding->settings, &more, tx_now_us(tx));
+	if (r < 0)
+		return r;
+	here->fresh = r > 0;
+	r = join(tx, adding);
 	if (r == 0)
 		r = tx_exec(tx, &job_insert, &adding->row);
 	if (r == 0)
@@ -355,12 +370,13 @@ int adding_put_in_tx(struct tx *tx, struct adding *adding, struct job_added *ret
 
 int adding_put(const struct db *db, struct adding *adding)
 {
+	static const struct depth_more one = { .count = 1 };
 	const struct job_row *row = &adding->row;
 	int r;
 
 	CHECK(!row->unique_key.set && !row->group_key.set);
-	r = depth_check(&db->tenant, row->queue, &adding->settings, 1, row->created_at);
-	if (r == 0)
+	r = depth_check(&db->tenant, row->queue, &adding->settings, &one, row->created_at);
+	if (r >= 0)
 		r = db_exec_with(db, &jobs_adding, &job_insert, row);
 	if (r < 0)
 		return r;

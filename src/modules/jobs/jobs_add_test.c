@@ -1,7 +1,10 @@
 /* Adding: what becomes a row, and what of it. */
+#include "base/err.h"
 #include "base/fault.h"
+#include "modules/jobs/jobs_census.h"
 #include "modules/jobs/jobs_fixture_test.h"
 #include "observe/clock.h"
+#include "observe/clock_test.h"
 
 JOBS_TEST(job_is_added_with_defaults)
 {
@@ -175,7 +178,10 @@ static const struct statement count_set = STATEMENT("test_depth_set",
 	       "(tenant_id, queue) DO UPDATE SET waiting = excluded.waiting, "
 	       "oldest_at = excluded.oldest_at, counted_at = excluded.counted_at",
 	.in = &counted_schema);
-static const struct statement *const add_statements[] = { &count_set };
+static const struct statement queue_ended = STATEMENT(
+	"test_queue_ended", .sql = "UPDATE main.job SET state = 'completed', ended_at = :now "
+				   "WHERE tenant_id = :tenant AND queue = 'q0'");
+static const struct statement *const add_statements[] = { &count_set, &queue_ended };
 const struct job_statements job_add_test_statements = { add_statements, LEN(add_statements) };
 
 JOBS_TEST(backlog_follows_what_was_counted)
@@ -274,3 +280,80 @@ JOBS_TEST(adding_survives_a_lack_of_memory)
 	EXPECT_INT(r, 0);
 }
 #endif
+
+/* --- queues of a tenant ------------------------------------------------------------------------
+ */
+
+struct spread {
+	size_t first, count;
+	struct str queue; /* of one more job, in the same transaction; may be empty */
+};
+
+static int spread_in_tx(struct tx *tx, void *arg)
+{
+	const struct spread *spread = arg;
+	int r = 0;
+
+	for (size_t i = 0; i < spread->count && r == 0; i++) {
+		struct job_new job = { .name = S("a:b"),
+			.queue = arena_printf(tx_arena(tx), "q%zu", spread->first + i) };
+
+		r = tx_enqueue(tx, &job, NULL);
+	}
+	if (r == 0 && spread->queue.len)
+		r = tx_enqueue(
+			tx, &(struct job_new){ .name = S("a:b"), .queue = spread->queue }, NULL);
+	return r;
+}
+
+static int spread(const struct db *db, size_t first, size_t count, const char *more)
+{
+	struct spread spread = { first, count, str_from_c(more) };
+
+	return db_write_with(db, &jobs_adding, spread_in_tx, &spread);
+}
+
+enum { AT_ONCE = 32 }; /* as many bells as one transaction rings */
+
+static void spread_all(const struct db *db)
+{
+	for (size_t i = 0; i < JOB_TENANT_QUEUES_MAX; i += AT_ONCE)
+		EXPECT_INT(spread(db, i, AT_ONCE, NULL), 0);
+}
+
+static void tell_of_queues(struct store_test *test)
+{
+	REQUIRE(census_count(test->store, (1U << CENSUS_PARTS) - 1) == 0);
+	REQUIRE(depth_refresh(test->store, &test->arena) == 0);
+}
+
+JOBS_TEST(jobs_of_a_tenant_wait_in_so_many_queues)
+{
+	struct db db = store_test_tenant(test, 1), other = store_test_tenant(test, 2);
+	struct db third = store_test_tenant(test, 3);
+	struct job_added added;
+	struct job_new job = { .name = S("a:b"), .queue = S("beyond") };
+
+	spread_all(&db);
+	EXPECT_INT(job_try(&db, &job, &added), -ERR_TOO_MANY);
+	EXPECT_STR(str_from_c(err_last()->field), S("queue"));
+	EXPECT_INT(job_try(&other, &job, &added), 0);
+	EXPECT_INT(spread(&db, 7, 1, NULL), 0); /* where some wait already */
+
+	/* as counted, too; and when one is empty again there is room for one */
+	tell_of_queues(test);
+	EXPECT_INT(job_try(&db, &job, &added), -ERR_TOO_MANY);
+	clock_pass(10 * SECOND);
+	REQUIRE(db_exec(&db, &queue_ended, NULL) == 0);
+	tell_of_queues(test);
+	EXPECT_INT(job_try(&db, &job, &added), 0);
+	job.queue = S("further");
+	EXPECT_INT(job_try(&db, &job, &added), -ERR_TOO_MANY);
+	clock_back();
+
+	/* what one transaction adds counts within it; none of it is there when that fails */
+	for (size_t i = 0; i + AT_ONCE < JOB_TENANT_QUEUES_MAX; i += AT_ONCE)
+		EXPECT_INT(spread(&third, i, AT_ONCE, NULL), 0);
+	EXPECT_INT(spread(&third, 1000, AT_ONCE, "beyond"), -ERR_TOO_MANY);
+	EXPECT_INT(spread(&third, 1000, AT_ONCE, "q0"), 0);
+}

@@ -70,9 +70,16 @@ int group_join_many_in_tx(
 /* --- how many wait (jobs_depth.c) ---------------------------------------------------------------
  */
 
-/* Whether `count` more may wait. -ERR_TOO_MANY, field "queue". Any thread. */
+/* What is about to be added, and nobody knows of yet. */
+struct depth_more {
+	size_t count;  /* jobs of that queue */
+	size_t queues; /* others of the tenant in which nothing waited before */
+};
+
+/* Whether more may wait: 1 when they are the first ones of their queue, else 0. -ERR_TOO_MANY,
+ * field "queue". Any thread. */
 int depth_check(const struct uuid *tenant, struct str queue, const struct queue_settings *settings,
-	size_t count, int64_t now_us);
+	const struct depth_more *more, int64_t now_us);
 
 /* So many were added. Any thread. */
 void depth_add(const struct uuid *tenant, struct str queue, size_t count);

@@ -3,14 +3,15 @@
 
 #include "base/err.h"
 #include "modules/audit/audit.h"
+#include "modules/jobs/jobs_fixture_test.h"
 #include "modules/jobs/jobs_queue.h"
 #include "observe/clock.h"
 #include "rest/idempotency.h"
 
 #include <stdio.h>
 
-const struct module *const jobs_world[] = { &rest_module, &audit_module, &jobs_module,
-	&jobs_admin_module, &jobs_queues_module, NULL };
+const struct module *const jobs_world[] = { &rest_module, &audit_module, &tenant_tables_module,
+	&jobs_module, &jobs_admin_module, &jobs_queues_module, NULL };
 
 /* --- adding ---------------------------------------------------------------------------- */
 

@@ -55,6 +55,9 @@ struct waiter {
 /* The topic of hints about bells. */
 #define HINTS "jobs.bell"
 
+/* That of notices about tenants (modules/tenants): one may be served again. */
+#define TENANTS "tenant"
+
 static struct bell shared = { .number = 0 }, later = { .number = 1 };
 
 static struct {
@@ -62,7 +65,7 @@ static struct {
 	struct bell *shelves[SHELVES];
 	unsigned count;
 	struct store *store; /* whose instances hear, too; NULL: none */
-	struct notice_listener listener;
+	struct notice_listener listener, tenants;
 } tower = { .lock = PTHREAD_RWLOCK_INITIALIZER };
 
 /* --- bells ------------------------------------------------------------------------------ */
@@ -310,6 +313,16 @@ static void heard(struct notice_listener *listener, const struct uuid *tenant, s
 		ring_here(bell);
 }
 
+/* A tenant has changed: what of its jobs was passed over may start now. */
+static void heard_tenant(
+	struct notice_listener *listener, const struct uuid *tenant, struct str key)
+{
+	(void)listener;
+	(void)tenant;
+	(void)key;
+	ring_all();
+}
+
 static void ring(void *arg)
 {
 	bell_ring(arg);
@@ -389,16 +402,26 @@ int bells_open(struct store *store)
 	int r;
 
 	tower.listener = (struct notice_listener){ .topic = HINTS, .heard = heard };
-	r = store ? notice_listen(store, &tower.listener) : 0;
-	if (r == 0)
+	tower.tenants = (struct notice_listener){ .topic = TENANTS, .heard = heard_tenant };
+	if (!store)
+		return 0;
+	r = notice_listen(store, &tower.listener);
+	if (r < 0)
+		return r;
+	r = notice_listen(store, &tower.tenants);
+	if (r < 0)
+		notice_unlisten(store, &tower.listener);
+	else
 		tower.store = store;
 	return r;
 }
 
 void bells_close(void)
 {
-	if (tower.store)
+	if (tower.store) {
+		notice_unlisten(tower.store, &tower.tenants);
 		notice_unlisten(TAKE(tower.store), &tower.listener);
+	}
 	for (size_t i = 0; i < SHELVES; i++)
 		while (tower.shelves[i]) {
 			struct bell *bell = tower.shelves[i];

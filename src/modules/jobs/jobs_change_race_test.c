@@ -6,6 +6,7 @@
 #include "modules/audit/audit.h"
 #include "modules/jobs/jobs_admin_fixture_test.h"
 #include "modules/jobs/jobs_change.h"
+#include "modules/jobs/jobs_fixture_test.h"
 #include "observe/clock.h"
 #include "rest/idempotency.h"
 
@@ -57,8 +58,8 @@ static const struct module race_module = {
 	.statement_count = LEN(race_statements),
 };
 
-static const struct module *const race_world[] = { &rest_module, &audit_module, &jobs_module,
-	&jobs_admin_module, &race_module, NULL };
+static const struct module *const race_world[] = { &rest_module, &audit_module,
+	&tenant_tables_module, &jobs_module, &jobs_admin_module, &race_module, NULL };
 
 /* --- actors ---------------------------------------------------------------------------------- */
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 EMBED_TEXT(jobs_cleanup_test_sql, "src/modules/jobs/jobs.sql");
+EMBED_TEXT(jobs_cleanup_test_tenants_sql, "src/modules/tenants/tenants.sql");
 
 enum { TENANTS = 3, QUEUES = 3, ROWS = 300 };
 
@@ -128,6 +129,7 @@ static void registered(struct store *store)
 }
 
 static const struct store_test_module modules[] = {
+	{ "tenants", jobs_cleanup_test_tenants_sql },
 	{ "jobs", jobs_cleanup_test_sql, statements, LEN(statements), .registered = registered },
 	{ NULL },
 };

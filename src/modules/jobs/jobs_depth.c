@@ -1,7 +1,8 @@
 /*
  * How many jobs of a tenant wait in a queue: what was counted a moment ago (main.job_depth), and
  * what was added here since. So an add is held against the bound without a count, and what is told
- * may be wrong by what other instances have added within the last second or two.
+ * may be wrong by what other instances have added within the last second or two. In how many queues
+ * of a tenant jobs wait is counted in the same way, so that no tenant makes new ones without end.
  */
 #include "modules/jobs/jobs_adding.h"
 
@@ -35,6 +36,7 @@ struct depth {
 	int64_t tick;        /* number of the last one in `then` */
 	int64_t then[TICKS]; /* `added` at the begin of each tick, by number modulo */
 	uint64_t seen;       /* refresh that saw it counted */
+	int64_t queues; /* of the one without a name: in so many others of the tenant jobs wait */
 };
 
 static struct {
@@ -118,11 +120,27 @@ static int64_t waiting_of(const struct depth *depth)
 	return depth->waiting + depth->added - depth->base;
 }
 
+/* Jobs wait in one queue more of the tenant. */
+static void count_queue(const struct uuid *tenant)
+{
+	struct depth *own = make(tenant, S(""));
+
+	if (own)
+		own->queues++;
+}
+
+static int64_t queues_of(const struct uuid *tenant)
+{
+	const struct depth *own = find(tenant, S(""));
+
+	return own ? own->queues : 0;
+}
+
 int depth_check(const struct uuid *tenant, struct str queue, const struct queue_settings *settings,
-	size_t count, int64_t now_us)
+	const struct depth_more *more, int64_t now_us)
 {
 	const struct depth *depth;
-	int64_t waiting = 0, oldest_at = 0;
+	int64_t waiting = 0, oldest_at = 0, queues;
 
 	pthread_mutex_lock(&depths.lock);
 	depth = find(tenant, queue);
@@ -130,9 +148,14 @@ int depth_check(const struct uuid *tenant, struct str queue, const struct queue_
 		waiting = waiting_of(depth);
 		oldest_at = depth->oldest_at;
 	}
+	queues = queues_of(tenant) + (int64_t)more->queues;
 	pthread_mutex_unlock(&depths.lock);
 
-	if (settings->backlog && waiting + (int64_t)count > settings->backlog)
+	if (waiting <= 0 && queues >= JOB_TENANT_QUEUES_MAX)
+		return fail_field(ERR_TOO_MANY, "queue", "queues",
+			"is one too many: jobs wait in %lld queues, and in at most %d they may",
+			(long long)queues, JOB_TENANT_QUEUES_MAX);
+	if (settings->backlog && waiting + (int64_t)more->count > settings->backlog)
 		return fail_field(ERR_TOO_MANY, "queue", "backlog",
 			"has %lld jobs waiting, and at most %lld may", (long long)waiting,
 			(long long)settings->backlog);
@@ -142,7 +165,7 @@ int depth_check(const struct uuid *tenant, struct str queue, const struct queue_
 			"has a job that has been ready for %lld ms; nothing is added beyond %lld",
 			(long long)((now_us - oldest_at) / 1000),
 			(long long)settings->backlog_age_ms);
-	return 0;
+	return waiting <= 0;
 }
 
 void depth_add(const struct uuid *tenant, struct str queue, size_t count)
@@ -153,6 +176,8 @@ void depth_add(const struct uuid *tenant, struct str queue, size_t count)
 	pthread_mutex_lock(&depths.lock);
 	depth = make(tenant, queue);
 	if (depth) {
+		if (count > 0 && waiting_of(depth) <= 0)
+			count_queue(tenant);
 		tick(depth, now);
 		depth->added += (int64_t)count;
 	}
@@ -226,6 +251,18 @@ static void forget_unseen(int64_t now_us)
 	}
 }
 
+/* In how many queues of each tenant jobs wait, by what is known now. */
+static void count_queues(void)
+{
+	size_t count = depths.count; /* what is made on the way has no jobs */
+
+	for (size_t i = 0; i < count; i++)
+		depths.at[i].queues = 0;
+	for (size_t i = 0; i < count; i++)
+		if (depths.at[i].queue_len && waiting_of(&depths.at[i]) > 0)
+			count_queue(&depths.at[i].tenant);
+}
+
 /* When it is full, those of which nothing is known any more make room. */
 static void make_room(void)
 {
@@ -234,7 +271,7 @@ static void make_room(void)
 	if (depths.count < DEPTHS_MAX)
 		return;
 	for (size_t i = 0; i < depths.count; i++)
-		if (waiting_of(&depths.at[i]) > 0)
+		if (waiting_of(&depths.at[i]) > 0 || depths.at[i].queues > 0)
 			depths.at[kept++] = depths.at[i];
 	depths.count = kept;
 	memset(depths.slots, 0, DEPTH_SLOTS * sizeof(*depths.slots));
@@ -262,6 +299,7 @@ int depth_refresh(struct store *store, struct arena *arena)
 	for (size_t i = 0; i < count; i++)
 		take_row(&rows[i], counted, now);
 	forget_unseen(now);
+	count_queues();
 	make_room();
 	pthread_mutex_unlock(&depths.lock);
 	return 0;

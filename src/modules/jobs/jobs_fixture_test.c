@@ -6,9 +6,14 @@
 #include <stdio.h>
 
 EMBED_TEXT(jobs_test_sql, "src/modules/jobs/jobs.sql");
+EMBED_TEXT(jobs_test_tenants_sql, "src/modules/tenants/tenants.sql");
 
 struct number {
 	int64_t count;
+};
+
+struct standing {
+	struct str status;
 };
 
 struct move {
@@ -18,6 +23,9 @@ struct move {
 
 /* clang-format off */
 static const struct schema number_schema = SCHEMA(number, "How many.", FIELD(number, count, "So many."));
+
+static const struct schema standing_schema = SCHEMA(standing, "Whether a tenant is served.",
+	FIELD(standing, status, "What it is."));
 
 static const struct schema move_schema = SCHEMA(move, "A job that moves on.",
 	FIELD(move, id, "Which.", .format = FORMAT_UUID),
@@ -88,6 +96,13 @@ static const struct statement pause_queue = STATEMENT("test_job_pause",
 	.sql = "INSERT INTO main.job_pause (tenant_id, queue, at) VALUES (:tenant, :queue, :now)",
 	.in = &group_key_schema);
 
+static const struct statement set_tenant = STATEMENT("test_job_tenant",
+	.sql = "INSERT INTO main.tenant (tenant_id, slug, name, tier, status, settings, limits, "
+	       "version, created_at, updated_at) VALUES (:tenant, 'some', 'Some', 'free', :status, "
+	       "'{}', '{}', 1, :now, :now) "
+	       "ON CONFLICT (tenant_id) DO UPDATE SET status = excluded.status",
+	.in = &standing_schema);
+
 static const struct statement group_seen = STATEMENT("test_job_group_seen",
 	.sql = "SELECT active, waiting, halted, next_at FROM job_group "
 	       "WHERE tenant_id = :tenant AND queue = :queue AND key = :key",
@@ -95,7 +110,7 @@ static const struct statement group_seen = STATEMENT("test_job_group_seen",
 
 static const struct statement *const statements[] = { &counts[0], &counts[1], &counts[2],
 	&counts[3], &counts[4], &counts[5], &counts[6], &counts[7], &counts[8], &counts[9], &move,
-	&rename_job, &give, &pause_queue, &count_in, &group_seen };
+	&rename_job, &give, &pause_queue, &set_tenant, &count_in, &group_seen };
 
 /* --- up and down ---------------------------------------------------------------------------- */
 
@@ -110,7 +125,14 @@ static void registered(struct store *store)
 	REQUIRE(schema_compile(&queue_settings_schema) == 0);
 }
 
+const struct module tenant_tables_module = {
+	MODULE_HEAD,
+	.name = "tenants",
+	.migrations = jobs_test_tenants_sql,
+};
+
 struct store_test_module jobs_test_modules[] = {
+	{ "tenants", jobs_test_tenants_sql },
 	{ "jobs", jobs_test_sql, statements, LEN(statements), .registered = registered },
 	{ NULL }, /* the test's own */
 	{ NULL },
@@ -126,7 +148,7 @@ static void run_body(struct store_test *test)
 
 void jobs_test_with(const struct statement *const *more, size_t count)
 {
-	jobs_test_modules[1] = (struct store_test_module){ "test", NULL, more, count };
+	jobs_test_modules[2] = (struct store_test_module){ "test", NULL, more, count };
 }
 
 void jobs_test_run(enum engine_kind engine, void (*body)(struct store_test *))
@@ -242,4 +264,17 @@ void queue_give(struct store_test *test, const char *queue, const char *settings
 void tenant_pause(const struct db *db, const char *queue)
 {
 	REQUIRE(db_exec(db, &pause_queue, &(struct group_ref){ .queue = str_from_c(queue) }) == 0);
+}
+
+static int set_tenant_in_tx(struct tx *tx, void *arg)
+{
+	struct standing standing = { str_from_c(arg) };
+	int r = tx_exec(tx, &set_tenant, &standing);
+
+	return r < 0 ? r : tx_notice(tx, S("tenant"), S("self"));
+}
+
+void tenant_is(const struct db *db, const char *status)
+{
+	REQUIRE(db_write(db, set_tenant_in_tx, (void *)status) == 0);
 }

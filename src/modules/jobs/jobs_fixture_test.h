@@ -11,6 +11,7 @@
 #ifndef JOBS_FIXTURE_TEST_H
 #define JOBS_FIXTURE_TEST_H
 
+#include "http/module.h"
 #include "modules/jobs/jobs_adding.h"
 #include "store/store_test.h"
 
@@ -18,6 +19,9 @@
 extern const struct job_statements job_add_test_statements, job_law_test_statements;
 /* Statements of the test's own, before it is run. */
 void jobs_test_with(const struct statement *const *more, size_t count);
+
+/* The tables of tenants, without any other part of that module, for worlds with jobs_module. */
+extern const struct module tenant_tables_module;
 
 /* With the tables of jobs; for tests that open the store themselves. */
 extern struct store_test_module jobs_test_modules[];
@@ -74,6 +78,10 @@ void queue_give(struct store_test *test, const char *queue, const char *settings
 
 /* Pauses a queue for the tenant. */
 void tenant_pause(const struct db *db, const char *queue);
+
+/* What the tenant is from now on: "active", "suspended" or "deleting". One that was never said to
+ * be anything has no row, and jobs of such a tenant start. */
+void tenant_is(const struct db *db, const char *status);
 
 /* The group of a key as its row says; zero when there is none. */
 struct group_seen {

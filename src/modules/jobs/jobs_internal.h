@@ -40,12 +40,16 @@ extern const struct tx_options jobs_adding;
 
 /*
  * Whether a payload is what the kind of this program and the schemas of the API want, those of the
- * handle's tenant and those for all. For adds over HTTP, and again for what was leased, where it
+ * handle's tenant and those for all. For adds over HTTP, and again for what was taken, where it
  * may come from elsewhere or the schema from later: what is not valid is discarded. Problems get
  * `at` and "payload" before their paths. -ERR_INVALID, -ERR_TOO_LARGE (as invalid: nobody can judge
  * it), errors of db_one. On a fiber, outside of transactions; reads memory as a rule.
  */
 int job_payload_check(const struct db *db, struct str name, struct str payload, struct str at,
+	struct problems *problems);
+
+/* The same of the schemas of the API alone. */
+int job_schemas_check(const struct db *db, struct str name, struct str payload, struct str at,
 	struct problems *problems);
 
 /* --- groups and unique keys (jobs_group.c, jobs_unique.c): in transactions of the tenant ----- */
@@ -127,8 +131,9 @@ int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t
 	int64_t *ret_next_us);
 extern const struct tx_options jobs_taking;
 
-/* On a fiber, when the take has committed: jobs whose payload schemas refuse are discarded, and no
- * longer among the `*count`. Memory of the arena's. */
+/* On a fiber, when the take has committed: jobs whose payload schemas refuse are discarded, those
+ * that cannot be judged now are put off, and neither is among the `*count` any longer. When it
+ * fails, all that was taken is still there, to be handed back. Memory of the arena's. */
 int jobs_sift(struct store *store, struct arena *arena, const struct take *take,
 	struct taken *taken, size_t *count);
 

@@ -3,13 +3,14 @@
 
 #include "http/server.h"
 #include "modules/audit/audit.h"
+#include "modules/jobs/jobs_fixture_test.h"
 #include "modules/jobs/jobs_internal.h"
 #include "modules/jobs/jobs_work.h"
 #include "modules/mails/mails_fixture_test.h"
 #include "observe/clock.h"
 
-static const struct module *const modules[] = { &audit_module, &jobs_module, &mails_module,
-	&mail_fixture_module, NULL };
+static const struct module *const modules[] = { &audit_module, &tenant_tables_module, &jobs_module,
+	&mails_module, &mail_fixture_module, NULL };
 
 static const char invoice[] =
 	"{\"kind\":\"invoice\",\"to\":\"jo@example.org\",\"name\":\"Jo\",\"tenantName\":\"Acme\","

@@ -1,5 +1,6 @@
 /* The module: what it is made of, what it opens, and what it does beside requests. */
 #include "modules/jobs/jobs_adding.h"
+#include "modules/jobs/jobs_callers.h"
 #include "modules/jobs/jobs_change.h"
 #include "modules/jobs/jobs_cleanup.h"
 #include "modules/jobs/jobs_counts.h"
@@ -50,6 +51,8 @@ int jobs_register(struct store *store)
 		store_is_sqlite(store) ? &job_end_statements_sqlite : &job_end_statements_postgres;
 	int r = store_register(store, special->at, special->count);
 
+	if (r == 0 && !store_is_sqlite(store))
+		r = store_register(store, job_caller_statements.at, job_caller_statements.count);
 	for (size_t i = 0; i < LEN(statements) && r == 0; i++)
 		if (statements[i]->count)
 			r = store_register(store, statements[i]->at, statements[i]->count);

@@ -211,6 +211,19 @@ static bool must_sync(const struct worker_take *take)
 	return false;
 }
 
+/* Those that nobody could work on are not sent. */
+static int sift(struct taking *taking)
+{
+	struct worker_take *ret = &taking->batch->take;
+	size_t count = ret->count;
+	int r = jobs_sift(taking->line->pusher->server->store, &taking->batch->arena, &taking->take,
+		ret->taken, &ret->count);
+
+	if (r == 0 && count > 0 && ret->count == 0)
+		taking->next_us = clock_wall_us(); /* others may be behind those */
+	return r;
+}
+
 /* As many as there is room for in memory. */
 static int take_rows(struct taking *taking)
 {
@@ -227,11 +240,14 @@ static int take_rows(struct taking *taking)
 		arena_back(&batch->arena, mark);
 		taking->take.max = MAX(taking->take.max / 4, (size_t)1);
 	}
-	if (r == 0) /* also when it gave nothing: others are behind those */
-		taking->line->after = taking->take.after;
-	if (r < 0 || batch->take.count == 0)
+	if (r < 0)
 		return r;
-	if (must_sync(&batch->take))
+	/* also when it gave nothing: others are behind those */
+	taking->line->after = taking->take.after;
+	r = sift(taking);
+	if (r == 0 && batch->take.count == 0)
+		return 0;
+	if (r == 0 && must_sync(&batch->take))
 		r = jobs_sync(store, &batch->arena);
 	if (r == 0)
 		r = push_secrets_get(store, &batch->arena, queue_of(taking->line), &batch->secrets);

@@ -53,6 +53,15 @@ int limits_spend_tenant_in_tx(struct tx *tx, struct limits *limits, int64_t coun
 /* All have, in no tenant. */
 int limits_spend_in_tx(struct tx *tx, struct limits *limits);
 
+/* --- payloads that are not valid (jobs_sift.c) --------------------------------------------------
+ */
+
+/* What is wrong with one, in a sentence; without memory a short one. */
+struct str job_refusal(struct arena *arena, const struct problems *problems);
+
+/* Whether a check has failed without a verdict: the payload may be good. */
+bool job_unjudged(int r);
+
 /* --- rows of what ends (jobs_end_rows.c) --------------------------------------------------------
  */
 

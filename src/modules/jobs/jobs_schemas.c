@@ -386,25 +386,41 @@ static int check_one(const struct db *db, struct str name, struct str payload, s
 	return r == -ERR_INVALID ? problems_under(&own, at, problems) : r;
 }
 
-int job_payload_check(const struct db *db, struct str name, struct str payload, struct str at,
+static size_t found(const struct problems *problems)
+{
+	return problems->count + problems->more;
+}
+
+static int say_invalid(struct str name)
+{
+	return fail(ERR_INVALID, "the payload is not what the schema of %.*s wants", STR_ARG(name));
+}
+
+int job_schemas_check(const struct db *db, struct str name, struct str payload, struct str at,
 	struct problems *problems)
 {
-	const struct job_kind *kind = job_kind_find(name);
 	struct db system = db_of(db->store, &tenant_system, db->arena);
-	size_t before = problems->count + problems->more;
+	size_t before = found(problems);
 	int r;
 
 	if (!db->store)
 		return fail(ERR_FORBIDDEN, "this needs a tenant");
-	r = kind ? job_kind_check(kind, payload, at, problems) : 0;
-	if (r == 0)
-		r = check_one(&system, name, payload, at, problems);
+	r = check_one(&system, name, payload, at, problems);
 	if (r == 0 && uuid_cmp(&db->tenant, &tenant_system) != 0)
 		r = check_one(db, name, payload, at, problems);
-	if (r == 0 && problems->count + problems->more > before)
-		return fail(ERR_INVALID, "the payload is not what the schema of %.*s wants",
-			STR_ARG(name));
-	return r;
+	return r == 0 && found(problems) > before ? say_invalid(name) : r;
+}
+
+int job_payload_check(const struct db *db, struct str name, struct str payload, struct str at,
+	struct problems *problems)
+{
+	const struct job_kind *kind = job_kind_find(name);
+	size_t before = found(problems);
+	int r = kind ? job_kind_check(kind, payload, at, problems) : 0;
+
+	if (r == 0)
+		r = job_schemas_check(db, name, payload, at, problems);
+	return r == 0 && found(problems) > before ? say_invalid(name) : r;
 }
 
 /* --- up and down -------------------------------------------------------------------------------

@@ -116,11 +116,26 @@ static void as_program(const char *tenant, const char *format, ...)
 	pg_run(store_test_postgres(false), sql);
 }
 
+/* ONE and TWO are tenants. */
+static void serve_both(struct store_test *test)
+{
+	for (unsigned i = 1; i <= 2; i++) {
+		struct db db = store_test_tenant(test, i);
+
+		tenant_is(&db, "active");
+	}
+}
+
 #define SQL_TEST(name_)                                                                            \
 	static void sql_test_##name_(struct store_test *test);                                     \
+	static void sql_test_body_##name_(struct store_test *test)                                 \
+	{                                                                                          \
+		serve_both(test);                                                                  \
+		sql_test_##name_(test);                                                            \
+	}                                                                                          \
 	TEST(name_##_postgres)                                                                     \
 	{                                                                                          \
-		jobs_test_run(ENGINE_POSTGRES, sql_test_##name_);                                  \
+		jobs_test_run(ENGINE_POSTGRES, sql_test_body_##name_);                             \
 	}                                                                                          \
 	static void sql_test_##name_(struct store_test *test)
 
@@ -275,6 +290,14 @@ SQL_TEST(sql_minds_keys_groups_and_bounds)
 	as_program(ONE, "INSERT INTO main.job_depth (tenant_id, queue, waiting, counted_at) VALUES "
 			"('" ONE "', 'default', 5, 1)");
 	TOLD(&caller, "SELECT bulkhead.enqueue('a:b')", "53400");
+
+	/* queues */
+	as_program(ONE,
+		"INSERT INTO main.job_depth (tenant_id, queue, waiting, counted_at) SELECT "
+		"'" ONE "', 'q' || n, 1, 1 FROM generate_series(2, %d) AS n",
+		JOB_TENANT_QUEUES_MAX);
+	TOLD(&caller, "SELECT bulkhead.enqueue('a:b', queue => 'beyond')", "53400");
+	EXPECT(strlen(ask(&caller, "SELECT bulkhead.enqueue('a:b', queue => 'q7')")) == 36);
 	caller_close(&caller);
 }
 
@@ -354,6 +377,31 @@ SQL_TEST(sql_completes_in_the_callers_transaction)
 	EXPECT_STR(str_from_c(ask(&caller, COMPLETE, STR_ARG(id), token_of(ONE, 1))), S("55000"));
 	caller_close(&caller);
 	caller_close(&other);
+}
+
+SQL_TEST(sql_refuses_a_tenant_that_is_not_served)
+{
+	static const char *const idle[] = { "suspended", "deleting" };
+	struct outsider caller = caller_open("i", ONE), any = caller_open("j", "any");
+	struct db db = store_test_tenant(test, 1);
+	struct str id = job_put(&db, &(struct job_new){ .name = S("a:b") });
+
+	start(ONE, id);
+	for (size_t i = 0; i < LEN(idle); i++) {
+		tenant_is(&db, idle[i]);
+		TOLD(&caller, "SELECT bulkhead.enqueue('a:b')", "55000");
+		TOLD(&any, "SELECT bulkhead.enqueue('a:b', tenant => '" ONE "')", "55000");
+		EXPECT_STR(str_from_c(ask(&caller, COMPLETE, STR_ARG(id), token_of(ONE, 1))),
+			S("55000"));
+	}
+	EXPECT(strlen(ask(&any, "SELECT bulkhead.enqueue('a:b', tenant => '" TWO "')")) == 36);
+	TOLD(&any, "SELECT bulkhead.enqueue('a:b', tenant => '" LEASE "')", "55000"); /* none */
+	EXPECT_INT(jobs_count(&db, COUNT_JOBS), 1);
+	EXPECT_INT(job_look(&db, id).state, JOB_RUNNING);
+	tenant_is(&db, "active");
+	EXPECT_STR(str_from_c(ask(&caller, COMPLETE, STR_ARG(id), token_of(ONE, 1))), S(""));
+	caller_close(&caller);
+	caller_close(&any);
 }
 
 SQL_TEST(sql_completes_what_another_one_waits_behind)

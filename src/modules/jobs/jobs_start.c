@@ -4,6 +4,7 @@
  * end that its crew tells the store.
  */
 #include "modules/jobs/jobs_adding.h"
+#include "modules/jobs/jobs_run.h"
 #include "modules/jobs/jobs_work_internal.h"
 
 #include "crypto/random.h"
@@ -11,6 +12,8 @@
 #include "observe/log.h"
 #include "observe/span.h"
 #include "schema/decode.h"
+
+#define UNJUDGED_PAUSE SECOND /* of a job whose payload's schema cannot be read */
 
 /* --- filling in ---------------------------------------------------------------------------- */
 
@@ -129,36 +132,57 @@ static void judge(struct start *start, int r, bool late)
 /* --- the handler -------------------------------------------------------------------------------
  */
 
-/* A payload that its kind's schema refuses will never be a better one. */
+/* A payload that a schema refuses will never be a better one. */
 static int refuse(struct start *start, const struct problems *problems)
 {
-	const struct problem *first = problems->count ? &problems->at[0] : NULL;
-	struct str why = arena_printf(&start->arena, "VALIDATION_ERROR: %.*s %.*s",
-		first ? (int)first->field.len : 0, first ? first->field.at : "",
-		first ? (int)first->message.len : 0, first ? first->message.at : "");
+	start->judged = true;
+	start->verdict = END_INVALID;
+	say(start, job_refusal(&start->arena, problems));
+	return 0;
+}
 
-	return job_discard(&start->job, why.at ? why : S("VALIDATION_ERROR"));
+/* What the API's schemas say of the payload: 1 when it may be worked on. One that cannot be judged
+ * now comes again in a moment. */
+static int mind_schemas(struct start *start)
+{
+	struct job *job = &start->job;
+	struct arena_mark mark = arena_mark(&start->arena);
+	struct problems problems;
+	int r;
+
+	problems_init(&problems, &start->arena);
+	r = job_schemas_check(&job->db, job->name, job->payload.json, S(""), &problems);
+	if (r == 0) {
+		arena_back(&start->arena, mark);
+		return 1;
+	}
+	if (!job_unjudged(r))
+		return refuse(start, &problems);
+	if (scope_over(start->scope))
+		return r;
+	log_warn("the payload of a job cannot be judged now", LOG_ERR);
+	return job_snooze(job, UNJUDGED_PAUSE);
 }
 
 static int decode_and_run(struct start *start)
 {
 	const struct schema *schema = start->kind->schema;
 	struct problems problems;
-	void *payload;
-	int r;
+	void *payload = NULL;
+	int r = 0;
 
-	if (!schema)
-		return start->kind->run(&start->job, NULL);
-
-	payload = arena_zalloc(&start->arena, schema->size);
-	if (!payload)
-		return -(int)err_last()->code;
 	problems_init(&problems, &start->arena);
-	r = schema_decode(
-		schema, SCHEMA_ALL, start->job.payload.json, &start->arena, &problems, payload);
+	if (schema) {
+		payload = arena_zalloc(&start->arena, schema->size);
+		r = payload ? schema_decode(schema, SCHEMA_ALL, start->job.payload.json,
+				      &start->arena, &problems, payload)
+			    : -(int)err_last()->code;
+	}
 	if (r == -ERR_INVALID)
 		return refuse(start, &problems);
-	return r < 0 ? r : start->kind->run(&start->job, payload);
+	if (r == 0)
+		r = mind_schemas(start);
+	return r > 0 ? start->kind->run(&start->job, payload) : r;
 }
 
 /* Who added the job has a trace, and this is a part of it. */

@@ -53,7 +53,7 @@ static const struct schema take_turn_schema = SCHEMA(take_turn, "Whose turn it i
 
 static const struct schema take_tenant_schema = SCHEMA(take_tenant, "Who has jobs.",
 	FIELD(take_tenant, tenant_id, "Who.", .format = FORMAT_UUID),
-	FIELD(take_tenant, paused, "Does not want them to start."));
+	FIELD(take_tenant, paused, "Does not want them to start, or is not served."));
 
 static const struct schema take_share_schema = SCHEMA(take_share, "What a tenant gives.",
 	FIELD(take_share, queue, "Where."),
@@ -94,24 +94,37 @@ static const struct schema taken_row_schema = SCHEMA(taken_row, "A job that was 
 						  " AS h WHERE h.tenant_id IS NOT NULL" more       \
 						  " AND h.n < :limit)"
 
+/* A tenant that is suspended or being deleted gives nothing, whoever takes. */
+#define UNSERVED(tenant_table, id)                                                                 \
+	"EXISTS (SELECT 1 FROM " tenant_table " AS o WHERE o.tenant_id = " id                      \
+	" AND o.status <> 'active')"
+
 static const struct statement take_tenants = STATEMENT("job_take_tenants",
 	.sql = "WITH RECURSIVE " HOP("later", " AND j.tenant_id > :after", "") ", " HOP("sooner",
-		"", " AND h.tenant_id <= :after") " SELECT x.tenant_id, EXISTS (SELECT 1 FROM "
-						  "main.job_pause AS p "
-						  "WHERE p.tenant_id = x.tenant_id AND p.queue = "
-						  ":queue) AS paused "
-						  "FROM (SELECT l.tenant_id, 0 AS part, l.n FROM "
-						  "later AS l "
-						  "UNION ALL SELECT s.tenant_id, 1, s.n FROM "
-						  "sooner AS s WHERE s.tenant_id <= :after) "
-						  "AS x WHERE x.tenant_id IS NOT NULL ORDER BY "
-						  "x.part, x.n LIMIT :limit",
+		"",
+		" AND h.tenant_id <= :after") " SELECT x.tenant_id, EXISTS (SELECT 1 FROM "
+					      "main.job_pause AS p "
+					      "WHERE p.tenant_id = x.tenant_id AND p.queue = "
+					      ":queue) OR " UNSERVED("main.tenant",
+						      "x.tenant_id") " AS "
+								     "paused "
+								     "FROM (SELECT l.tenant_id, 0 "
+								     "AS part, l.n FROM "
+								     "later AS l "
+								     "UNION ALL SELECT "
+								     "s.tenant_id, 1, s.n FROM "
+								     "sooner AS s WHERE "
+								     "s.tenant_id <= :after) "
+								     "AS x WHERE x.tenant_id IS "
+								     "NOT NULL ORDER BY "
+								     "x.part, x.n LIMIT :limit",
 	.in = &take_turn_schema, .out = &take_tenant_schema, .flags = STATEMENT_SYSTEM);
 
 #define PICK(share)                                                                                \
 	"(SELECT j.id FROM job AS j WHERE j.tenant_id = :tenant AND " READY                        \
 	" AND NOT EXISTS (SELECT 1 FROM job_pause AS p WHERE p.tenant_id = :tenant "               \
-	"AND p.queue = :queue) ORDER BY j.turn, j.id LIMIT " share
+	"AND p.queue = :queue) AND NOT " UNSERVED(                                                 \
+		"tenant", ":tenant") " ORDER BY j.turn, j.id LIMIT " share
 
 /* What the tenant's own bound leaves of its share. Not below 0, which SQLite takes for no limit. */
 #define WITHIN_BOUND                                                                               \

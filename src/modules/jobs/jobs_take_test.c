@@ -194,6 +194,33 @@ JOBS_TEST(jobs_a_tenant_that_has_paused_a_queue_gives_nothing)
 	EXPECT_INT(haul(test, &own).count, 0);
 }
 
+/* Whoever takes; what runs goes on. */
+JOBS_TEST(jobs_of_a_tenant_that_is_not_active_wait)
+{
+	static const char *const idle[] = { "suspended", "deleting" };
+	struct db db = store_test_tenant(test, 1), other = store_test_tenant(test, 2);
+	struct take all = taker("default", 10), own = taker("default", 10);
+	struct haul first, got;
+
+	own.tenant = &db.tenant;
+	tenant_is(&db, "active");
+	(void)put(&db, "default", 5);
+	first = haul(test, &all);
+	EXPECT_INT(first.count, 1);
+	for (size_t i = 0; i < LEN(idle); i++) {
+		tenant_is(&db, idle[i]);
+		(void)put(&db, "default", 5);
+		(void)put(&other, "default", 5);
+		got = haul(test, &all);
+		EXPECT_INT(got.count, 1);
+		EXPECT_INT(count_of(&got, &other), 1);
+		EXPECT_INT(haul(test, &own).count, 0);
+	}
+	EXPECT_INT(end_one(test, &all, &first.at[0], END_COMPLETE), 0);
+	tenant_is(&db, "active");
+	EXPECT_INT(haul(test, &own).count, 2);
+}
+
 JOBS_TEST(jobs_no_more_run_than_the_queue_allows)
 {
 	struct db db = store_test_tenant(test, 1), other = store_test_tenant(test, 2);

@@ -221,6 +221,43 @@ JOBS_TEST(a_payload_is_decoded_for_its_handler)
 	EXPECT_INT(sum, 37);
 }
 
+static bool the_second_has_none(const struct db *db)
+{
+	struct db other = *db;
+
+	other.tenant.bytes[15] = 2; /* of store_test_tenant */
+	return jobs_count(&other, COUNT_OPEN) == 0;
+}
+
+static bool is_rung(const struct db *db)
+{
+	static uint64_t rings;
+	struct bell *bell = bell_of(S("plain"));
+
+	if (!db) /* from here on */
+		rings = bell_rings(bell);
+	return bell_rings(bell) != rings;
+}
+
+JOBS_TEST(jobs_of_a_suspended_tenant_wait_until_it_is_served_again)
+{
+	struct db db = store_test_tenant(test, 1);
+
+	tenant_is(&db, "suspended");
+	add(test, 1, "test:plain", 20);
+	add(test, 2, "test:plain", 20);
+	begin(test, &all);
+	EXPECT(holds(test, the_second_has_none));
+	EXPECT_INT(jobs_count(&db, COUNT_OPEN), 20);
+	EXPECT_INT(atomic_load(&runs), 20);
+	(void)is_rung(NULL);
+	tenant_is(&db, "active");
+	EXPECT(holds(test, is_rung)); /* nobody waits for the next look */
+	EXPECT(holds(test, none_waits));
+	jobs_stop();
+	EXPECT_INT(atomic_load(&runs), 40);
+}
+
 static bool a_thousand_run(const struct db *db)
 {
 	(void)db;
@@ -444,6 +481,69 @@ JOBS_TEST(a_payload_that_is_none_is_discarded)
 	jobs_stop();
 	EXPECT_INT(atomic_load(&runs), 0);
 	EXPECT_INT(job_look(&db, id).state, JOB_DISCARDED);
+}
+
+struct why {
+	struct str kind, message;
+};
+
+static const struct schema why_schema =
+	SCHEMA(why, "Why a job was discarded.", FIELD(why, kind, "What it was."),
+		FIELD(why, message, "In words.", RANGE(0, JOB_MESSAGE_MAX)));
+
+static const struct statement put_law = STATEMENT("test_job_work_law",
+	.sql = "INSERT INTO main.job_schema (tenant_id, name, schema, version, updated_at) VALUES "
+	       "(:tenant, 'test:number', '{\"properties\":{\"number\":{\"maximum\":10}}}', 1, "
+	       ":now), (:tenant, 'test:plain', '{\"type\":7}', 1, :now)");
+
+static const struct statement get_why = STATEMENT("test_job_work_why",
+	.sql = "SELECT kind, message FROM job_error WHERE tenant_id = :tenant", .out = &why_schema);
+
+static const struct statement *const law_statements[] = { &put_law, &get_why };
+
+static bool one_waits(const struct db *db)
+{
+	return jobs_count(db, COUNT_SCHEDULED) == 1 && jobs_count(db, COUNT_OPEN) == 1;
+}
+
+/* The kind allows what the schema that the tenant has set does not; one that is no schema is
+ * looked at again and again, but not at once. */
+static void mind_schemas(struct store_test *test)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new large = one("test:number"), small = one("test:number");
+	struct job_new unknown = one("test:plain");
+	struct why why = { 0 };
+	struct str bad, good;
+
+	large.payload = S("{\"number\":30}");
+	small.payload = S("{\"number\":7}");
+	bad = job_put(&db, &large);
+	good = job_put(&db, &small);
+	(void)job_put(&db, &unknown);
+	REQUIRE(db_exec(&db, &put_law, NULL) == 0);
+	begin(test, &all);
+	EXPECT(holds(test, one_waits));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, bad).state, JOB_DISCARDED);
+	EXPECT_INT(job_look(&db, good).state, JOB_COMPLETED);
+	EXPECT_INT(atomic_load(&runs), 1);
+	EXPECT_INT(jobs_count(&db, COUNT_ERRORS), 1);
+	REQUIRE(db_one(&db, &get_why, NULL, &why) == 0);
+	EXPECT_STR(why.kind, S("VALIDATION_ERROR"));
+	EXPECT(str_find(why.message, S("payload.number")) >= 0);
+}
+
+TEST(schemas_of_the_api_are_minded_by_handlers_sqlite)
+{
+	jobs_test_with(law_statements, LEN(law_statements));
+	jobs_test_run(ENGINE_SQLITE, mind_schemas);
+}
+
+TEST(schemas_of_the_api_are_minded_by_handlers_postgres)
+{
+	jobs_test_with(law_statements, LEN(law_statements));
+	jobs_test_run(ENGINE_POSTGRES, mind_schemas);
 }
 
 static bool is_scheduled(const struct db *db)

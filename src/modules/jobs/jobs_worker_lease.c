@@ -153,6 +153,7 @@ static int look_once(struct look *look, struct arena *arena)
 {
 	struct worker_take *call = look->call;
 	struct arena_mark mark = arena_mark(arena);
+	size_t taken;
 	int r;
 
 	uuid_v7(&look->new_lease, clock_wall_us());
@@ -164,7 +165,10 @@ static int look_once(struct look *look, struct arena *arena)
 	call->expires_at_us = clock_wall_us() + look->take.lease.lease_us;
 	if (call->caller.platform) /* also when it gave nothing: others are behind those */
 		turn_set(call->queue, &look->take.after);
+	taken = call->count;
 	r = jobs_sift(call->caller.store, arena, &look->take, call->taken, &call->count);
+	if (r == 0 && taken > 0 && call->count == 0)
+		look->next_us = clock_wall_us(); /* others may be behind those */
 	if (r == 0 && !look->ends && must_sync(call))
 		r = jobs_sync(call->caller.store, arena);
 	if (r < 0)

@@ -2,6 +2,7 @@
 #include "modules/jobs/jobs_worker.h"
 
 #include "http/server.h"
+#include "modules/jobs/jobs_fixture_test.h"
 #include "modules/jobs/jobs_rows.h"
 #include "rest/idempotency.h"
 #include "rest/world_test.h"
@@ -21,8 +22,8 @@ static const struct module pausing_module = {
 	.statement_count = LEN(pausing_statements),
 };
 
-static const struct module *const modules[] = { &rest_module, &jobs_module, &job_workers_module,
-	&pausing_module, NULL };
+static const struct module *const modules[] = { &rest_module, &tenant_tables_module, &jobs_module,
+	&job_workers_module, &pausing_module, NULL };
 
 /* --- jobs ------------------------------------------------------------------------------------ */
 

@@ -2,12 +2,14 @@
  * that is repeated adds nothing. */
 #include "modules/jobs/jobs_adding.h"
 
+#include "modules/jobs/jobs_fixture_test.h"
 #include "rest/idempotency.h"
 #include "rest/world_test.h"
 
 #include <stdio.h>
 
-static const struct module *const modules[] = { &rest_module, &jobs_module, NULL };
+static const struct module *const modules[] = { &rest_module, &tenant_tables_module, &jobs_module,
+	NULL };
 
 static struct answer add(struct world *world, const char *caller, const char *body)
 {
