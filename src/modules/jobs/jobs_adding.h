@@ -67,6 +67,14 @@ struct group_seats {
 int group_join_many_in_tx(
 	struct tx *tx, const struct group_ref *group, size_t count, struct group_seats *ret);
 
+/* What a queue's settings say of its groups. */
+struct group_rules {
+	int64_t seats;
+	int64_t step; /* between two starts, microseconds; 0: no rate */
+};
+
+struct group_rules group_rules_of(struct str queue);
+
 /* --- how many wait (jobs_depth.c) ---------------------------------------------------------------
  */
 

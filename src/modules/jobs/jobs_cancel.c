@@ -62,6 +62,7 @@ static int clear(struct tx *tx, const struct cancelled_row *row)
 		.queue = row->queue,
 		.group_key = row->group_key,
 		.unique_key = row->unique_key };
+	struct end_row *leaving = &gone;
 	struct group_ref group = { row->queue, row->group_key.value };
 	struct queue_settings settings;
 	int r;
@@ -78,7 +79,7 @@ static int clear(struct tx *tx, const struct cancelled_row *row)
 		r = group_unwait_in_tx(tx, &group);
 	if (!row->seated)
 		gone.group_key.set = false;
-	return r < 0 ? r : end_leave_in_tx(tx, &gone, false);
+	return r < 0 ? r : end_leave_in_tx(tx, &leaving, 1);
 }
 
 int job_cancel_in_tx(struct tx *tx, struct str id, enum job_state *ret)

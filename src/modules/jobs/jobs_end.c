@@ -177,25 +177,24 @@ static int leave(struct ending *ending, struct end_row *rows, size_t count)
 	struct end_row **leaving =
 		arena_alloc(tx_arena(ending->tx), count * sizeof(struct end_row *));
 	size_t leaving_count = 0;
-	int r = 0;
 
 	if (!leaving)
 		return -(int)err_last()->code;
-	for (size_t i = 0; i < count; i++)
-		if (is_final(rows[i].end->state) &&
-			(rows[i].group_key.set || rows[i].unique_key.set))
-			leaving[leaving_count++] = &rows[i];
-	if (leaving_count > 1)
-		qsort(leaving, leaving_count, sizeof(struct end_row *), by_group);
-	for (size_t i = 0; i < leaving_count && r == 0; i++) {
+	for (size_t i = 0; i < count; i++) {
+		struct end_row *row = &rows[i];
 		struct queue_settings settings;
 
-		queue_settings(leaving[i]->queue, &settings);
-		r = end_leave_in_tx(ending->tx, leaving[i],
-			leaving[i]->end->state == JOB_DISCARDED &&
-				settings.on_discard == QUEUE_HALT);
+		if (!is_final(row->end->state) || (!row->group_key.set && !row->unique_key.set))
+			continue;
+		if (row->end->state == JOB_DISCARDED) {
+			queue_settings(row->queue, &settings);
+			row->halts = settings.on_discard == QUEUE_HALT;
+		}
+		leaving[leaving_count++] = row;
 	}
-	return r;
+	if (leaving_count > 1)
+		qsort(leaving, leaving_count, sizeof(struct end_row *), by_group);
+	return end_leave_in_tx(ending->tx, leaving, leaving_count);
 }
 
 static void note(struct ending *ending, const struct end_row *row)

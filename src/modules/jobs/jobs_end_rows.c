@@ -338,14 +338,30 @@ int end_forget_in_tx(struct tx *tx, const struct end_row *rows, size_t count)
 	return r < 0 ? r : tx_exec(tx, &end_errors, &range);
 }
 
-int end_leave_in_tx(struct tx *tx, const struct end_row *row, bool halt)
-{
-	struct group_ref group = { row->queue, row->group_key.value };
-	int r = 0;
+/* --- what they leave behind -------------------------------------------------------------- */
 
-	if (row->group_key.set)
-		r = group_leave_in_tx(tx, &group, halt);
-	if (r == 0 && row->unique_key.set)
-		r = unique_free_in_tx(tx, row->queue, row->unique_key.value, row->id);
+static int leave_groups(struct tx *tx, struct end_row *const *rows, size_t count)
+{
+	struct group_leaving *leaving = arena_alloc(tx_arena(tx), count * sizeof(*leaving));
+	size_t leaving_count = 0;
+
+	if (!leaving)
+		return -(int)err_last()->code;
+	for (size_t i = 0; i < count; i++)
+		if (rows[i]->group_key.set)
+			leaving[leaving_count++] = (struct group_leaving){
+				{ rows[i]->queue, rows[i]->group_key.value }, rows[i]->halts
+			};
+	return groups_leave_in_tx(tx, leaving, leaving_count);
+}
+
+int end_leave_in_tx(struct tx *tx, struct end_row *const *rows, size_t count)
+{
+	int r = count ? leave_groups(tx, rows, count) : 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		if (rows[i]->unique_key.set)
+			r = unique_free_in_tx(
+				tx, rows[i]->queue, rows[i]->unique_key.value, rows[i]->id);
 	return r;
 }

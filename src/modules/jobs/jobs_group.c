@@ -1,7 +1,8 @@
 /*
  * Groups: at most so many jobs of a group have a seat, and only those may start; the others wait in
- * the order of their turns. All that happens to a group is decided by a change of its one row, so
- * that two who change it at once come one after the other.
+ * the order of their turns. All that happens to a group is decided under the lock of its one row,
+ * so that two who change it at once come one after the other. Here is how jobs join;
+ * jobs_seats.c has what happens when they leave.
  */
 #include "modules/jobs/jobs_adding.h"
 
@@ -19,12 +20,6 @@ struct group_row {
 	int64_t active, waiting;
 	bool halted;
 	int64_t next_at;
-};
-
-struct group_seat {
-	struct str queue, key;
-	bool later;
-	int64_t at;
 };
 
 struct group_limit {
@@ -54,12 +49,6 @@ static const struct schema group_row_schema = SCHEMA(group_row, "A group and who
 	FIELD(group_row, halted, "Whether nobody gets one."),
 	FIELD(group_row, next_at, "When the next may start."));
 
-static const struct schema group_seat_schema = SCHEMA(group_seat, "A seat for who waits longest.",
-	FIELD(group_seat, queue, "Of which queue."),
-	FIELD(group_seat, key, "Of which group."),
-	FIELD(group_seat, later, "Whether it may not start yet."),
-	FIELD(group_seat, at, "But then."));
-
 static const struct schema group_limit_schema = SCHEMA(group_limit, "How many.",
 	FIELD(group_limit, limit, "At most."));
 /* clang-format on */
@@ -80,49 +69,10 @@ static const struct statement group_join = STATEMENT("job_group_join",
 	       "RETURNING queue, key, active, waiting, halted, next_at",
 	.in = &group_join_schema, .out = &group_row_schema);
 
-/* The last one of a group takes it away, unless its rate is still to be minded. */
-static const struct statement group_end = STATEMENT("job_group_end",
-	.sql = "DELETE FROM main.job_group WHERE tenant_id = :tenant AND queue = :queue "
-	       "AND key = :key AND active <= 1 AND waiting = 0 AND NOT halted AND next_at <= :now",
-	.in = &group_ref_schema);
-
-static const struct statement group_stand = STATEMENT("job_group_stand",
-	.sql = "UPDATE main.job_group AS g SET active = CASE WHEN g.active > 0 THEN g.active - 1 "
-	       "ELSE 0 END WHERE g.tenant_id = :tenant AND g.queue = :queue AND g.key = :key "
-	       "RETURNING queue, key, active, waiting, halted, next_at",
-	.in = &group_ref_schema, .out = &group_row_schema);
-
-static const struct statement group_halt = STATEMENT("job_group_halt",
-	.sql = "UPDATE main.job_group AS g SET halted = TRUE, active = CASE WHEN g.active > 0 "
-	       "THEN g.active - 1 ELSE 0 END WHERE g.tenant_id = :tenant AND g.queue = :queue "
-	       "AND g.key = :key",
-	.in = &group_ref_schema);
-
 static const struct statement group_unwait = STATEMENT("job_group_unwait",
 	.sql = "UPDATE main.job_group AS g SET waiting = g.waiting - 1 WHERE g.tenant_id = :tenant "
 	       "AND g.queue = :queue AND g.key = :key AND g.waiting > 0",
 	.in = &group_ref_schema);
-
-static const struct statement group_resume = STATEMENT("job_group_resume",
-	.sql = "UPDATE main.job_group AS g SET halted = FALSE WHERE g.tenant_id = :tenant "
-	       "AND g.queue = :queue AND g.key = :key "
-	       "RETURNING queue, key, active, waiting, halted, next_at",
-	.in = &group_ref_schema, .out = &group_row_schema);
-
-/* Whose turn it is gets a seat. */
-static const struct statement group_seat = STATEMENT("job_group_seat",
-	.sql = "UPDATE main.job AS j SET blocked = FALSE, seated = TRUE, "
-	       "state = CASE WHEN :later THEN 'scheduled' ELSE 'available' END, "
-	       "run_at = CASE WHEN :later THEN :at ELSE j.run_at END "
-	       "WHERE j.tenant_id = :tenant AND j.blocked AND j.id = (SELECT b.id FROM job AS b "
-	       "WHERE b.tenant_id = :tenant AND b.queue = :queue AND b.group_key = :key "
-	       "AND b.blocked ORDER BY b.turn, b.id LIMIT 1)",
-	.in = &group_seat_schema);
-
-static const struct statement group_set = STATEMENT("job_group_set",
-	.sql = "UPDATE main.job_group SET active = :active, waiting = :waiting, "
-	       "next_at = :next_at WHERE tenant_id = :tenant AND queue = :queue AND key = :key",
-	.in = &group_row_schema);
 
 static const struct statement group_sweep = STATEMENT("job_group_sweep",
 	.sql = "DELETE FROM main.job_group WHERE (tenant_id, queue, key) IN "
@@ -132,18 +82,12 @@ static const struct statement group_sweep = STATEMENT("job_group_sweep",
 	.in = &group_limit_schema, .flags = STATEMENT_SYSTEM);
 
 const struct job_statements job_group_statements =
-	JOB_STATEMENTS(&group_join, &group_end, &group_stand, &group_halt, &group_unwait,
-		&group_resume, &group_seat, &group_set, &group_sweep);
+	JOB_STATEMENTS(&group_join, &group_unwait, &group_sweep);
 
 /* --- rules of a queue's groups ------------------------------------------------------------------
  */
 
-struct group_rules {
-	int64_t seats;
-	int64_t step; /* between two starts, microseconds; 0: no rate */
-};
-
-static struct group_rules rules_of(struct str queue)
+struct group_rules group_rules_of(struct str queue)
 {
 	struct queue_settings settings;
 	struct group_rules rules;
@@ -161,7 +105,7 @@ static struct group_rules rules_of(struct str queue)
 int group_join_many_in_tx(
 	struct tx *tx, const struct group_ref *group, size_t count, struct group_seats *ret)
 {
-	struct group_rules rules = rules_of(group->queue);
+	struct group_rules rules = group_rules_of(group->queue);
 	int64_t wanted = (int64_t)count, now = tx_now_us(tx);
 	int64_t seated = MIN(wanted, rules.seats);
 	const struct group_join join = {
@@ -204,70 +148,11 @@ int group_join_in_tx(
 	return 0;
 }
 
-/* --- leaving --------------------------------------------------------------------------- */
-
-/* Gives one free seat away; 1 when somebody took it. */
-static int seat_next(struct tx *tx, struct group_row *row, int64_t step)
-{
-	int64_t now = tx_now_us(tx), at = MAX(row->next_at, now);
-	const struct group_seat seat = { row->queue, row->key, step && at > now, at };
-	size_t seated;
-	int r = tx_change(tx, &group_seat, &seat, &seated);
-
-	if (r < 0)
-		return r;
-	if (seated == 0) { /* nobody waits, whatever was counted */
-		row->waiting = 0;
-		return 0;
-	}
-	row->active++;
-	row->waiting--;
-	row->next_at = step ? at + step : row->next_at;
-	r = bell_ring_after(tx, seat.later ? bell_of_later() : bell_of(row->queue));
-	return r < 0 ? r : 1;
-}
-
-/* Gives free seats to those who wait. The group's row is locked by the change before. */
-static int fill(struct tx *tx, struct group_row *row)
-{
-	struct group_rules rules = rules_of(row->queue);
-	int r = 1;
-
-	if (row->halted || row->waiting == 0 || row->active >= rules.seats)
-		return 0;
-	while (r > 0 && row->waiting > 0 && row->active < rules.seats)
-		r = seat_next(tx, row, rules.step);
-	return r < 0 ? r : tx_exec(tx, &group_set, row);
-}
-
-int group_leave_in_tx(struct tx *tx, const struct group_ref *group, bool halt)
-{
-	struct group_row row;
-	size_t ended;
-	int r;
-
-	if (halt)
-		return tx_exec(tx, &group_halt, group);
-	r = tx_change(tx, &group_end, group, &ended);
-	if (r < 0 || ended)
-		return r;
-	r = tx_one(tx, &group_stand, group, &row);
-	if (r == -ERR_NOT_FOUND)
-		return 0;
-	return r < 0 ? r : fill(tx, &row);
-}
+/* --- waiting no more ------------------------------------------------------------------- */
 
 int group_unwait_in_tx(struct tx *tx, const struct group_ref *group)
 {
 	return tx_exec(tx, &group_unwait, group);
-}
-
-int group_resume_in_tx(struct tx *tx, const struct group_ref *group)
-{
-	struct group_row row;
-	int r = tx_one(tx, &group_resume, group, &row);
-
-	return r < 0 ? r : fill(tx, &row);
 }
 
 /* --- what nobody needs ----------------------------------------------------------------- */

@@ -58,13 +58,30 @@ struct group_ref {
 	struct str queue, key;
 };
 
+/* The order in which groups are locked: by queue, then by key, byte by byte. */
+static inline int group_cmp(const struct group_ref *a, const struct group_ref *b)
+{
+	int r = str_cmp(a->queue, b->queue);
+
+	return r ? r : str_cmp(a->key, b->key);
+}
+
 /* Takes a seat or a place behind those who wait. `*ret_at` is when it may start by the group's
  * rate (at least `now`). */
 int group_join_in_tx(
 	struct tx *tx, const struct group_ref *group, bool *ret_blocked, int64_t *ret_at);
 
-/* A seat becomes free, and goes to the next one unless the group is halted. */
-int group_leave_in_tx(struct tx *tx, const struct group_ref *group, bool halt);
+/* A seat becomes free, and goes to the next one unless the group is halted, or is by this. */
+int group_leave_in_tx(struct tx *tx, const struct group_ref *group, bool halts);
+
+/* The same for several, at most JOBS_END_MAX, in the order of group_cmp; one group may be there
+ * more than once. Who halts a group is minded first. */
+struct group_leaving {
+	struct group_ref group;
+	bool halts;
+};
+
+int groups_leave_in_tx(struct tx *tx, const struct group_leaving *leaving, size_t count);
 
 /* One of those who wait is gone. */
 int group_unwait_in_tx(struct tx *tx, const struct group_ref *group);

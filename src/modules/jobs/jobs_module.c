@@ -24,6 +24,7 @@ static const struct job_statements *const statements[] = {
 	&job_add_statements,
 	&job_unique_statements,
 	&job_group_statements,
+	&job_seats_statements,
 	&job_queue_statements,
 	&job_schema_statements,
 	&job_depth_statements,
@@ -45,17 +46,30 @@ static const struct job_statements *const statements[] = {
 	&job_settings_statements,
 };
 
+/* Those that only one engine has. */
+static const struct job_statements *const of_sqlite[] = { &job_end_statements_sqlite,
+	&job_seats_statements_sqlite };
+static const struct job_statements *const of_postgres[] = { &job_end_statements_postgres,
+	&job_seats_statements_postgres, &job_caller_statements };
+
+static int register_all(
+	struct store *store, const struct job_statements *const *lists, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		if (lists[i]->count)
+			r = store_register(store, lists[i]->at, lists[i]->count);
+	return r;
+}
+
 int jobs_register(struct store *store)
 {
-	const struct job_statements *special =
-		store_is_sqlite(store) ? &job_end_statements_sqlite : &job_end_statements_postgres;
-	int r = store_register(store, special->at, special->count);
+	int r = register_all(store, statements, LEN(statements));
 
-	if (r == 0 && !store_is_sqlite(store))
-		r = store_register(store, job_caller_statements.at, job_caller_statements.count);
-	for (size_t i = 0; i < LEN(statements) && r == 0; i++)
-		if (statements[i]->count)
-			r = store_register(store, statements[i]->at, statements[i]->count);
+	if (r == 0)
+		r = store_is_sqlite(store) ? register_all(store, of_sqlite, LEN(of_sqlite))
+					   : register_all(store, of_postgres, LEN(of_postgres));
 	return r;
 }
 

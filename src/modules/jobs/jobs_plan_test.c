@@ -14,8 +14,12 @@
 enum { TENANTS = 10, EACH = 2000 };
 
 static const struct job_statements *const lists[] = { &job_take_statements, &job_limit_statements,
-	&job_end_statements, &job_cancel_statements, &job_promote_statements,
-	&job_reap_statements };
+	&job_end_statements, &job_cancel_statements, &job_promote_statements, &job_reap_statements,
+	&job_seats_statements };
+static const struct job_statements *const of_sqlite[] = { &job_end_statements_sqlite,
+	&job_seats_statements_sqlite };
+static const struct job_statements *const of_postgres[] = { &job_end_statements_postgres,
+	&job_seats_statements_postgres };
 
 /* Whether a line of a plan reads a table of jobs from end to end, or all of a tenant's. */
 static bool reads_all(struct str line)
@@ -71,8 +75,9 @@ static void look_sqlite(struct store_test *test)
 	for (size_t i = 0; i < LEN(lists); i++)
 		for (size_t k = 0; k < lists[i]->count; k++)
 			explain_sqlite(db, lists[i]->at[k]);
-	for (size_t k = 0; k < job_end_statements_sqlite.count; k++)
-		explain_sqlite(db, job_end_statements_sqlite.at[k]);
+	for (size_t i = 0; i < LEN(of_sqlite); i++)
+		for (size_t k = 0; k < of_sqlite[i]->count; k++)
+			explain_sqlite(db, of_sqlite[i]->at[k]);
 	sqlite3_close(db);
 }
 
@@ -131,8 +136,9 @@ static void look_postgres(struct store_test *test)
 		for (size_t k = 0; k < lists[i]->count; k++)
 			if (!(lists[i]->at[k]->flags & STATEMENT_SYSTEM))
 				explain_postgres(pg, lists[i]->at[k]);
-	for (size_t k = 0; k < job_end_statements_postgres.count; k++)
-		explain_postgres(pg, job_end_statements_postgres.at[k]);
+	for (size_t i = 0; i < LEN(of_postgres); i++)
+		for (size_t k = 0; k < of_postgres[i]->count; k++)
+			explain_postgres(pg, of_postgres[i]->at[k]);
 
 	result = PQexec(pg, "SELECT 'SET ROLE ' || quote_ident(current_user || '_system')");
 	(void)snprintf(role, sizeof(role), "%s", PQgetvalue(result, 0, 0));

@@ -24,6 +24,7 @@ struct job_statements {
 	}
 
 extern const struct job_statements job_add_statements, job_unique_statements, job_group_statements,
+	job_seats_statements, job_seats_statements_sqlite, job_seats_statements_postgres,
 	job_queue_statements, job_depth_statements, job_note_statements, job_look_statements;
 
 /* Registers all of them, before store_start. */

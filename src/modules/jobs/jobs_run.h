@@ -80,6 +80,7 @@ struct end_row {
 	struct opt_str group_key, unique_key, worker;
 	bool cancelling;
 	struct job_end *end; /* that it was found for; NULL: none yet */
+	bool halts;          /* its group stands still from now on */
 };
 
 /* What happens to the starts that are still what the refs say; others are left alone. */
@@ -126,7 +127,8 @@ struct end_error {
 
 int end_error_in_tx(struct tx *tx, const struct end_error *error);
 
-/* What a job that has ended leaves behind: its seat, and its unique key. */
-int end_leave_in_tx(struct tx *tx, const struct end_row *row, bool halt);
+/* What jobs that have ended leave behind: their seats, and their unique keys. In the order of
+ * queues and groups. */
+int end_leave_in_tx(struct tx *tx, struct end_row *const *rows, size_t count);
 
 #endif
