@@ -60,9 +60,24 @@ static void close_fixture(struct server *server)
 	}
 }
 
+static int hello(struct req *req, const struct nothing *in, struct nothing *out)
+{
+	(void)req, (void)in, (void)out;
+	return 0;
+}
+HANDLER(hello, nothing, nothing, 0)
+
+/* What publishable keys may do; other doors: rbac_world. */
+static const struct route routes[] = {
+	{ HTTP_GET, "/flags", "Whether one is let in", .place = ROUTE_PUBLIC,
+		.handler = &hello_handler, .need = "flags:read" },
+};
+
 static const struct module fixture = {
 	MODULE_HEAD,
 	.name = "keys-fixture",
+	.routes = routes,
+	.route_count = LEN(routes),
 	.open = open_fixture,
 	.close = close_fixture,
 };
