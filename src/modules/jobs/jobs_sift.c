@@ -3,6 +3,7 @@
  * be from later, and a job may come from a database's own transaction, which knows no schemas. This
  * is done behind the commit of the take: schemas are in memory, and reading them may park.
  */
+#include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_run.h"
 
 #include "base/err.h"
@@ -28,11 +29,14 @@ static struct str sentences(struct arena *arena, const struct problems *problems
 	return text;
 }
 
-/* 1 when it stays. */
-static int look(const struct db *db, struct sieve *sieve, const struct taken *taken)
+/* 1 when it stays. From a database's own transaction there may also come a name that is not for
+ * that queue. */
+static int look(
+	const struct db *db, struct sieve *sieve, struct str queue, const struct taken *taken)
 {
 	struct job_end *end = &sieve->ends[sieve->count];
 	struct arena_mark mark = arena_mark(db->arena);
+	bool stray = job_name_reserved(taken->name) && !queue_name_reserved(queue);
 	struct problems problems;
 	struct db tenant = *db;
 	int r;
@@ -40,7 +44,8 @@ static int look(const struct db *db, struct sieve *sieve, const struct taken *ta
 	CHECK(uuid_parse(taken->tenant_id, &tenant.tenant));
 	tenant.system = false;
 	problems_init(&problems, db->arena);
-	r = job_payload_check(&tenant, taken->name, taken->payload.json, S(""), &problems);
+	r = stray ? -ERR_INVALID
+		  : job_payload_check(&tenant, taken->name, taken->payload.json, S(""), &problems);
 	if (r == 0) {
 		arena_back(db->arena, mark);
 		return 1;
@@ -51,7 +56,8 @@ static int look(const struct db *db, struct sieve *sieve, const struct taken *ta
 		.lease_id = str_of(sieve->lease, sizeof(sieve->lease)),
 		.attempt = taken->attempt,
 		.kind = END_INVALID,
-		.message = sentences(db->arena, &problems) };
+		.message = stray ? S("the name is of jobs that only the program itself adds")
+				 : sentences(db->arena, &problems) };
 	sieve->tenants[sieve->count++] = taken->tenant_id;
 	return end->message.at ? 0 : -(int)err_last()->code;
 }
@@ -93,7 +99,7 @@ int jobs_sift(struct store *store, struct arena *arena, const struct take *take,
 	if (!sieve.ends || !sieve.tenants)
 		return -(int)err_last()->code;
 	for (size_t i = 0; i < *count; i++) {
-		int r = look(&db, &sieve, &taken[i]);
+		int r = look(&db, &sieve, take->queue, &taken[i]);
 
 		if (r < 0)
 			return r;

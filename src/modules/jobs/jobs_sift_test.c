@@ -61,6 +61,40 @@ static void sift(struct store_test *test)
 	EXPECT_INT(jobs_in(&other, JOB_RUNNING), 1);
 }
 
+/* What the program keeps to itself comes from nobody else's transaction. */
+static void sift_names(struct store_test *test)
+{
+	static const struct job_kind own = { .name = "test:own", .queue = QUEUE_RESERVED "test" };
+	struct db db = store_test_tenant(test, 1);
+	struct job_new stray = { .name = S("test:own") };
+	struct take take = taker("default", 10);
+	struct why why = { 0 };
+	struct haul got;
+
+	(void)job_put(&db, &stray); /* before anybody here knows the name */
+	REQUIRE(job_kind_declare(NULL, &own) == 0);
+	got = haul(test, &take);
+	REQUIRE(got.count == 1);
+	REQUIRE(jobs_sift(test->store, &test->arena, &take, got.at, &got.count) == 0);
+	EXPECT_INT(got.count, 0);
+	REQUIRE(db_one(&db, &get_why, NULL, &why) == 0);
+	EXPECT(str_find(why.message, S("only the program itself")) >= 0);
+	stray.queue = S("default");
+	EXPECT_INT(job_try(&db, &stray, &(struct job_added){ 0 }), -ERR_INVALID);
+}
+
+TEST(jobs_with_a_name_of_the_programs_own_are_discarded_sqlite)
+{
+	jobs_test_with(statements, LEN(statements));
+	jobs_test_run(ENGINE_SQLITE, sift_names);
+}
+
+TEST(jobs_with_a_name_of_the_programs_own_are_discarded_postgres)
+{
+	jobs_test_with(statements, LEN(statements));
+	jobs_test_run(ENGINE_POSTGRES, sift_names);
+}
+
 TEST(jobs_with_a_payload_that_is_not_valid_any_more_are_discarded_sqlite)
 {
 	jobs_test_with(statements, LEN(statements));
