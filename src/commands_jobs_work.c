@@ -98,7 +98,8 @@ static int filter_of(const struct jobs_work *work, struct job_filter *ret)
 	const struct jobs_command *command = &work->command;
 
 	*ret = (struct job_filter){ .queue = { .set = command->queue.len > 0,
-					    .value = command->queue } };
+					    .value = command->queue },
+		.reserved = true };
 	if (command->older_ms) {
 		ret->ended_before.set = true;
 		ret->ended_before.value = clock_wall_us() - command->older_ms * 1000;
@@ -212,7 +213,7 @@ static int show(struct jobs_work *work)
 	if (r == 0)
 		r = check_id(work->command.id);
 	if (r == 0)
-		r = job_details_get(&db, work->command.id, &job);
+		r = job_details_get(&db, work->command.id, true, &job);
 	if (r == -ERR_NOT_FOUND)
 		return fail(ERR_NOT_FOUND, "there is no job %.*s", STR_ARG(work->command.id));
 	if (r < 0)
@@ -352,7 +353,7 @@ static int pause(struct jobs_work *work, bool paused)
 		.what = paused ? QUEUE_PAUSE : QUEUE_RESUME,
 		.ret = &config,
 	};
-	int r = queue_name_check(wanted.name);
+	int r = queue_name_check_any(wanted.name);
 
 	if (r == 0 && work->has_tenant)
 		r = db_write(&db, pause_in_tx, &pausing);
@@ -374,7 +375,7 @@ static int pause(struct jobs_work *work, bool paused)
 static int drain(struct jobs_work *work)
 {
 	struct jobs_changed changed = { .more = true }, done;
-	int r = queue_name_check(work->command.queue);
+	int r = queue_name_check_any(work->command.queue);
 
 	while (r == 0 && changed.more) {
 		r = queue_drain(work->store, &work->arena, tenant_or_all(work), work->command.queue,

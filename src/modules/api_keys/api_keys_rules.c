@@ -16,8 +16,8 @@
 /* What no publishable key may hold, since anybody who opens a page can read it. All else of it is
  * to read, and named in full. */
 static const struct str never_publishable[] = { S_INIT("account"), S_INIT("api-keys"),
-	S_INIT("audit"), S_INIT("billing"), S_INIT("invitations"), S_INIT("keys"), S_INIT("mails"),
-	S_INIT("platform"), S_INIT("roles"), S_INIT("secrets"), S_INIT("sessions"),
+	S_INIT("audit"), S_INIT("billing"), S_INIT("invitations"), S_INIT("jobs"), S_INIT("keys"),
+	S_INIT("mails"), S_INIT("platform"), S_INIT("roles"), S_INIT("secrets"), S_INIT("sessions"),
 	S_INIT("tenant"), S_INIT("tenants"), S_INIT("users"), S_INIT("webhooks") };
 
 bool scope_is_publishable(struct str scope)

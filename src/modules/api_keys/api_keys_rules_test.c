@@ -69,7 +69,7 @@ TEST(api_key_publishable_scopes)
 	static const struct {
 		const char *scope;
 		bool may;
-	} cases[] = { { "flags:read", true }, { "jobs:read", true }, { "jobs:write", false },
+	} cases[] = { { "flags:read", true }, { "jobs:read", false }, { "jobs:write", false },
 		{ "jobs:*", false }, { "*:read", false }, { "*", false }, { "users:read", false },
 		{ "roles:read", false }, { "keys:read", false }, { "audit:read", false },
 		{ "tenant:read", false }, { "tenant:write", false }, { "sessions:read", false },

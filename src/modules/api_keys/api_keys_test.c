@@ -62,7 +62,8 @@ WORLD_TEST(api_key_requests_are_checked, keys_world())
 		{ "[\"platform:things\"]", "", 403, "" },
 		{ "[\"*\"]", "", 201, "" },
 		{ "[\"*:read\"]", "", 201, "" },
-		{ "[\"jobs:read\"]", ",\"kind\":\"publishable\"", 201, "bh_pk_" },
+		{ "[\"flags:read\"]", ",\"kind\":\"publishable\"", 201, "bh_pk_" },
+		{ "[\"jobs:read\"]", ",\"kind\":\"publishable\"", 400, "not_publishable" },
 		{ "[\"jobs:write\"]", ",\"kind\":\"publishable\"", 400, "not_publishable" },
 		{ "[\"jobs:*\"]", ",\"kind\":\"publishable\"", 400, "not_publishable" },
 		{ "[\"keys:read\"]", ",\"kind\":\"publishable\"", 400, "not_publishable" },
@@ -675,7 +676,7 @@ static int answered(struct world *world, const char *key)
 {
 	int count = 0;
 
-	while (count < 30 && keys_get(world, key, "/look") == 204)
+	while (count < 30 && keys_get(world, key, "/flags") == 204)
 		count++;
 	return count;
 }
@@ -697,7 +698,7 @@ static struct test_key limited_key(struct world *world, const char *maker, const
 	struct test_key key;
 
 	EXPECT_INT(world_give(world, maker, "owner"), 0);
-	key = keys_make(world, maker, "[\"jobs:read\"]", more);
+	key = keys_make(world, maker, "[\"flags:read\"]", more);
 	EXPECT_INT(key.status, 201);
 	return key;
 }
@@ -743,7 +744,7 @@ static void count_of_tenants(struct world *world)
 		struct test_key key;
 
 		EXPECT_INT(world_give(world, maker, "owner"), 0);
-		key = keys_make(world, maker, "[\"jobs:read\"]", "");
+		key = keys_make(world, maker, "[\"flags:read\"]", "");
 		if (key.status != 201) {
 			EXPECT_INT(key.status, 429);
 			EXPECT_INT(left, 0);

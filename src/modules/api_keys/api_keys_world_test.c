@@ -2,6 +2,7 @@
 #include "modules/api_keys/api_keys_world_test.h"
 
 #include "http/server.h"
+#include "modules/jobs/jobs.h"
 #include "modules/mails/mails.h"
 #include "modules/rbac/rbac_world_test.h"
 #include "modules/tenants/tenants.h"
@@ -60,9 +61,24 @@ static void close_fixture(struct server *server)
 	}
 }
 
+static int hello(struct req *req, const struct nothing *in, struct nothing *out)
+{
+	(void)req, (void)in, (void)out;
+	return 0;
+}
+HANDLER(hello, nothing, nothing, 0)
+
+/* What publishable keys may do; other doors: rbac_world. */
+static const struct route routes[] = {
+	{ HTTP_GET, "/flags", "Whether one is let in", .place = ROUTE_PUBLIC,
+		.handler = &hello_handler, .need = "flags:read" },
+};
+
 static const struct module fixture = {
 	MODULE_HEAD,
 	.name = "keys-fixture",
+	.routes = routes,
+	.route_count = LEN(routes),
 	.open = open_fixture,
 	.close = close_fixture,
 };
@@ -98,18 +114,19 @@ void keys_begin(struct world *world)
 
 const struct module *const *keys_world(void)
 {
-	static const struct module *list[11];
+	static const struct module *list[12];
 
 	list[0] = &rest_module;
 	list[1] = rbac_world[1]; /* the things */
 	list[2] = &audit_module;
 	list[3] = &rbac_module;
-	list[4] = &mails_module;
-	list[5] = &users_module;
-	list[6] = &tenants_module;
-	list[7] = &api_keys_module;
-	list[8] = &tenant_fixture_module;
-	list[9] = &fixture;
+	list[4] = &jobs_module;
+	list[5] = &mails_module;
+	list[6] = &users_module;
+	list[7] = &tenants_module;
+	list[8] = &api_keys_module;
+	list[9] = &tenant_fixture_module;
+	list[10] = &fixture;
 	return list;
 }
 

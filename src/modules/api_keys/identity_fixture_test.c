@@ -9,6 +9,7 @@
 #include "modules/api_keys/api_keys.h"
 #include "modules/audit/audit_test.h"
 #include "modules/auth/auth.h"
+#include "modules/jobs/jobs.h"
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants.h"
@@ -21,8 +22,8 @@
 #define NEXT_VERSION "0.2.0"
 
 static const struct module *const modules[] = { &rest_module, &tenants_module, &audit_module,
-	&rbac_module, &mails_module, &mail_fixture_module, &users_module, &auth_module,
-	&api_keys_module, NULL };
+	&rbac_module, &jobs_module, &mails_module, &mail_fixture_module, &users_module,
+	&auth_module, &api_keys_module, NULL };
 
 #define WORDS    "correct horse battery staple"
 #define BCRYPT_U "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW" /* of "U*U" */

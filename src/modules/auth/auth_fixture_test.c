@@ -3,6 +3,7 @@
 
 #include "http/server.h"
 #include "modules/audit/audit.h"
+#include "modules/jobs/jobs.h"
 #include "modules/mails/mails.h"
 #include "modules/rbac/rbac.h"
 #include "modules/tenants/tenants_world_test.h"
@@ -33,8 +34,8 @@ static const struct module fixture_module = {
 };
 
 const struct module *const auth_modules[] = { &rest_module, &tenants_module, &audit_module,
-	&rbac_module, &mails_module, &users_module, &auth_module, &tenant_fixture_module,
-	&fixture_module, NULL };
+	&rbac_module, &jobs_module, &mails_module, &users_module, &auth_module,
+	&tenant_fixture_module, &fixture_module, NULL };
 
 /* --- people --------------------------------------------------------------- */
 

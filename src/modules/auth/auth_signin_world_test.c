@@ -2,6 +2,7 @@
 #include "modules/auth/auth_signin_world_test.h"
 
 #include "http/server.h"
+#include "modules/jobs/jobs.h"
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/rbac/rbac.h"
 #include "rest/idempotency.h"
@@ -65,8 +66,8 @@ static const struct module counting_module = {
 };
 
 const struct module *const signin_modules[] = { &rest_module, &tenants_module, &audit_module,
-	&rbac_module, &mails_module, &mail_fixture_module, &users_module, &auth_module,
-	&counting_module, NULL };
+	&rbac_module, &jobs_module, &mails_module, &mail_fixture_module, &users_module,
+	&auth_module, &counting_module, NULL };
 
 /* Options for a test: what is usual there, with a change. Before the world begins. */
 struct auth_options signin_usual(void)

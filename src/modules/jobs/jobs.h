@@ -138,7 +138,9 @@ struct job {
  */
 struct job_kind {
 	const char *name;
-	const char *queue; /* NULL: "default" */
+	const char *queue; /* NULL: "default". "system.NAME" is the installation's own: such jobs
+			      are added by modules, without naming the queue, and done by the
+			      program; tenants neither see nor touch them */
 	const struct schema *schema;
 	int (*run)(struct job *job, const void *payload); /* NULL: for workers outside */
 	int64_t attempts;                                 /* 0: the queue's */

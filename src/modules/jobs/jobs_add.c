@@ -407,6 +407,8 @@ static int check(struct tx *tx, const struct job_new *job)
 
 	problems_init(&problems, tx_arena(tx));
 	r = job_check(job, tx_now_us(tx), str_of(NULL, 0), &problems);
+	if (r == 0 && job->queue.len && job_name_reserved(job->name))
+		r = problems_add(&problems, S("queue"), "reserved", "must be that of the kind");
 	if (r == 0 && problems.count == 0 && kind && !job->schema)
 		r = job_kind_check(kind, job->payload.len ? job->payload : S("{}"), str_of(NULL, 0),
 			&problems);

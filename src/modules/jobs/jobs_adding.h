@@ -106,6 +106,10 @@ void job_kinds_close(struct store *store);
  */
 const struct job_kind *job_kind_find(struct str name);
 
+/* Whether its kind is of a queue of the installation's own: then jobs of that name are there and
+ * nowhere else. */
+bool job_name_reserved(struct str name);
+
 /* One after another, in no order; `*at` is 0 for the first. NULL after the last. */
 const struct job_kind *job_kind_next(size_t *at);
 

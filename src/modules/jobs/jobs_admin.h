@@ -25,6 +25,7 @@ struct job_filter {
 	struct opt_int state;
 	struct opt_i64 created_after, created_before; /* microseconds */
 	struct opt_i64 ended_before;
+	bool reserved; /* also those of the installation's own queues: for operators */
 };
 
 /* The members of a struct job_filter called `filter` at the front of another struct. */
@@ -106,8 +107,9 @@ struct job_lines_page {
 	LIST_OF(struct job_line_shown) items;
 };
 
-/* With its errors. -ERR_NOT_FOUND. */
-int job_details_get(const struct db *db, struct str id, struct job_details *ret);
+/* With its errors. -ERR_NOT_FOUND, also for those of the installation's own queues unless
+ * `reserved`. */
+int job_details_get(const struct db *db, struct str id, bool reserved, struct job_details *ret);
 
 extern const struct statement job_lines_list;
 

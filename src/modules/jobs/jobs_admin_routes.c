@@ -87,7 +87,7 @@ static int job_show(struct req *req, const struct job_by_id *in, struct job_deta
 {
 	struct db db = req_db(req);
 
-	return job_details_get(&db, in->id, out);
+	return job_details_get(&db, in->id, false, out);
 }
 HANDLER(job_show, job_by_id, job_details, ROUTE_FAILS(NOT_FOUND))
 
@@ -99,6 +99,12 @@ static const struct page_order lines_in_order = {
 	.start = { UUID_FIRST },
 };
 
+/* For tenants there are none in queues of the installation's own. */
+static int check_own(const struct job_shown *job)
+{
+	return queue_name_reserved(job->queue) ? fail(ERR_NOT_FOUND, "there is no such job") : 0;
+}
+
 static int job_lines(struct req *req, const struct job_lines_query *in, struct job_lines_page *out)
 {
 	struct job_lines_query query = *in;
@@ -108,9 +114,11 @@ static int job_lines(struct req *req, const struct job_lines_query *in, struct j
 	int r = page_begin(req, &lines_in_order, in->cursor, &query);
 
 	if (r == 0)
-		r = db_all(&db, &job_lines_list, &query, &out->items.at, &out->items.count);
-	if (r == 0 && out->items.count == 0) /* whether there is such a job */
 		r = db_one(&db, &job_get, &ref, &job);
+	if (r == 0)
+		r = check_own(&job);
+	if (r == 0)
+		r = db_all(&db, &job_lines_list, &query, &out->items.at, &out->items.count);
 	if (r < 0)
 		return r;
 	return page_end(req, &lines_in_order, in->limit, out->items.at, &out->items.count);
@@ -133,6 +141,8 @@ static int change_one_in_tx(struct tx *tx, void *arg)
 	struct job_shown before = { 0 };
 	int r = tx_one(tx, &job_get, &ref, &before);
 
+	if (r == 0)
+		r = check_own(&before);
 	if (r == 0)
 		r = job_change_in_tx(tx, one->change, one->id, (struct opt_int){ 0 });
 	if (r == 0)

@@ -40,10 +40,11 @@ extern const struct tx_options jobs_adding;
 
 /*
  * Whether a payload is what the kind of this program and the schemas of the API want, those of the
- * handle's tenant and those for all. For adds over HTTP, and again for what was taken, where it
- * may come from elsewhere or the schema from later: what is not valid is discarded. Problems get
- * `at` and "payload" before their paths. -ERR_INVALID, -ERR_TOO_LARGE (as invalid: nobody can judge
- * it), errors of db_one. On a fiber, outside of transactions; reads memory as a rule.
+ * handle's tenant and those for all; of a reserved name only the kind's. For adds over HTTP, and
+ * again for what was taken, where it may come from elsewhere or the schema from later: what is not
+ * valid is discarded. Problems get `at` and "payload" before their paths. -ERR_INVALID,
+ * -ERR_TOO_LARGE (as invalid: nobody can judge it), errors of db_one. On a fiber, outside of
+ * transactions; reads memory as a rule.
  */
 int job_payload_check(const struct db *db, struct str name, struct str payload, struct str at,
 	struct problems *problems);

@@ -39,12 +39,20 @@ const struct job_kind *job_kind_next(size_t *at)
 	return NULL;
 }
 
+bool job_name_reserved(struct str name)
+{
+	const struct job_kind *kind = job_kind_find(name);
+
+	return kind && kind->queue && queue_name_reserved(str_from_c(kind->queue));
+}
+
 /* Numbers that no job of the kind could have. */
 static bool is_sound(const struct job_kind *kind)
 {
 	struct str queue = str_from_c(kind->queue);
 
-	return job_name_valid(str_from_c(kind->name)) && (!queue.len || queue_name_valid(queue)) &&
+	return job_name_valid(str_from_c(kind->name)) &&
+	       (!queue.len || queue_name_valid(queue) || queue_name_reserved(queue)) &&
 	       kind->attempts >= 0 && kind->attempts <= JOB_ATTEMPTS_MAX &&
 	       kind->timeout_ns <= JOB_TIMEOUT_MS_MAX * MILLISECOND;
 }

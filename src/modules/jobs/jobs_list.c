@@ -45,6 +45,7 @@ static const struct schema search_schema = SCHEMA(job_search, "Which jobs.",
 	FIELD(job_filter, created_after, "Added since then.", .format = FORMAT_DATE_TIME),
 	FIELD(job_filter, created_before, "Added before then.", .format = FORMAT_DATE_TIME),
 	FIELD(job_filter, ended_before, "Ended before then.", .format = FORMAT_DATE_TIME),
+	FIELD(job_filter, reserved, "Also of queues of the installation's own."),
 	FIELD(job_search, after_id, "Older than this one.", .format = FORMAT_UUID),
 	FIELD(job_search, first_id, "Not older than this one.", .format = FORMAT_UUID),
 	FIELD(job_search, queues, "Where something runs.", RANGE(0, 1000000)),
@@ -93,7 +94,8 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 	" WHERE 1 = 1" MAYBE(queue) MAYBE(name) MAYBE(group_key) MAYBE(unique_key)                 \
 		MAYBE(state) " AND (j.created_at >= :created_after OR :created_after IS NULL)"     \
 			     " AND (j.created_at < :created_before OR :created_before IS NULL)"    \
-			     " AND (j.ended_at < :ended_before OR :ended_before IS NULL)"
+			     " AND (j.ended_at < :ended_before OR :ended_before IS NULL)"          \
+			     " AND (:reserved OR j.queue NOT LIKE '" QUEUE_RESERVED "%')"
 
 #define WITH_TAG_SQLITE                                                                            \
 	" AND (EXISTS (SELECT 1 FROM json_each(j.tags) AS t WHERE t.value = :tag) OR :tag IS "     \
@@ -317,6 +319,7 @@ const struct job_statements job_list_statements =
 
 struct details {
 	struct job_of of;
+	bool reserved;
 	struct job_details *ret;
 };
 
@@ -326,6 +329,8 @@ static int details_in_tx(struct tx *tx, void *arg)
 	struct job_details job = { 0 };
 	int r = tx_one(tx, &details_get, &details->of, &job);
 
+	if (r == 0 && !details->reserved && queue_name_reserved(job.shown.queue))
+		r = fail(ERR_NOT_FOUND, "there is no such job");
 	if (r == 0)
 		r = tx_all(tx, &errors_of, &details->of, &job.errors.at, &job.errors.count);
 	if (r == 0)
@@ -333,9 +338,9 @@ static int details_in_tx(struct tx *tx, void *arg)
 	return r;
 }
 
-int job_details_get(const struct db *db, struct str id, struct job_details *ret)
+int job_details_get(const struct db *db, struct str id, bool reserved, struct job_details *ret)
 {
-	struct details details = { { id, JOB_STARTS_MAX }, ret };
+	struct details details = { { id, JOB_STARTS_MAX }, reserved, ret };
 
 	return db_read(db, details_in_tx, &details);
 }

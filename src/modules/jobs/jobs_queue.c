@@ -46,6 +46,7 @@ static const struct named_queue {
 	struct queue_rate rate;
 } named[] = {
 	{ S_INIT("email"), QUEUE_HIGH, 10, .rate = { 100, 1000 } },
+	{ S_INIT(QUEUE_RESERVED "email"), QUEUE_HIGH, 10, .rate = { 100, 1000 } },
 	{ S_INIT("push"), QUEUE_MEDIUM, 10 },
 	{ S_INIT("sms"), QUEUE_MEDIUM, 3 },
 	{ S_INIT("notification"), QUEUE_MEDIUM, 5 },
@@ -62,6 +63,8 @@ static const struct named_queue {
 void queue_preset(struct str queue, struct queue_settings *ret)
 {
 	*ret = defaults;
+	if (queue_name_reserved(queue))
+		ret->backlog = 0;
 	for (size_t i = 0; i < LEN(named); i++) {
 		if (!str_eq(named[i].name, queue))
 			continue;

@@ -58,6 +58,15 @@ size_t queues_named(struct str *ret, size_t room);
 /* [a-z][a-z0-9_-]*, at most JOB_QUEUE_MAX. */
 bool queue_name_valid(struct str name);
 
+/*
+ * Queues of the installation itself, which no other queue can have the name of: "system." and a
+ * name. Jobs get there by their kind alone, from modules, and are done by the program alone. They
+ * are rows of tenants like all jobs, but tenants neither see nor change them, cannot pause the
+ * queue, and no backlog refuses them; operators can do all of that.
+ */
+#define QUEUE_RESERVED "system."
+bool queue_name_reserved(struct str name);
+
 /* --- the table ----------------------------------------------------------------------------- */
 
 enum {

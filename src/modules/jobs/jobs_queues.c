@@ -143,9 +143,9 @@ static const struct schema tenant_next_schema = SCHEMA(tenant_next, "Who has job
 	FIELD(tenant_next, tenant_id, "Who.", .format = FORMAT_UUID));
 /* clang-format on */
 
-#define NAMES(names)                                                                               \
+#define NAMES(names, which)                                                                        \
 	"(SELECT u.name FROM (" names " UNION SELECT name FROM main.job_queue) AS u "              \
-	"WHERE u.name > :after AND (u.name = :only OR :only IS NULL) "                             \
+	"WHERE u.name > :after AND (u.name = :only OR :only IS NULL) " which                       \
 	"ORDER BY u.name LIMIT :limit + 1) AS n"
 
 #define SUM(column) "CAST(coalesce(d." #column ", 0) AS bigint) AS " #column
@@ -169,20 +169,23 @@ static const struct schema tenant_next_schema = SCHEMA(tenant_next, "Who has job
 	"CAST(coalesce(t.waited_us, 0) AS bigint) AS waited_us, "                                  \
 	"CAST(coalesce(t.ran_us, 0) AS bigint) AS ran_us "
 
+/* What the installation itself does for a tenant is not told to the tenant. */
+#define OWN "AND u.name NOT LIKE '" QUEUE_RESERVED "%' "
+
 /* clang-format off */
 #define OF_TENANT                                                                                  \
 	"SELECT queue AS name FROM main.job_depth WHERE tenant_id = :of "                          \
 	"UNION SELECT queue FROM main.job_pause WHERE tenant_id = :of"
 
 static const struct statement queues_of_tenant = STATEMENT("job_queues_of_tenant",
-	.sql = "SELECT n.name, " DEPTHS TALLIES ", p.queue IS NOT NULL AS paused_tenant FROM " NAMES(OF_TENANT)
+	.sql = "SELECT n.name, " DEPTHS TALLIES ", p.queue IS NOT NULL AS paused_tenant FROM " NAMES(OF_TENANT, OWN)
 		" LEFT JOIN main.job_depth AS d ON d.tenant_id = :of AND d.queue = n.name "
 		"LEFT JOIN main.job_pause AS p ON p.tenant_id = :of AND p.queue = n.name "
 		"LEFT JOIN " LATELY("tenant_id = :of AND ") " ON t.queue = n.name ORDER BY n.name",
 	.in = &queues_search_schema, .out = &queue_sums_schema, .flags = STATEMENT_SYSTEM);
 
 static const struct statement queues_of_all = STATEMENT("job_queues_of_all",
-	.sql = "SELECT n.name, " DEPTHS TALLIES " FROM " NAMES("SELECT queue AS name FROM main.job_depth")
+	.sql = "SELECT n.name, " DEPTHS TALLIES " FROM " NAMES("SELECT queue AS name FROM main.job_depth", "")
 		" LEFT JOIN (SELECT queue, sum(ready) AS ready, sum(blocked) AS blocked, "
 		"sum(scheduled) AS scheduled, sum(retryable) AS retryable, sum(waiting) AS waiting, "
 		"sum(running) AS running, sum(completed) AS completed, sum(discarded) AS discarded, "
@@ -359,6 +362,7 @@ static int drain_tenant(const struct drain *drain, struct arena *arena, const st
 	int r = 0;
 
 	all.filter.queue = (struct opt_str){ .set = true, .value = drain->queue };
+	all.filter.reserved = true; /* whose queue it is was minded before */
 	for (size_t i = 0; i < (drain->later ? LEN(states) : 1) && r == 0; i++) {
 		struct jobs_changed done = { 0 };
 

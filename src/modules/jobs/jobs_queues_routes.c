@@ -211,7 +211,7 @@ static int drain(struct req *req, const struct queue_drain_in *in, const struct 
 	struct jobs_changed *out)
 {
 	struct audit_actor actor = audit_actor_of(req);
-	int r = queue_name_check(in->name);
+	int r = tenant ? queue_name_check(in->name) : queue_name_check_any(in->name);
 
 	return r < 0 ? r
 		     : queue_drain(req_server(req)->store, &req->arena, tenant, in->name, in->later,
@@ -281,7 +281,7 @@ HANDLER(group_resume, group_ref_in, nothing, ROUTE_FAILS(NOT_FOUND))
 static int config_show(struct req *req, const struct queue_by_name *in, struct queue_config *out)
 {
 	struct db db = req_system_db(req);
-	int r = queue_name_check(in->name);
+	int r = queue_name_check_any(in->name);
 
 	return r < 0 ? r : queue_config_get(&db, in->name, out);
 }

@@ -18,12 +18,23 @@
 /* --- adding ------------------------------------------------------------------------------------
  */
 
+static int refuse_name(struct req *req, struct str at)
+{
+	struct str path = arena_printf(&req->arena, "%.*sname", STR_ARG(at));
+
+	return path.at ? problems_add(&req->problems, path, "reserved",
+				 "is of jobs that only the program itself adds")
+		       : -(int)err_last()->code;
+}
+
 /* All that is wrong with a job, under `at`. The time is of the wall. */
 static int look_over(
 	struct req *req, const struct db *db, const struct job_new *job, int64_t now, struct str at)
 {
 	int r = job_check(job, now, at, &req->problems);
 
+	if (r == 0 && job_name_reserved(job->name))
+		return refuse_name(req, at);
 	if (r == 0)
 		r = job_payload_check(db, job->name, job->payload, at, &req->problems);
 	return r == -ERR_INVALID ? 0 : r; /* there are more jobs to look over */
@@ -229,6 +240,9 @@ static int schema_put(struct req *req, const struct job_schema_put *in, struct j
 	if (!job_name_valid(in->name))
 		return fail_field(ERR_INVALID, "name", PROBLEM_INVALID_PATTERN,
 			"must be domain:action in small letters");
+	if (job_name_reserved(in->name))
+		return fail_field(ERR_INVALID, "name", "reserved",
+			"is of jobs that only the program itself adds");
 	r = try_schema(in->schema.json);
 	return r < 0 ? r : req_write(req, job_schema_put_in_tx, &change);
 }

@@ -44,6 +44,12 @@ bool queue_name_valid(struct str name)
 	return name.len <= JOB_QUEUE_MAX && is_word(name, false);
 }
 
+bool queue_name_reserved(struct str name)
+{
+	return name.len <= JOB_QUEUE_MAX && str_starts(name, S(QUEUE_RESERVED)) &&
+	       is_word(str_from(name, strlen(QUEUE_RESERVED)), false);
+}
+
 /* --- order ---------------------------------------------------------------------------- */
 
 int64_t job_turn(int64_t run_at_us, int64_t priority)

@@ -59,6 +59,11 @@ int limits_spend_in_tx(struct tx *tx, struct limits *limits);
 /* What is wrong with one, in a sentence; without memory a short one. */
 struct str job_refusal(struct arena *arena, const struct problems *problems);
 
+/* Whether a job has a name of the installation's own, in a queue that is none of them: one may come
+ * so from a database's own transaction, and is discarded. */
+#define JOB_STRAY "the name is of jobs that only the program itself adds"
+bool job_stray(struct str name, struct str queue);
+
 /* Whether a check has failed without a verdict: the payload may be good. */
 bool job_unjudged(int r);
 

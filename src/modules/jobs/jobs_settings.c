@@ -162,6 +162,26 @@ int queue_name_check(struct str name)
 		"must be at most %d small letters, digits, - and _, a letter first", JOB_QUEUE_MAX);
 }
 
+int queue_name_check_any(struct str name)
+{
+	return queue_name_reserved(name) ? 0 : queue_name_check(name);
+}
+
+/* What the installation itself adds is never refused, and never given away. */
+static int check_reserved(struct str name, const struct queue_settings *settings)
+{
+	if (!queue_name_reserved(name))
+		return 0;
+	if (settings->backlog || settings->backlog_age_ms)
+		return fail_field(ERR_INVALID,
+			settings->backlog ? "settings.backlog" : "settings.backlogAgeMs",
+			"reserved", "must be 0: jobs of this queue are never refused");
+	if (settings->push_url.len)
+		return fail_field(ERR_INVALID, "settings.pushUrl", "reserved",
+			"must be empty: jobs of this queue are done by the program itself");
+	return 0;
+}
+
 /* --- rows ------------------------------------------------------------------------------ */
 
 struct row_count {
@@ -353,6 +373,8 @@ static int apply(struct tx *tx, const struct queue_change *change, struct queue_
 		settle_rates(&config->settings);
 		config->settings.paused = paused;
 		r = queue_settings_apply(change->settings, &config->settings);
+		if (r == 0)
+			r = check_reserved(change->name, &config->settings);
 		break;
 	case QUEUE_PAUSE:
 	case QUEUE_RESUME:
@@ -368,7 +390,7 @@ int queue_change_in_tx(struct tx *tx, void *arg)
 {
 	const struct queue_change *change = arg;
 	struct queue_config before, after;
-	int r = queue_name_check(change->name);
+	int r = queue_name_check_any(change->name);
 
 	if (r == 0)
 		r = read_config(tx, change->name, &before);

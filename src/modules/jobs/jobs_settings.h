@@ -64,6 +64,9 @@ int queue_config_get(const struct db *system, struct str name, struct queue_conf
 /* -ERR_INVALID, field "name", for what is no name of a queue. */
 int queue_name_check(struct str name);
 
+/* For operators: also one of the installation's own. */
+int queue_name_check_any(struct str name);
+
 extern const struct schema queue_config_schema, queue_put_schema, queue_by_name_schema;
 extern const struct job_statements job_settings_statements;
 

@@ -18,6 +18,7 @@ enum { SENTENCES_MAX = 5, JUDGE_MEMORY = 16 * 1024 * 1024 };
 
 /* Those of a take that are not to be worked on. */
 struct sieve {
+	struct str queue;
 	char lease[UUID_TEXT_LEN];
 	struct arena *arena;  /* of what stays */
 	struct arena judging; /* of one payload */
@@ -40,6 +41,11 @@ struct str job_refusal(struct arena *arena, const struct problems *problems)
 		text = more;
 	}
 	return text;
+}
+
+bool job_stray(struct str name, struct str queue)
+{
+	return job_name_reserved(name) && !queue_name_reserved(queue);
 }
 
 bool job_unjudged(int r)
@@ -74,6 +80,8 @@ static int look(struct store *store, struct sieve *sieve, const struct taken *ta
 	struct db db;
 	int r;
 
+	if (job_stray(taken->name, sieve->queue))
+		return set_aside(sieve, taken, -ERR_INVALID, S(JOB_STRAY));
 	arena_reset(&sieve->judging);
 	CHECK(uuid_parse(taken->tenant_id, &tenant));
 	db = db_of(store, &tenant, &sieve->judging);
@@ -131,7 +139,7 @@ int jobs_sift(struct store *store, struct arena *arena, const struct take *take,
 	struct taken *taken, size_t *count)
 {
 	struct db db = db_of_system(store, arena);
-	struct sieve sieve = { .arena = arena };
+	struct sieve sieve = { .queue = take->queue, .arena = arena };
 	struct taken *kept;
 	size_t stay = 0;
 	int r;

@@ -76,6 +76,30 @@ static void sift(struct store_test *test)
 
 SIFT_TEST(jobs_with_a_payload_that_is_not_valid_any_more_are_discarded, sift)
 
+/* What the program keeps to itself comes from nobody else's transaction. */
+static void sift_names(struct store_test *test)
+{
+	static const struct job_kind own = { .name = "test:own", .queue = QUEUE_RESERVED "test" };
+	struct db db = store_test_tenant(test, 1);
+	struct job_new stray = { .name = S("test:own") };
+	struct take take = taker("default", 10);
+	struct why why = { 0 };
+	struct haul got;
+
+	(void)job_put(&db, &stray); /* before anybody here knows the name */
+	REQUIRE(job_kind_declare(NULL, &own) == 0);
+	got = haul(test, &take);
+	REQUIRE(got.count == 1);
+	REQUIRE(jobs_sift(test->store, &test->arena, &take, got.at, &got.count) == 0);
+	EXPECT_INT(got.count, 0);
+	REQUIRE(db_one(&db, &get_why, NULL, &why) == 0);
+	EXPECT(str_find(why.message, S("only the program itself")) >= 0);
+	stray.queue = S("default");
+	EXPECT_INT(job_try(&db, &stray, &(struct job_added){ 0 }), -ERR_INVALID);
+}
+
+SIFT_TEST(jobs_with_a_name_of_the_programs_own_are_discarded, sift_names)
+
 /* What cannot be judged waits without an attempt of its own, and holds up nobody. */
 static void put_off(struct store_test *test)
 {

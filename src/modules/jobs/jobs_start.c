@@ -133,11 +133,11 @@ static void judge(struct start *start, int r, bool late)
  */
 
 /* A payload that a schema refuses will never be a better one. */
-static int refuse(struct start *start, const struct problems *problems)
+static int refuse(struct start *start, struct str why)
 {
 	start->judged = true;
 	start->verdict = END_INVALID;
-	say(start, job_refusal(&start->arena, problems));
+	say(start, why);
 	return 0;
 }
 
@@ -157,7 +157,7 @@ static int mind_schemas(struct start *start)
 		return 1;
 	}
 	if (!job_unjudged(r))
-		return refuse(start, &problems);
+		return refuse(start, job_refusal(&start->arena, &problems));
 	if (scope_over(start->scope))
 		return r;
 	log_warn("the payload of a job cannot be judged now", LOG_ERR);
@@ -171,6 +171,8 @@ static int decode_and_run(struct start *start)
 	void *payload = NULL;
 	int r = 0;
 
+	if (job_stray(start->job.name, start->job.queue))
+		return refuse(start, S(JOB_STRAY));
 	problems_init(&problems, &start->arena);
 	if (schema) {
 		payload = arena_zalloc(&start->arena, schema->size);
@@ -179,7 +181,7 @@ static int decode_and_run(struct start *start)
 			    : -(int)err_last()->code;
 	}
 	if (r == -ERR_INVALID)
-		return refuse(start, &problems);
+		return refuse(start, job_refusal(&start->arena, &problems));
 	if (r == 0)
 		r = mind_schemas(start);
 	return r > 0 ? start->kind->run(&start->job, payload) : r;

@@ -106,7 +106,7 @@ static const struct schema taken_row_schema = SCHEMA(taken_row, "A job that was 
 
 #define PAUSED(id)                                                                                 \
 	"EXISTS (SELECT 1 FROM main.job_pause AS p WHERE p.tenant_id = " id " AND p.queue = "      \
-									    ":queue)"
+	":queue)"
 
 #define LEASED                                                                                     \
 	"EXISTS (SELECT 1 FROM main.job_lease AS m WHERE m.tenant_id = :lease_of"                  \

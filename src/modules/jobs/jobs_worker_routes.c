@@ -2,6 +2,7 @@
  * and under /api/v1/platform for workers of all of them. */
 #include "modules/jobs/jobs_push.h"
 #include "modules/jobs/jobs_session.h"
+#include "modules/jobs/jobs_settings.h"
 #include "modules/jobs/jobs_worker_internal.h"
 
 #include "base/err.h"
@@ -257,8 +258,10 @@ static int lease(struct req *req, const struct job_lease_request *in, struct job
 		.holding = in->holding.at,
 		.holding_count = in->holding.count };
 	struct queue_settings settings;
-	int r;
+	int r = queue_name_check(in->name);
 
+	if (r < 0)
+		return r;
 	queue_settings(in->name, &settings);
 	if (settings.push_url.len)
 		return fail_field(ERR_CONFLICT, "name", "push",

@@ -35,11 +35,12 @@ struct mail_post {
 	 * them alone: counted by itself, so that nothing that others have mailed there takes its
 	 * place. */
 	bool proved;
+	bool bulk; /* nobody waits for it: goes behind those that somebody does */
 };
 
 /*
- * Posts a mail: it leaves within about a second of the commit, or when the server takes it, for a
- * day. One address gets no more than 20 an hour, and as many alerts, and as many of each from
+ * Posts a mail and the job that sends it: it leaves after the commit, or when the server takes it,
+ * for a day. One address gets no more than 20 an hour, and as many alerts, and as many of each from
  * every tenant where it was proved; what is more is dropped and counted. Where there is no way to
  * send (mails_can_leave), nothing is posted, and that is no error.
  *
@@ -47,6 +48,9 @@ struct mail_post {
  * tx_exec.
  */
 int mail_post_in_tx(struct tx *tx, const struct mail_post *post);
+
+/* How many mails of the tenant are not sent yet, up to `most`. */
+int mails_unsent_in_tx(struct tx *tx, size_t most, size_t *ret);
 
 /* False when there is neither a server nor a folder for mails. */
 bool mails_can_leave(void);

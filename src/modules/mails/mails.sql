@@ -21,3 +21,10 @@ CREATE INDEX mail_by_age ON main.mail (created_at);
 
 -- down 1
 DROP TABLE main.mail; -- safe: what has not been sent is lost
+
+-- up 2: mails are sent by jobs
+-- next_at is of mails from before, and goes with the next version: one that still runs beside this looks there.
+CREATE INDEX CONCURRENTLY mail_waiting ON main.mail (tenant_id, expires_at) WHERE status = 'waiting';
+
+-- down 2
+DROP INDEX main.mail_waiting; -- safe: going down

@@ -6,6 +6,7 @@
 
 #include "crypto/master_key.h"
 #include "loop/offload.h"
+#include "modules/jobs/jobs.h"
 
 enum {
 	MAIL_TENANT_MAX = 200,    /* characters of a tenant's name */
@@ -14,10 +15,10 @@ enum {
 	MAIL_BOX_MAX = 64 * 1024, /* bytes of a sealed letter */
 	MAIL_KEEP_HOURS = 24,     /* a mail that cannot be sent is given up after that, and the row
 				     without its letter kept as long again */
-	MAIL_ATTEMPTS_MAX = 20,
+	MAIL_ATTEMPTS = 15,       /* of a job: more than there is time for */
 	MAILS_AN_HOUR = 20, /* to one address; as many alerts beside them, and as many of each from
 			       a tenant where it was proved */
-	MAILS_AT_ONCE = 8,  /* of one instance */
+	MAIL_FILES_AT_ONCE = 256,
 	MAIL_FOLDER_MAX = 1000,
 	MAIL_FILES_MAX = 1000, /* in the folder */
 };
@@ -70,51 +71,61 @@ int letter_write(struct arena *arena, enum mail_kind kind, const struct letter *
 
 /* --- rules, without rows (mails_rules.c) ------------------------------------------------------ */
 
-/* How long to wait after so many tries (1, 2, ...), without chance. Nanoseconds. */
-uint64_t mail_backoff(int64_t attempts);
+/* How long a job waits after each try. */
+extern const struct job_backoff mail_backoff;
+
+/* The same after so many tries (1, 2, ...), without chance. Nanoseconds. */
+uint64_t mail_wait(int64_t attempts);
 
 /* --- rows (mails_store.c) -------------------------------------------------------------------- */
 
-enum { MAIL_STATEMENTS = 10 };
+enum { MAIL_STATEMENTS = 12 };
 extern const struct statement *const mail_statements[MAIL_STATEMENTS];
 extern const struct statement mail_boxes, mail_box_set; /* mails_reseal.c */
+extern const struct statement mail_old, mail_waiting, mail_expired, mail_stray,
+	mail_adopt; /* mails_sweep.c */
 extern const char *const mail_kind_names[MAIL_KINDS + 1];
 
-/* A mail that waits for its turn. */
-struct mail_due {
+struct mail_ref {
 	struct str tenant_id, id;
 };
 
-/* What due mails there are, the longest due first; on a system handle. */
-int mails_due(const struct db *system, int64_t limit, struct mail_due **ret_at, size_t *ret_count);
+struct mail_number {
+	int64_t count;
+};
 
-/* A mail that was taken. */
-struct mail_taken {
+extern const struct schema mail_ref_schema, mail_number_schema;
+
+/* A mail as its job finds it. */
+struct mail_found {
 	struct str id;
 	enum mail_kind kind;
-	struct str recipient, box;
-	int64_t attempts; /* this one included */
+	enum mail_status status;
+	struct str recipient, box; /* the letter only while it waits */
 	int64_t created_at, expires_at;
 };
 
-/* Takes a due mail: for `lease_ns` nobody else does. -ERR_NOT_FOUND when somebody has it. */
-int mail_take(const struct db *db, struct str id, uint64_t lease_ns, struct mail_taken *ret);
+/* -ERR_NOT_FOUND. */
+int mail_get(const struct db *db, struct str id, struct mail_found *ret);
 
 /* How many other mails its address had in the hour before it was posted, up to MAILS_AN_HOUR; on a
  * system handle. */
-int mail_neighbours(const struct db *system, const struct mail_taken *taken, int64_t *ret);
+int mail_neighbours(const struct db *system, const struct mail_found *mail, int64_t *ret);
 
-/* What became of a mail that was taken. Nothing happens when somebody else has it by now. */
-int mail_end(const struct db *db, const struct mail_taken *taken, enum mail_status status);
-int mail_again(const struct db *db, const struct mail_taken *taken, int64_t next_us);
+/* What became of a mail that waits. */
+int mail_end_in_tx(struct tx *tx, struct str id, int64_t attempts, enum mail_status status);
+
+/* The same, and unless it has failed the job is complete with it. -ERR_CONFLICT when that is
+ * somebody else's by now. */
+int mail_settle(struct job *job, const struct mail_found *mail, enum mail_status status);
 
 /* Seals letters anew (struct module). */
 int mails_reseal(struct store *store, struct resealed *counted);
 
-/* Deletes old rows, some at a time; how many mails wait goes to `*ret_waiting`. */
+/* Looks after what no job does (mails_sweep.c); how many mails wait goes to `*ret_waiting`. */
 int mails_sweep(struct store *store, int64_t *ret_waiting);
 
-/* --- sending (mails_send.c) ----------------------------------------------- */
+/* --- sending (mails_deliver.c) -------------------------------------------- */
 
 /* How mails leave; set up before anything is served. */
 struct mailer {
@@ -127,11 +138,12 @@ struct mailer {
 
 extern struct mailer mailer;
 
-/* Sends what is due until the scope is over. */
-int mails_send(struct store *store);
+/* The job that sends a mail. Its payload is the mail's id and nothing else: everybody who looks at
+ * jobs sees that. */
+extern const struct job_kind mail_deliver;
 
-/* Sends what is due now and waits for the end of that; how many were tried goes to `*ret`. */
-int mails_send_due(struct store *store, size_t *ret);
+/* Adds it; `bulk` ones go behind the others. */
+int mail_enqueue_in_tx(struct tx *tx, struct str id, bool bulk);
 
 enum mail_result {
 	MAIL_RESULT_SENT,

@@ -100,7 +100,7 @@ static int open_mailer(void)
 
 	if (options->smtp.host.len)
 		return smtp_open(&options->smtp, &mailer.smtp);
-	return options->folder ? offload_open(&mailer.files, "mails", 1, MAILS_AT_ONCE + 1) : 0;
+	return options->folder ? offload_open(&mailer.files, "mails", 1, MAIL_FILES_AT_ONCE) : 0;
 }
 
 static int open_module(struct server *server)
@@ -112,6 +112,8 @@ static int open_module(struct server *server)
 	if (r < 0)
 		return r;
 	r = open_mailer();
+	if (r == 0)
+		r = job_kind_declare(server, &mail_deliver);
 	if (r < 0) {
 		close_mailer();
 		letters_close();
@@ -127,11 +129,6 @@ static void close_module(struct server *server)
 }
 
 /* --- beside requests ------------------------------------------------------ */
-
-static int send_mails(struct server *server)
-{
-	return mails_send(server->store);
-}
 
 static int sweep_mails(struct server *server)
 {
@@ -151,8 +148,7 @@ static int reseal(struct server *server, struct resealed *counted)
 }
 
 static const struct chore chores[] = {
-	{ "mails to send", SECOND, send_mails },
-	{ "mails to forget", MINUTE, sweep_mails },
+	{ "mails to look after", MINUTE, sweep_mails },
 };
 
 const struct module mails_module = {

@@ -1,14 +1,15 @@
 /*
  * Mails from the transaction that posts them to a real server, on both engines: nothing without a
- * commit, again when the server is down, once with two senders, also after a death in the middle.
+ * commit, again when the server is down, once with three threads, also after a death in the middle.
  */
 #include "modules/mails/mails_internal.h"
 
 #include "base/fault.h"
 #include "client/smtp_server_test.h"
+#include "http/server.h"
 #include "modules/audit/audit.h"
+#include "modules/jobs/jobs_work.h"
 #include "modules/mails/mails_fixture_test.h"
-#include "modules/tenants/tenants.h"
 #include "observe/clock.h"
 #include "observe/clock_test.h"
 #include "rest/idempotency.h"
@@ -34,7 +35,17 @@ TEST(mail_backoff_grows)
 		{ 7, 240 }, { INT64_MAX, 240 } };
 
 	for (size_t i = 0; i < LEN(rows); i++)
-		EXPECT_INT(mail_backoff(rows[i].attempts), rows[i].minutes * MINUTE);
+		EXPECT_INT(mail_wait(rows[i].attempts), rows[i].minutes * MINUTE);
+}
+
+/* There are tries for as long as a mail is kept. */
+TEST(mail_tries_go_on_for_a_day)
+{
+	uint64_t all = 0;
+
+	for (int64_t i = 1; i < MAIL_ATTEMPTS; i++)
+		all += mail_wait(i) / 100 * (100 - (uint64_t)mail_backoff.jitter);
+	EXPECT(all > MAIL_KEEP_HOURS * HOUR);
 }
 
 static const struct letter hostile = {
@@ -201,19 +212,6 @@ static int order(struct world *world, const char *caller, struct order order)
 	return order.result;
 }
 
-static int send_due(const struct db *db, void *arg)
-{
-	return mails_send_due(db->store, arg);
-}
-
-static size_t send_all(struct world *world)
-{
-	size_t tried = 0;
-
-	world_do(world, "ada", send_due, &tried);
-	return tried;
-}
-
 /* --- rows, as they are ------------------------------------------------------------------------ */
 
 struct state {
@@ -232,7 +230,46 @@ static const struct statement state_all = STATEMENT("test_mail_states",
 	       "FROM mail WHERE tenant_id = :tenant GROUP BY status ORDER BY status",
 	.out = &state_schema);
 
-static const struct statement *const state_statements[] = { &state_all };
+/* The jobs of mails, of all tenants. */
+struct mail_jobs {
+	int64_t due, tries, telling;
+};
+
+/* clang-format off */
+static const struct schema mail_jobs_schema = SCHEMA(mail_jobs, "Jobs that send mails.",
+	FIELD(mail_jobs, due, "That run, or may."), FIELD(mail_jobs, tries, "How often they ran."),
+	FIELD(mail_jobs, telling, "That tell what they should not."));
+/* clang-format on */
+
+/* An error tells too much when it has an address of anybody or anything. */
+static const struct statement mail_jobs = STATEMENT("test_mail_jobs",
+	.sql = "SELECT CAST(coalesce(sum(CASE WHEN state = 'available' OR state = 'running' OR "
+	       "state IN ('scheduled', 'retryable') AND run_at <= :now THEN 1 ELSE 0 END), 0) "
+	       "AS bigint) AS due, CAST(coalesce(sum(attempt - uncounted), 0) AS bigint) AS tries, "
+	       "CAST(coalesce(sum(CASE WHEN length(payload) > 48 THEN 1 ELSE 0 END), 0) AS bigint) "
+	       "+ (SELECT count(*) FROM main.job_error AS e WHERE e.message LIKE '%@%' "
+	       "OR e.message LIKE '%127.0%') + (SELECT count(*) FROM main.job_line) AS telling "
+	       "FROM main.job WHERE queue = 'system.email'",
+	.out = &mail_jobs_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement jobs_lost =
+	STATEMENT("test_mail_jobs_lost", .sql = "DELETE FROM main.job WHERE tenant_id = :tenant");
+
+struct moment {
+	int64_t at;
+};
+
+/* clang-format off */
+static const struct schema moment_schema = SCHEMA(moment, "When.",
+	FIELD(moment, at, "Then.", .format = FORMAT_DATE_TIME));
+/* clang-format on */
+
+static const struct statement mails_due = STATEMENT("test_mails_due",
+	.sql = "UPDATE main.mail SET next_at = :at WHERE tenant_id = :tenant",
+	.in = &moment_schema);
+
+static const struct statement *const state_statements[] = { &state_all, &mail_jobs, &jobs_lost,
+	&mails_due };
 
 static const struct module state_module = {
 	MODULE_HEAD,
@@ -269,6 +306,43 @@ static struct str states(struct world *world, const char *caller)
 	return str_from_c(all.text);
 }
 
+/* --- sending ---------------------------------------------------------------------------------- */
+
+static int read_jobs(const struct db *db, void *arg)
+{
+	struct db system = db_of_system(db->store, db->arena);
+
+	return db_one(&system, &mail_jobs, NULL, arg);
+}
+
+static struct mail_jobs jobs_now(struct world *world)
+{
+	struct mail_jobs jobs = { 0 };
+
+	world_do(world, "ada", read_jobs, &jobs);
+	return jobs;
+}
+
+/* Does what is due, and returns how many tries that were. */
+static size_t send_all(struct world *world)
+{
+	static struct server server = { .limits.request_memory = 16 * MEGABYTE };
+	static const struct jobs_options options = { .work = true, .schedule = true, .threads = 3 };
+	struct mail_jobs before = jobs_now(world), now;
+	uint64_t until = clock_now_ns() + 50 * SECOND;
+
+	server.store = world->store;
+	jobs_configure(&options);
+	REQUIRE(jobs_start(&server) == 0);
+	do
+		now = jobs_now(world);
+	while (now.due > 0 && clock_now_ns() < until);
+	jobs_stop();
+	EXPECT_INT(now.due, 0);
+	EXPECT_INT(now.telling, 0);
+	return (size_t)(now.tries - before.tries);
+}
+
 /* --- from commit to arrival ----------------------------------------------- */
 
 static void expect_parts(unsigned number)
@@ -286,8 +360,9 @@ static void expect_parts(unsigned number)
 			parts[i]);
 }
 
-static const struct module *const all_modules[] = { &rest_module, &tenants_module, &audit_module,
-	&mails_module, &mail_fixture_module, &state_module, NULL };
+static const struct module *const all_modules[] = { &rest_module, &audit_module, &jobs_module,
+	&jobs_admin_module, &jobs_queues_module, &mails_module, &mail_fixture_module, &state_module,
+	NULL };
 
 static void with_server(enum engine_kind engine, void (*body)(struct world *))
 {
@@ -343,12 +418,12 @@ MAIL_TEST(mails_that_are_refused)
 	EXPECT_INT(send_all(world), 4);
 	EXPECT_INT(arrived(), 1);
 	EXPECT_STR(states(world, "ada"), S("failed 2 0 1, "));
-	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 1, "));
+	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 0, "));
 
 	clock_ahead(2 * MINUTE); /* a minute and up to a tenth */
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(send_all(world), 0);
-	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 2, "));
+	EXPECT_STR(states(world, "bob"), S("sent 1 0 1, waiting 1 1 0, "));
 
 	clock_ahead((25 * 60) * MINUTE);
 	EXPECT_INT(send_all(world), 1);
@@ -362,7 +437,7 @@ MAIL_TEST(mails_wait_for_the_server)
 	smtp_server_stop(&smtp);
 	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org" }), 0);
 	EXPECT_INT(send_all(world), 1);
-	EXPECT_STR(states(world, "ada"), S("waiting 1 1 1, "));
+	EXPECT_STR(states(world, "ada"), S("waiting 1 1 0, "));
 
 	smtp_server_start_at(&smtp, port);
 	EXPECT_INT(send_all(world), 0);
@@ -426,25 +501,6 @@ MAIL_TEST(mails_of_strangers_crowd_nobody_out)
 
 /* --- several who send ----------------------------------------------------- */
 
-static int send_beside(void *arg)
-{
-	size_t tried;
-
-	return mails_send_due(arg, &tried);
-}
-
-static int send_by_three(const struct db *db, void *arg)
-{
-	struct scope scope;
-	int r = 0;
-
-	(void)arg;
-	scope_open(&scope, TIME_NEVER);
-	for (int i = 0; i < 3 && r == 0; i++)
-		r = scope_spawn(&scope, send_beside, db->store);
-	return MIN(scope_close(&scope), r);
-}
-
 MAIL_TEST(mails_are_sent_once)
 {
 	char to[10][32];
@@ -453,57 +509,35 @@ MAIL_TEST(mails_are_sent_once)
 		(void)snprintf(to[i], sizeof(to[i]), "jo%zu@example.org", i);
 		EXPECT_INT(order(world, "ada", (struct order){ to[i], .count = 3 }), 0);
 	}
-	world_do(world, "ada", send_by_three, NULL);
+	EXPECT_INT(send_all(world), 30);
 	EXPECT_INT(arrived(), 30);
 	EXPECT_STR(states(world, "ada"), S("sent 30 0 1, "));
 }
 
-/* Somebody takes a mail and is not heard of again, or only when it is too late. */
-struct hold {
-	struct mail_taken taken;
-	char id[UUID_TEXT_LEN];
-};
-
-static int take_one(const struct db *db, void *arg)
+/* What a tenant does to its own queue does not keep its people from their mails, nor does it see
+ * when they had some. */
+MAIL_TEST(mails_leave_whatever_the_tenant_does)
 {
-	struct hold *hold = arg;
-	struct db system = db_of_system(db->store, db->arena);
-	struct mail_due *due;
-	size_t count;
-	int r = mails_due(&system, 10, &due, &count);
-
-	REQUIRE(r == 0 && count == 1);
-	memcpy(hold->id, due[0].id.at, UUID_TEXT_LEN);
-	r = mail_take(db, str_of(hold->id, UUID_TEXT_LEN), 30 * SECOND, &hold->taken);
-	EXPECT_INT(mail_take(db, str_of(hold->id, UUID_TEXT_LEN), 30 * SECOND,
-			   &(struct mail_taken){ 0 }),
-		-ERR_NOT_FOUND);
-	return r;
-}
-
-static int end_late(const struct db *db, void *arg)
-{
-	struct hold *hold = arg;
-	int r;
-
-	hold->taken.id = str_of(hold->id, UUID_TEXT_LEN);
-	r = mail_end(db, &hold->taken, MAIL_FAILED);
-	return r < 0 ? r : mail_again(db, &hold->taken, 0);
-}
-
-MAIL_TEST(mails_outlive_who_sends_them)
-{
-	struct hold hold;
+	static const char *const deeds[] = { "queues/email/pause", "queues/email/drain",
+		"queues/system.email/pause", "queues/system.email/drain", "jobs/cancel" };
+	struct answer answer;
 
 	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .kind = MAIL_RESET }), 0);
-	world_do(world, "ada", take_one, &hold);
-	EXPECT_INT(send_all(world), 0);
-	clock_ahead(1 * MINUTE);
+	for (size_t i = 0; i < LEN(deeds); i++) {
+		bool all = i == LEN(deeds) - 1;
+		char request[100];
+
+		(void)snprintf(request, sizeof(request), "POST /api/v1/%s", deeds[i]);
+		answer = world_call(world, "ada", request, "",
+			all ? "{\"filter\":{\"state\":\"available\"}}" : "{}");
+		EXPECT_INT(answer.status, i == 2 || i == 3 ? 400 : 200);
+	}
+	answer = world_get(world, "ada", "/api/v1/jobs");
+	EXPECT_INT(answer.status, 200);
+	EXPECT_INT(answer_count(&answer, "\"id\":"), 0);
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(arrived(), 1);
-	world_do(world, "ada", end_late, &hold);
-	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
-	EXPECT_INT(send_all(world), 0);
+	EXPECT_STR(states(world, "ada"), S("sent 1 0 1, "));
 }
 
 /* --- killed while a server has the mail ----------------------------------- */
@@ -528,9 +562,7 @@ static void post_and_hang(struct world *world)
 
 static void send_after_death(struct world *world)
 {
-	EXPECT_STR(states(world, "ada"), S("waiting 1 1 1, "));
-	EXPECT_INT(send_all(world), 0);
-	clock_ahead(2 * MINUTE);
+	EXPECT_STR(states(world, "ada"), S("waiting 1 1 0, "));
 	EXPECT_INT(send_all(world), 1);
 	EXPECT_INT(arrived(), 1);
 	EXPECT_STR(states(world, "ada"), S("sent 1 0 2, "));
@@ -603,26 +635,56 @@ MAIL_TEST(mails_are_forgotten)
 	EXPECT_STR(states(world, "ada"), S(""));
 }
 
-/* --- the chore itself ----------------------------------------------------- */
+/* --- without a job ------------------------------------------------------------------------------
+ */
 
-static int send_for_a_while(const struct db *db, void *arg)
+static int lose_jobs(const struct db *db, void *arg)
 {
-	struct scope scope;
-	int r;
-
 	(void)arg;
-	scope_open(&scope, clock_now_ns() + 3 * SECOND);
-	r = mails_send(db->store);
-	(void)scope_close(&scope);
-	EXPECT(r == -ERR_TIMEOUT || r == 0);
-	return 0;
+	return db_exec(db, &jobs_lost, NULL);
 }
 
-MAIL_TEST(mails_are_sent_by_the_chore)
+/* As a version did that sent mails without jobs. */
+static int make_due(const struct db *db, void *arg)
 {
-	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .count = 3 }), 0);
-	world_do(world, "ada", send_for_a_while, NULL);
-	EXPECT_INT(arrived(), 3);
+	return db_exec(db, &mails_due, arg);
+}
+
+MAIL_TEST(mails_from_before_get_their_jobs)
+{
+	struct moment moment = { clock_wall_us() };
+	int64_t waiting;
+
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .count = 60 }), 0);
+	EXPECT_INT(order(world, "bob", (struct order){ "jo@example.com" }), 0);
+	world_do(world, "ada", lose_jobs, NULL);
+	world_do(world, "bob", lose_jobs, NULL);
+	world_do(world, "ada", make_due, &moment);
+	world_do(world, "ada", sweep, &waiting); /* there may still be one that sends it */
+	EXPECT_INT(send_all(world), 0);
+
+	clock_ahead(6 * MINUTE);
+	world_do(world, "ada", sweep, &waiting);
+	world_do(world, "ada", sweep, &waiting);
+	EXPECT_INT(waiting, 61);
+	EXPECT_INT(send_all(world), 60);
+	EXPECT_INT(arrived(), MAILS_AN_HOUR);
+	EXPECT_STR(states(world, "bob"), S("waiting 1 1 0, "));
+}
+
+/* An operator has called it off. */
+MAIL_TEST(mails_without_a_job_are_given_up)
+{
+	int64_t waiting;
+
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org", .count = 2 }), 0);
+	world_do(world, "ada", lose_jobs, NULL);
+	world_do(world, "ada", sweep, &waiting);
+	EXPECT_INT(waiting, 2);
+	clock_ahead((25 * 60) * MINUTE);
+	world_do(world, "ada", sweep, &waiting);
+	EXPECT_INT(waiting, 0);
+	EXPECT_STR(states(world, "ada"), S("failed 2 0 0, "));
 }
 
 /* --- files ---------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "modules/operators/operators_internal.h"
 
 #include "http/server.h"
+#include "modules/jobs/jobs.h"
 #include "modules/mails/mails.h"
 #include "modules/rbac/rbac.h"
 #include "rest/idempotency.h"
@@ -85,8 +86,8 @@ static const struct module restore_module = {
 };
 
 static const struct module *const modules[] = { &capture_module, &rest_module, &tenants_module,
-	&audit_module, &rbac_module, &mails_module, &users_module, &auth_module, &restore_module,
-	&operators_module, NULL };
+	&audit_module, &rbac_module, &jobs_module, &mails_module, &users_module, &auth_module,
+	&restore_module, &operators_module, NULL };
 
 /* --- rules ------------------------------------------------------------------------------------ */
 

@@ -4,6 +4,7 @@
  */
 #include "modules/users/users_internal.h"
 
+#include "modules/jobs/jobs.h"
 #include "modules/mails/mails_fixture_test.h"
 #include "modules/tenants/tenants.h"
 #include "modules/tenants/tenants_world_test.h"
@@ -170,8 +171,8 @@ static const struct module things_module = {
 };
 
 static const struct module *const modules[] = { &rest_module, &tenants_module, &audit_module,
-	&rbac_module, &mails_module, &mail_fixture_module, &users_module, &tenant_fixture_module,
-	&things_module, NULL };
+	&rbac_module, &jobs_module, &mails_module, &mail_fixture_module, &users_module,
+	&tenant_fixture_module, &things_module, NULL };
 
 /* --- helpers -------------------------------------------------------------- */
 
