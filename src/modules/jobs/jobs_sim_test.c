@@ -114,8 +114,12 @@ static void catch_up(struct sim *sim)
 	for (size_t i = 0; i < sim->model.job_count; i++) {
 		const struct model_job *job = &sim->model.jobs[i];
 
-		if (!model_is_final(job->state) && job->run_at < JOB_BEHIND_US)
+		if (model_is_final(job->state))
+			continue;
+		if (job->run_at < JOB_BEHIND_US)
 			latest = MAX(latest, job->run_at);
+		else /* when it is let go */
+			latest = MAX(latest, job->turn - job->priority * MODEL_PRIORITY_US);
 	}
 	for (size_t i = 0; i < MODEL_TENANTS * MODEL_QUEUES * MODEL_GROUPS; i++)
 		latest = MAX(latest, (&sim->model.groups[0][0][0])[i].next_at);
