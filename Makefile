@@ -97,7 +97,7 @@ LIMIT_LIBS_argon2 := $(shell pkg-config --libs libargon2 2>/dev/null)
 
 # --- products ----------------------------------------------------------------
 
-.PHONY: all tests fuzzers benches servers limits install clean format deps dev hooks always
+.PHONY: all tests fuzzers benches servers limits install headers clean format deps dev hooks always
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(OUT)/bulkhead
@@ -166,9 +166,11 @@ $(EXPORTED): src/exports.list Makefile
 	@sed 's/.*/bh_& = &;/' $< >$@
 
 # The program, the headers for modules, and how to compile against them.
-install: all
+install: all headers
 	@echo "  INSTALL $(DESTDIR)$(PREFIX)"
 	@install -D $(OUT)/bulkhead $(DESTDIR)$(PREFIX)/bin/bulkhead
+
+headers:
 	@tools/install-headers $(DESTDIR)$(PREFIX)/include/bulkhead $(API_HEADERS)
 	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@FLAGS@|$(API_FLAGS)|' \

@@ -138,6 +138,9 @@
 	X(jobs_push_private, JOBS_PUSH_PRIVATE, BOOL, DEVELOPMENT_ELSE("true", "false"), 0, "Jobs", \
 		"Lets queues send their jobs to addresses inside of private networks and on this " \
 		"machine. Off, whoever may set a queue's address cannot reach what only we can.")  \
+	X(jobs_push_ca_file, JOBS_PUSH_CA_FILE, PATH, ALWAYS(""), 0, "Jobs",                       \
+		"Authorities (PEM) that certificates of such addresses are checked against, "      \
+		"instead of the system's.")                                                        \
 	X(jobs_shutdown_timeout, JOBS_SHUTDOWN_TIMEOUT, DURATION(0, 10 * MINUTE), ALWAYS("10s"),   \
 		0, "Jobs",                                                                         \
 		"On SIGTERM, how long handlers of jobs may take to finish; what is left is "       \

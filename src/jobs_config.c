@@ -4,6 +4,10 @@
 #include "modules/jobs/jobs_work.h"
 #include "modules/jobs/jobs_worker.h"
 
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
 static const struct {
 	struct str name;
 	enum role role;
@@ -46,10 +50,21 @@ void jobs_config_apply(const struct config *config)
 		.work = roles & ROLE_WORKER,
 		.allow_private = config->jobs_push_private,
 		.stop_ns = config->jobs_shutdown_timeout,
+		.ca_file = config->jobs_push_ca_file.len ? config->jobs_push_ca_file.at : NULL,
 	};
 
 	jobs_configure(&options);
 	push_configure(&push);
+}
+
+/* Else each push would fail, one by one. */
+static void check_authorities(const struct config *config, struct config_report *report)
+{
+	struct str name = S("JOBS_PUSH_CA_FILE");
+
+	if (config_sound(report, name) && config->jobs_push_ca_file.len &&
+		access(config->jobs_push_ca_file.at, R_OK) != 0)
+		config_problem(report, name, "cannot be read: %s", strerror(errno));
 }
 
 void jobs_config_check(const struct config *config, struct config_report *report)
@@ -57,6 +72,7 @@ void jobs_config_check(const struct config *config, struct config_report *report
 	struct str name = S("ROLES");
 	unsigned roles = roles_of(config);
 
+	check_authorities(config, report);
 	if (!config_sound(report, name))
 		return;
 	for (size_t i = 0; i < config->roles.count; i++)

@@ -1,19 +1,23 @@
 // Jobs that are sent to an address: signed as Standard Webhooks, ended by what is answered, and never
 // sent into private networks unless that is allowed.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { join } from 'node:path';
 import test from 'node:test';
 import { call, done, makeOperator } from './people.mjs';
-import { atEnd, startServer } from './server.mjs';
+import { atEnd, runProgram, startServer, temporaryFolder } from './server.mjs';
 import { poll } from './wire.mjs';
 import { add, employer } from './workers.mjs';
 
 // A server that answers as `answers(message, nth)` says: { status, headers, body }.
-async function endpoint(t, answers) {
+async function endpoint(t, answers, tls) {
 	const calls = [];
-	const server = createServer((request, response) => {
+	const heard = (request, response) => {
 		let body = '';
 		request.setEncoding('utf8').on('data', (chunk) => (body += chunk)).on('end', async () => {
 			const message = { at: Date.now(), headers: request.headers, method: request.method, url: request.url, body, json: JSON.parse(body) };
@@ -22,13 +26,31 @@ async function endpoint(t, answers) {
 			const { status = 204, headers = {}, body: answer = '' } = (await answers(message.json.data, nth)) ?? {};
 			response.writeHead(status, headers).end(answer);
 		});
-	}).listen(0, '127.0.0.1');
+	};
+	const server = (tls ? createTlsServer(tls, heard) : createServer(heard)).listen(0, '127.0.0.1');
 	await once(server, 'listening');
 	atEnd(t, () => (server.closeAllConnections(), server.close()));
-	return { url: `http://127.0.0.1:${server.address().port}/hook?a=b`, calls };
+	return { url: `${tls ? 'https://localhost' : 'http://127.0.0.1'}:${server.address().port}/hook?a=b`, calls };
 }
 
 const signature = (secret, { headers, body }) => `v1,${createHmac('sha256', Buffer.from(secret.replace('whsec_', ''), 'base64')).update(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`).digest('base64')}`;
+
+// An authority of our own, and certificates that it gave: { ca, give(name) }.
+async function authority(t) {
+	const folder = await temporaryFolder(t);
+	const openssl = (...args) => {
+		const { status, stderr } = spawnSync('openssl', args, { cwd: folder, encoding: 'utf8' });
+		assert.equal(status, 0, stderr);
+	};
+	const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+	openssl('req', '-x509', ...curve, '-subj', '/CN=Authority', '-keyout', 'ca.key', '-out', 'ca.pem');
+	const give = async (name, days = ['-days', '2']) => {
+		openssl('req', ...curve, '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`, '-keyout', `${name}.key`, '-out', `${name}.csr`);
+		openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-copy_extensions', 'copy', ...days, '-out', `${name}.pem`);
+		return { key: await readFile(join(folder, `${name}.key`)), cert: await readFile(join(folder, `${name}.pem`)) };
+	};
+	return { ca: join(folder, 'ca.pem'), give };
+}
 
 async function pushing(t, answers, env = {}) {
 	const server = await startServer(t, { env });
@@ -120,6 +142,44 @@ test('nothing is sent into private networks unless that is allowed', async (t) =
 		await done(server, 'PUT /api/v1/platform/queues/hooks', { token: operator, body: { settings: { pushUrl: `http://${host}:${port}/` } } });
 		await refused();
 	}
+});
+
+test('over TLS only to who has a certificate for that name, of an authority that is trusted', async (t) => {
+	const own = await authority(t), foreign = await authority(t);
+	const { server, operator, key, ended } = await pushing(t, () => ({}), { JOBS_PUSH_CA_FILE: own.ca });
+	const to = async (hook) => {
+		await done(server, 'PUT /api/v1/platform/queues/hooks', { token: operator, body: { settings: { pushUrl: hook.url } } });
+		const job = await ended(await add(server, key, { queue: 'hooks', name: 'hook:call', attempts: 1 }));
+		return { state: job.state, calls: hook.calls.length, why: job.errors[0]?.message ?? '' };
+	};
+	const answers = () => ({ status: 204 });
+
+	const good = await endpoint(t, answers, await own.give('localhost'));
+	assert.deepEqual(await to(good), { state: 'completed', calls: 1, why: '' });
+	for (const [what, tls] of [['another name', await own.give('example.org')], ['another authority', await foreign.give('localhost')], ['a time that is over', await own.give('localhost', ['-days', '-1'])]]) {
+		const { state, calls, why } = await to(await endpoint(t, answers, tls));
+		assert.deepEqual({ state, calls }, { state: 'discarded', calls: 0 }, what);
+		assert.match(why, /certificate|SSL/i, what);
+	}
+	// Nor without TLS where TLS was asked for.
+	const plain = await endpoint(t, answers);
+	const { state, calls } = await to({ ...plain, url: plain.url.replace('http:', 'https:') });
+	assert.deepEqual({ state, calls }, { state: 'discarded', calls: 0 });
+});
+
+test('TLS opens no way into private networks', async (t) => {
+	const own = await authority(t);
+	const { server, operator, key, ended } = await pushing(t, () => ({}), { JOBS_PUSH_CA_FILE: own.ca, JOBS_PUSH_PRIVATE: 'false' });
+	const hook = await endpoint(t, () => ({ status: 204 }), await own.give('localhost'));
+	await done(server, 'PUT /api/v1/platform/queues/hooks', { token: operator, body: { settings: { pushUrl: hook.url } } });
+	assert.equal((await ended(await add(server, key, { queue: 'hooks', name: 'hook:call', attempts: 1 }))).state, 'discarded');
+	assert.equal(hook.calls.length, 0);
+});
+
+test('authorities that cannot be read are a reason not to start', async (t) => {
+	const { code, stdout, stderr } = await runProgram(t, ['serve'], { env: { JOBS_PUSH_CA_FILE: '/nonexistent/ca.pem' } });
+	assert.notEqual(code, 0);
+	assert.match(stdout + stderr, /JOBS_PUSH_CA_FILE cannot be read: No such file/);
 });
 
 test('many at once, as many as the queue allows; the end of the server hands back', async (t) => {

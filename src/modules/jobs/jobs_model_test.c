@@ -5,24 +5,26 @@
 
 #include <stdlib.h>
 
-const struct model_queue model_queues[] = {
-	{ "plain", "\"attempts\":3", .seats = 1 },
-	{ "narrow", "\"concurrency\":3,\"tenantConcurrency\":2", 3, 2, 1 },
-	{ "slow", "\"rate\":{\"count\":3,\"perMs\":10000}", .seats = 1, .rate_count = 3,
-		.rate_us = 10000000 },
-	{ "halting", "\"onDiscard\":\"halt\"", .seats = 1, .halts = true },
-	{ "pairs", "\"groupConcurrency\":2", .seats = 2 },
+const struct model_queue model_queues[MODEL_QUEUES] = {
+	{ "plain", "\"attempts\":3", .seats = 1, .attempts = 3 },
+	{ "narrow", "\"concurrency\":3,\"tenantConcurrency\":2", 3, 2, 1, .attempts = 3 },
+	{ "slow", "\"rate\":{\"count\":3,\"perMs\":10000}", .seats = 1, .attempts = 3,
+		.rate_count = 3, .rate_us = 10000000 },
+	{ "halting", "\"onDiscard\":\"halt\",\"attempts\":1", .seats = 1, .attempts = 1,
+		.halts = true },
+	{ "pairs", "\"groupConcurrency\":2", .seats = 2, .attempts = 3 },
 	{ "bare",
 		"\"completed\":{\"count\":0},\"discarded\":{\"count\":0},\"cancelled\":{\"count\":"
 		"0}",
-		.seats = 1, .keeps_none = true },
+		.seats = 1, .attempts = 3, .keeps_none = true },
+	{ "spaced", "\"groupConcurrency\":2,\"groupRate\":{\"count\":2,\"perMs\":6000}", .seats = 2,
+		.attempts = 3, .step_us = 3000000 },
 };
-const size_t model_queue_count = LEN(model_queues);
 
 #define LOOK_MAX     (2 * SECOND)
 #define STARTS_EVERY SECOND
 #define GRACE_US     INT64_C(2000000)
-#define PRIORITY_US  INT64_C(10000000)
+#define STARTS_MOST  300
 
 bool model_is_final(enum job_state state)
 {
@@ -37,105 +39,71 @@ struct model_job *model_find(struct model *model, const struct uuid *id)
 	return NULL;
 }
 
-/* --- groups ---------------------------------------------------------------------------------- */
-
-static struct model_group *group_of(struct model *model, const struct model_job *job)
-{
-	return &model->groups[job->tenant][job->queue][job->group];
-}
-
-static void join(struct model *model, struct model_job *job)
-{
-	struct model_group *group = group_of(model, job);
-
-	if (!group->halted && group->waiting == 0 &&
-		group->active < model_queues[job->queue].seats) {
-		group->active++;
-		job->seated = true;
-	} else {
-		group->waiting++;
-		job->blocked = true;
-	}
-}
-
-static bool is_earlier(const struct model_job *a, const struct model_job *b)
-{
-	return a->turn != b->turn ? a->turn < b->turn : uuid_cmp(&a->id, &b->id) < 0;
-}
-
-/* Free seats go to those who have waited longest. */
-static void fill_seats(struct model *model, size_t tenant, size_t queue, ptrdiff_t group_number)
-{
-	struct model_group *group = &model->groups[tenant][queue][group_number];
-
-	while (!group->halted && group->waiting > 0 && group->active < model_queues[queue].seats) {
-		struct model_job *first = NULL;
-
-		for (size_t i = 0; i < model->job_count; i++) {
-			struct model_job *job = &model->jobs[i];
-
-			if (job->blocked && job->tenant == tenant && job->queue == queue &&
-				job->group == group_number && (!first || is_earlier(job, first)))
-				first = job;
-		}
-		CHECK(first);
-		first->blocked = false;
-		first->seated = true;
-		group->waiting--;
-		group->active++;
-	}
-}
-
-static void leave(struct model *model, struct model_job *job)
-{
-	struct model_group *group;
-
-	if (job->blocked) {
-		group_of(model, job)->waiting--;
-		job->blocked = false;
-	}
-	if (!job->seated)
-		return;
-	group = group_of(model, job);
-	job->seated = false;
-	group->active--;
-	if (job->state == JOB_DISCARDED && model_queues[job->queue].halts)
-		group->halted = true;
-	fill_seats(model, job->tenant, job->queue, job->group);
-}
-
-void model_resume(struct model *model, size_t tenant, size_t queue, size_t group)
-{
-	model->groups[tenant][queue][group].halted = false;
-	fill_seats(model, tenant, queue, (ptrdiff_t)group);
-}
-
 /* --- adding and starting ---------------------------------------------------------------------- */
 
-bool model_add(struct model *model, const struct model_job *job, int64_t now)
+static int64_t turn_of(const struct model_job *job, int64_t at)
+{
+	return at + job->priority * MODEL_PRIORITY_US;
+}
+
+/* Where it begins: in line, or not before its time. */
+static void begin(struct model *model, struct model_job *job, bool behind, int64_t now)
+{
+	job->turn = turn_of(job, job->run_at);
+	job->state = behind || job->run_at > now ? JOB_SCHEDULED : JOB_AVAILABLE;
+	if (behind)
+		job->run_at = JOB_BEHIND_US;
+	if (job->state == JOB_AVAILABLE && job->group >= 0)
+		model_join(model, job, now);
+}
+
+/* The one that waits takes over all but its name and its starts. */
+static void replace(
+	struct model *model, struct model_job *there, const struct model_job *job, int64_t now)
+{
+	bool behind = there->run_at == JOB_BEHIND_US;
+
+	model_stand(model, there, now);
+	there->group = job->group;
+	there->attempts = there->attempt - there->uncounted + job->attempts;
+	there->priority = job->priority;
+	there->timeout_us = job->timeout_us;
+	there->run_at = job->run_at;
+	begin(model, there, behind, now);
+}
+
+struct model_added model_add(struct model *model, const struct model_job *job,
+	enum job_unique_mode mode, int64_t window_us, int64_t now)
 {
 	struct model_job *added = &model->jobs[model->job_count];
+	int64_t until = mode == JOB_UNIQUE_THROTTLE ? now + window_us : 0;
+	enum model_verdict verdict = model_take_key(model, job, mode, until, now);
+	struct model_added ret = { 0 };
 
 	CHECK(model->job_count < MODEL_JOBS);
-	for (size_t i = 0; i < model->job_count && job->key >= 0; i++) {
-		const struct model_job *other = &model->jobs[i];
-
-		if (other->key == job->key && other->tenant == job->tenant &&
-			other->queue == job->queue && !model_is_final(other->state))
-			return false;
+	if (verdict == MODEL_REJECT) {
+		ret.result = -ERR_CONFLICT;
+	} else if (verdict == MODEL_KEPT || verdict == MODEL_REPLACE) {
+		ret.outcome = verdict == MODEL_KEPT ? JOB_KEPT : JOB_REPLACED;
+		ret.kept = model_key_of(model, job)->job;
+		if (verdict == MODEL_REPLACE)
+			replace(model, model_find(model, &ret.kept), job, now);
+	} else {
+		*added = *job;
+		begin(model, added, verdict == MODEL_BEHIND, now);
+		model->job_count++;
 	}
-	*added = *job;
-	added->turn = job->run_at + job->priority * PRIORITY_US;
-	added->state = job->run_at > now ? JOB_SCHEDULED : JOB_AVAILABLE;
-	if (added->state == JOB_AVAILABLE && added->group >= 0)
-		join(model, added);
-	model->job_count++;
-	return true;
+	return ret;
 }
 
 bool model_is_ready(const struct model_job *job)
 {
 	return job->state == JOB_AVAILABLE && !job->blocked;
+}
+
+bool model_is_paused(const struct model *model, const struct model_job *job)
+{
+	return model->stopped[job->queue] || model->paused[job->tenant][job->queue];
 }
 
 static int64_t running(const struct model *model, size_t queue, ptrdiff_t tenant)
@@ -181,7 +149,7 @@ static void wait_until(struct model_job *job, enum job_state state, int64_t at)
 {
 	job->state = state;
 	job->run_at = at;
-	job->turn = at + job->priority * PRIORITY_US;
+	job->turn = turn_of(job, at);
 }
 
 static void fail_job(struct model_job *job, int64_t delay_us, int64_t now)
@@ -246,10 +214,10 @@ void model_end(struct model *model, struct model_end *ends, size_t count, int64_
 	if (leaving_count)
 		qsort(leaving, leaving_count, sizeof(struct model_job *), by_group);
 	for (size_t i = 0; i < leaving_count; i++)
-		leave(model, leaving[i]);
+		model_leave(model, leaving[i], now);
 }
 
-int model_cancel(struct model *model, struct model_job *job)
+int model_cancel(struct model *model, struct model_job *job, int64_t now)
 {
 	if (model_is_final(job->state))
 		return -ERR_CONFLICT;
@@ -258,8 +226,57 @@ int model_cancel(struct model *model, struct model_job *job)
 		return 0;
 	}
 	job->state = JOB_CANCELLED;
-	leave(model, job);
+	model_leave(model, job, now);
 	return 0;
+}
+
+/* --- what people decide ------------------------------------------------------------------------
+ */
+
+static void make_ready(struct model *model, struct model_job *job, int64_t now)
+{
+	job->state = JOB_AVAILABLE;
+	job->run_at = now;
+	job->turn = turn_of(job, now);
+	if (job->group >= 0 && !job->seated)
+		model_join(model, job, now);
+}
+
+static int retry(struct model *model, struct model_job *job, int64_t now)
+{
+	int64_t starts = job->attempt - job->uncounted, more;
+
+	if (!model_is_final(job->state))
+		return -ERR_CONFLICT;
+	if (model_take_key(model, job, JOB_UNIQUE_REJECT, 0, now) != MODEL_INSERT)
+		return -ERR_CONFLICT;
+	more = MAX(MIN(model_queues[job->queue].attempts, job->attempts), 1);
+	job->attempts = MAX(job->attempts, MIN(starts + more, STARTS_MOST));
+	make_ready(model, job, now);
+	return 0;
+}
+
+int model_change(struct model *model, struct model_job *job, enum job_change change, int64_t now)
+{
+	bool waits = job->state == JOB_SCHEDULED || job->state == JOB_RETRYABLE;
+	int r = 0;
+
+	if (change == JOB_RETRY)
+		return retry(model, job, now);
+	if (change == JOB_CANCEL)
+		return model_cancel(model, job, now);
+	if (change == JOB_PROMOTE) {
+		if (!waits || job->run_at == JOB_BEHIND_US)
+			return -ERR_CONFLICT;
+		make_ready(model, job, now);
+		return 0;
+	}
+	if (job->state == JOB_RUNNING)
+		return -ERR_CONFLICT;
+	if (!model_is_final(job->state))
+		r = model_cancel(model, job, now);
+	job->gone = true;
+	return r;
 }
 
 /* --- time ------------------------------------------------------------------------------ */
@@ -290,7 +307,7 @@ size_t model_promote(struct model *model, int64_t now)
 	for (size_t i = 0; i < count; i++) {
 		due[i]->state = JOB_AVAILABLE;
 		if (due[i]->group >= 0 && !due[i]->seated)
-			join(model, due[i]);
+			model_join(model, due[i], now);
 	}
 	return count;
 }

@@ -12,10 +12,10 @@ struct push_options {
 	bool work;           /* this instance sends (ROLES) */
 	bool allow_private;  /* JOBS_PUSH_PRIVATE: also to addresses that are not public */
 	uint64_t stop_ns;    /* what is under way may take so long at the end; 0: 10 s */
-	const char *ca_file; /* for tests; NULL: the system's authorities */
+	const char *ca_file; /* JOBS_PUSH_CA_FILE; NULL: the system's authorities */
 };
 
-/* Before the module is opened. Copied; ca_file is static. */
+/* Before the module is opened. Copied; ca_file lives as long as the module. */
 void push_configure(const struct push_options *given);
 
 extern const struct module job_workers_module;
