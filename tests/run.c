@@ -2,7 +2,8 @@
  * Runs the unit tests: `unit [--list] [--jobs N] [--times] [NAME...]`. A NAME selects tests whose
  * name or file contains it; --times prints milliseconds of each: CPU, and on the clock. Each test
  * runs in a child of its own with its output kept aside and shown when it fails; a child that
- * outlives its seconds is killed, and all die with this process. The last line counts.
+ * outlives its seconds is killed, and all die with this process. The last line counts; before it
+ * are those that failed, a line "FAILED NAME (FILE): WHY" each.
  */
 #include "base/test.h"
 
@@ -48,6 +49,12 @@ struct job {
 static unsigned failures; /* in the child */
 static unsigned passed, failed, skipped;
 static bool print_times;
+
+/* Those that failed, in the order in which they ended. */
+static struct failed_test {
+	const struct test *test;
+	const char *verdict;
+} * failed_tests;
 
 bool test_note(bool ok, const char *file, int line, const char *format, ...)
 {
@@ -199,7 +206,7 @@ static void finish(struct job *job, int status, bool timed_out)
 		if (strcmp(verdict, "skipped") == 0)
 			skipped++;
 		else
-			failed++;
+			failed_tests[failed++] = (struct failed_test){ job->test, verdict };
 	}
 
 	close(job->output);
@@ -291,7 +298,13 @@ int main(int argc, char **argv)
 		argv++;
 	}
 
+	failed_tests = calloc((size_t)(__stop_tests - __start_tests), sizeof(*failed_tests));
+	CHECK(failed_tests);
 	run_all(argv, job_limit);
+	for (size_t i = 0; i < failed; i++)
+		printf("FAILED %s (%s): %s\n", failed_tests[i].test->name,
+			failed_tests[i].test->file, failed_tests[i].verdict);
+	free(failed_tests);
 	if (skipped)
 		printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
 	else

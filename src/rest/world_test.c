@@ -120,15 +120,14 @@ static void migrate(struct world *world)
 	struct migration_options how = { .store = world->options };
 	size_t count = 1;
 
-	if (world->options.url.len)
-		how.owner_url = store_test_postgres(true);
 	for (const struct module *const *module = world->modules; *module; module++)
 		if ((*module)->migrations) {
 			REQUIRE(count < SOURCES_MAX);
 			sources[count++] =
 				(struct migration_source){ (*module)->name, (*module)->migrations };
 		}
-	must(migrate_up(&how, sources, count), "migrate_up");
+	must((how.store.url.len ? store_test_postgres_migrate : migrate_up)(&how, sources, count),
+		"migrate_up");
 }
 
 static void open_modules(struct server *server, const struct world *world)
@@ -254,7 +253,7 @@ void world_run(
 
 	options.folder = world_folder(path, sizeof(path));
 	if (engine == ENGINE_POSTGRES)
-		options.url = store_test_postgres(false);
+		options.url = store_test_postgres_url(false);
 	world_run_on(&options, modules, body);
 	world_remove_folder(path);
 }

@@ -1,9 +1,11 @@
 /* Starts servers by tests/postgres, and makes databases. */
 #include "store/pg_server_test.h"
 
+#include "base/hash.h"
 #include "store/store_test.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
@@ -260,22 +262,105 @@ static void drop_dead(PGconn *connection)
 	PQclear(names);
 }
 
+static struct {
+	char name[32];
+	bool made;
+} own;
+
+/* Makes this test's database. */
+static void make_database(const char *pattern)
+{
+	const struct pg_server *server = pg_server_shared();
+	char url[PG_URL_MAX], sql[200];
+	PGconn *connection = connect_to(pg_server_url(server, "postgres", "postgres", "", url));
+
+	(void)PQsetNoticeReceiver(connection, ignore_notice, NULL);
+	drop_dead(connection);
+	PQfinish(connection);
+	(void)snprintf(sql, sizeof(sql), "CREATE DATABASE \"%s\" TEMPLATE \"%s\" OWNER owner",
+		own.name, pattern);
+	pg_run(pg_server_url(server, "postgres", "postgres", "", url), sql);
+	own.made = true;
+}
+
+struct str store_test_postgres_url(bool owner)
+{
+	static char urls[2][PG_URL_MAX];
+
+	if (!own.name[0]) /* a test's children have its database */
+		(void)snprintf(own.name, sizeof(own.name), "test_%d", (int)getpid());
+	return pg_server_url(
+		pg_server_shared(), owner ? "owner" : "app", own.name, "", urls[owner]);
+}
+
 struct str store_test_postgres(bool owner)
 {
-	static char urls[2][PG_URL_MAX], name[32];
-	const struct pg_server *server = pg_server_shared();
+	struct str url = store_test_postgres_url(owner);
 
-	if (!name[0]) {
-		PGconn *connection =
-			connect_to(pg_server_url(server, "postgres", "postgres", "", urls[0]));
+	if (!own.made)
+		make_database("pattern");
+	return url;
+}
 
-		(void)PQsetNoticeReceiver(connection, ignore_notice, NULL);
-		drop_dead(connection);
-		PQfinish(connection);
-		(void)snprintf(name, sizeof(name), "test_%d", (int)getpid());
-		pg_server_database(server, name);
+/* --- migrated ones ----------------------------------------------------------------- */
+
+/* What has been migrated alike has the same name. */
+static void name_pattern(
+	const struct migration_source *sources, size_t count, char *name, size_t size)
+{
+	struct hash_key key = { 1, 2 };
+
+	for (size_t i = 0; i < count; i++) {
+		key.low = hash_keyed(key, str_from_c(sources[i].module));
+		key.high = hash_keyed(key, str_from_c(sources[i].text));
 	}
-	return pg_server_url(server, owner ? "owner" : "app", name, "", urls[owner]);
+	(void)snprintf(name, size, "pattern_%016" PRIx64 "%016" PRIx64, key.low, key.high);
+}
+
+/* Migrates a database to be copied; nobody else does so meanwhile. */
+static int make_pattern(const char *pattern, const struct migration_options *options,
+	const struct migration_source *sources, size_t count)
+{
+	const struct pg_server *server = pg_server_shared();
+	char url[PG_URL_MAX], owner[PG_URL_MAX], sql[200];
+	struct migration_options how = *options;
+	struct str admin = pg_server_url(server, "postgres", "postgres", "", url);
+
+	/* One who was killed has left half of it. */
+	(void)snprintf(sql, sizeof(sql), "DROP DATABASE IF EXISTS \"%s\" WITH (FORCE)", pattern);
+	pg_run(admin, sql);
+	pg_server_database(server, pattern);
+	how.store.url = pg_server_url(server, "app", pattern, "", url);
+	how.owner_url = pg_server_url(server, "owner", pattern, "", owner);
+	return migrate_up(&how, sources, count);
+}
+
+int store_test_postgres_migrate(const struct migration_options *options,
+	const struct migration_source *sources, size_t count)
+{
+	char pattern[60], path[PG_FOLDER_MAX + 80];
+	struct migration_options how = *options;
+	struct stat status;
+	int ready, r = 0;
+
+	if (own.made) {
+		how.owner_url = store_test_postgres_url(true);
+		return migrate_up(&how, sources, count);
+	}
+
+	name_pattern(sources, count, pattern, sizeof(pattern));
+	(void)snprintf(path, sizeof(path), "%s/%s", pg_server_shared()->folder, pattern);
+	ready = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	REQUIRE(ready >= 0 && flock(ready, LOCK_EX) == 0 && fstat(ready, &status) == 0);
+	if (status.st_size == 0) {
+		r = make_pattern(pattern, options, sources, count);
+		if (r == 0)
+			REQUIRE(write(ready, "1", 1) == 1);
+	}
+	(void)close(ready);
+	if (r == 0)
+		make_database(pattern);
+	return r;
 }
 
 TEST(postgres_gives_each_test_a_database)

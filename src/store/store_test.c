@@ -1,7 +1,6 @@
 /* A store of its own for each test, on either engine, with a worker to run in. */
 #include "store/store_test.h"
 
-#include "store/migration.h"
 #include "store/store_internal.h"
 
 #include <dirent.h>
@@ -46,7 +45,7 @@ void store_test_folder(struct store_test *test, enum engine_kind engine)
 	if (!test->options.pool_wait_ns)
 		test->options.pool_wait_ns = 20 * SECOND; /* slow machines */
 	if (engine == ENGINE_POSTGRES)
-		test->options.url = store_test_postgres(false);
+		test->options.url = store_test_postgres_url(false);
 }
 
 void store_test_remove(struct store_test *test)
@@ -71,15 +70,14 @@ void store_test_migrate(struct store_test *test, const struct store_test_module 
 	struct migration_options how = { .store = test->options };
 	size_t count = 1;
 
-	if (test->options.url.len)
-		how.owner_url = store_test_postgres(true);
 	for (const struct store_test_module *each = modules; each && each->name; each++)
 		if (each->migrations) {
 			REQUIRE(count < MODULES_MAX);
 			sources[count++] =
 				(struct migration_source){ each->name, each->migrations };
 		}
-	if (migrate_up(&how, sources, count) < 0)
+	if ((test->options.url.len ? store_test_postgres_migrate : migrate_up)(
+		    &how, sources, count) < 0)
 		fail_test("migrate_up");
 	for (; modules && modules->name; modules++)
 		if (modules->migrated)

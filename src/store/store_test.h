@@ -16,6 +16,7 @@
 
 #include "base/test.h"
 #include "loop/worker.h"
+#include "store/migration.h"
 #include "store/sql.h"
 #include "store/store.h"
 
@@ -74,7 +75,19 @@ void store_test_remove(struct store_test *test);
 /* A handle of tenant 1, 2, ...: fixed ids. */
 struct db store_test_tenant(struct store_test *test, unsigned number);
 
-/* URL of a new database of the test server; the owner's when `owner`. Valid until the test ends. */
+/* URL of this test's database of the test server, which is made by the first call; the owner's when
+ * `owner`. Valid until the test ends. */
 struct str store_test_postgres(bool owner);
+
+/* The same of a database that store_test_postgres_migrate makes. */
+struct str store_test_postgres_url(bool owner);
+
+/*
+ * Makes this test's database as migrate_up would: by a copy of one that a test with the same
+ * sources has migrated before, since catalogs are copied much faster than they are written.
+ * Migrates it when it is there already. Errors are those of migrate_up.
+ */
+int store_test_postgres_migrate(const struct migration_options *options,
+	const struct migration_source *sources, size_t count);
 
 #endif

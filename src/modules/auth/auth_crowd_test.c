@@ -28,7 +28,7 @@ static void crowd_run(enum engine_kind engine, void (*body)(struct world *))
 
 	options.folder = world_folder(path, sizeof(path));
 	if (engine == ENGINE_POSTGRES)
-		options.url = store_test_postgres(false);
+		options.url = store_test_postgres_url(false);
 	world_run_on(&options, modules, body);
 	world_remove_folder(path);
 }
