@@ -40,9 +40,11 @@ static struct str id_text(struct sim *sim, const struct uuid *id)
 #define SAY(sim, ...) (void)snprintf((sim)->said, sizeof((sim)->said), __VA_ARGS__)
 /* --- adding ---------------------------------------------------------------------------- */
 
+/* Of groups (the first ones) and of unique ones. */
+static const struct str keys[] = { S_INIT("a"), S_INIT("b"), S_INIT("c") };
+
 static void add(struct sim *sim)
 {
-	static const struct str keys[] = { S_INIT("a"), S_INIT("b"), S_INIT("c") };
 	int64_t now = clock_wall_us();
 	struct job_added added = { 0 };
 	struct model_job job = {
@@ -205,6 +207,15 @@ static int by_job(const void *a, const void *b)
 	return uuid_cmp(&left->job, &right->job);
 }
 
+/* What an end says of the job's group: the truth, nothing, or something else, which does no harm.
+ */
+static struct str told_group(struct sim *sim, ptrdiff_t group)
+{
+	if (group >= 0 && chance(sim, 2))
+		return keys[group];
+	return chance(sim, 4) ? S("") : keys[chance(sim, MODEL_GROUPS)];
+}
+
 /* Ends what the worker has of a tenant, or some of it; `kinds` of them, END_COMPLETE is the first.
  */
 static void end_some(struct sim *sim, struct worker_sim *worker, size_t tenant, bool all)
@@ -235,6 +246,7 @@ static void end_some(struct sim *sim, struct worker_sim *worker, size_t tenant, 
 			.queue = chance(sim, 2)
 					 ? str_from_c(model_queues[wanted[count].job->queue].name)
 					 : S(""),
+			.group = told_group(sim, wanted[count].job->group),
 			.lease_id = id_text(sim, &sim->model.leases[held->lease].id),
 			.attempt = held->attempt,
 			.kind = kind,
@@ -357,7 +369,6 @@ static int resume_in_tx(struct tx *tx, void *arg)
 
 static void resume(struct sim *sim, size_t tenant, size_t queue, size_t number)
 {
-	static const struct str keys[] = { S_INIT("a"), S_INIT("b") };
 	struct group_ref group = { str_from_c(model_queues[queue].name), keys[number] };
 	struct db db = sim_tenant_db(sim, tenant);
 	int r;
