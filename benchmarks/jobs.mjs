@@ -17,7 +17,7 @@
 //   work            no-op jobs that were added before, from the first start to the last completion; "in process" is
 //                   a handler of a loaded module, "over HTTP" a Node program that leases up to 500 at a time
 //   latency         200 a second, from before the add (ours: the request) to the handler's first line
-//   limits          our work in process with ten tenants, with limits that count but hold nothing back, with groups
+//   limits          our work in process with ten tenants, with limits that count but hold nothing back (at the same hands), with groups
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
