@@ -17,7 +17,7 @@
 //   work            no-op jobs that were added before, from the first start to the last completion; "in process" is
 //                   a handler of a loaded module, "over HTTP" a Node program that leases up to 500 at a time
 //   latency         200 a second, from before the add (ours: the request) to the handler's first line
-//   limits          our work in process with ten tenants, with limits that count but hold nothing back, with groups
+//   limits          our work in process with ten tenants, with limits that count but hold nothing back (at the same hands), with groups
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,7 +31,11 @@ const SECONDS = Number(process.argv[3] ?? 3);
 const MEASURES = process.argv.slice(4);
 const TENANTS = 10;
 const GROUPS = 1000;
-const BOUNDS = { concurrency: 1000, tenantConcurrency: 1000, rate: { count: 1_000_000, perMs: 1000 }, tenantRate: { count: 1_000_000, perMs: 1000 } };
+// As many hands as a queue without a bound has, and further bounds that hold nothing back. Where running jobs are
+// counted none is taken ahead of a free hand, so what only counts is measured apart from it.
+const RATES = { rate: { count: 1_000_000, perMs: 1000 }, tenantRate: { count: 1_000_000, perMs: 1000 } };
+const HANDS = 100;
+const BOUNDS = { concurrency: HANDS, tenantConcurrency: 1000, ...RATES };
 const peerFile = (name) => fileURLToPath(new URL(`peers/${name}.mjs`, import.meta.url));
 
 installPeers();
@@ -192,6 +196,8 @@ const rounds = {
 		for (const who of ours) {
 			await figure('limits: none', who.name, () => who.inside());
 			await figure('limits: ten tenants', who.name, () => who.inside({ tenants: TENANTS }));
+			await figure('limits: rates', who.name, () => who.inside({ settings: RATES }));
+			await figure('limits: hands', who.name, () => who.inside({ settings: { concurrency: HANDS } }));
 			await figure('limits: bounds', who.name, () => who.inside({ settings: BOUNDS }));
 			await figure('limits: groups', who.name, () => who.inside({ groups: GROUPS }));
 		}
@@ -235,6 +241,13 @@ least('work on SQLite : graphile-worker tuned', ratio(of('work in process', sqli
 least('work on PostgreSQL : graphile-worker tuned', ratio(of('work in process', onPostgres), workedTuned), 1);
 most(`start at ${RATE}/s on SQLite : BullMQ, AOF always, p50`, ratio(of('latency', sqlite, 'p50'), of('latency', always, 'p50')), 1);
 most(`start at ${RATE}/s on PostgreSQL : graphile-worker, p50`, ratio(of('latency', onPostgres, 'p50'), startedGraphile), 0.7);
-for (const who of ours)
-	for (const what of ['ten tenants', 'bounds', 'groups'])
-		least(`work with ${what} : without, ${who.name}`, ratio(of(`limits: ${what}`, who), of('limits: none', who)), 0.9);
+for (const who of ours) {
+	const none = of('limits: none', who);
+	for (const what of ['ten tenants', 'rates', 'groups'])
+		least(`work with ${what} : without, ${who.name}`, ratio(of(`limits: ${what}`, who), none), 0.9);
+	const counted = ratio(of('limits: bounds', who), of('limits: hands', who));
+	least(`work with all bounds : ${HANDS} hands alone, ${who.name}`, counted, 0.9);
+	const hands = ratio(of('limits: hands', who), none);
+	if (hands !== undefined)
+		console.log(`${HANDS} hands by a bound : ${HANDS} hands without, ${who.name}: ${hands.toFixed(2)} x`);
+}

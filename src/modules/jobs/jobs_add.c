@@ -252,30 +252,41 @@ int adding_make(const struct job_new *job, struct arena *arena, int64_t now, str
 
 /* --- into the table --------------------------------------------------------------------------- */
 
-/* A ready job of a group wants a seat there. */
-static int join(struct tx *tx, struct adding *adding)
+bool adding_wants_seat(const struct adding *adding)
+{
+	return adding->row.state == JOB_AVAILABLE && adding->row.group_key.set && !adding->joined;
+}
+
+int adding_place(
+	struct adding *adding, const struct group_joining *joining, size_t place, int64_t now)
 {
 	struct job_row *row = &adding->row;
-	const struct group_ref group = { row->queue, row->group_key.value };
-	struct group_seats seats;
-	int r;
+	int64_t at = joining->at + (int64_t)place * joining->step;
 
-	if (row->state != JOB_AVAILABLE || !row->group_key.set)
-		return 0;
-	r = group_join_many_in_tx(tx, &group, 1, &seats);
-	if (r < 0)
-		return r;
-	if (adding->settings.group_backlog && seats.waiting > adding->settings.group_backlog)
+	adding->joined = true;
+	row->seated = place < joining->seated;
+	row->blocked = !row->seated;
+	if (row->seated && at > now) {
+		row->state = JOB_SCHEDULED;
+		row->run_at = at;
+	}
+	if (adding->settings.group_backlog && joining->waiting > adding->settings.group_backlog)
 		return fail_field(ERR_TOO_MANY, "group", "backlog",
 			"has %lld jobs waiting, and no more may",
 			(long long)adding->settings.group_backlog);
-	row->seated = seats.seated > 0;
-	row->blocked = !row->seated;
-	if (row->seated && seats.at > tx_now_us(tx)) {
-		row->state = JOB_SCHEDULED;
-		row->run_at = seats.at;
-	}
 	return 0;
+}
+
+/* A ready job of a group wants a seat there. */
+static int join(struct tx *tx, struct adding *adding)
+{
+	struct group_joining joining = { .key = adding->row.group_key.value, .count = 1 };
+	int r;
+
+	if (!adding_wants_seat(adding))
+		return 0;
+	r = groups_join_in_tx(tx, adding->row.queue, &joining, 1);
+	return r < 0 ? r : adding_place(adding, &joining, 0, tx_now_us(tx));
 }
 
 /* The one that waits gives up its place among its group, and becomes this one. */
@@ -419,20 +430,23 @@ static int check(struct tx *tx, const struct job_new *job)
 
 int jobs_add_in_tx(struct tx *tx, const struct job_new *jobs, size_t count, struct job_added *ret)
 {
+	struct adding *addings = arena_alloc(tx_arena(tx), count * sizeof(*addings));
 	struct job_added added;
+	size_t which;
+	int r = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		struct adding adding;
-		int r = check(tx, &jobs[i]);
-
+	if (!addings)
+		return -(int)err_last()->code;
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = check(tx, &jobs[i]);
 		if (r == 0)
-			r = adding_make(&jobs[i], tx_arena(tx), tx_now_us(tx), &adding);
-		if (r == 0)
-			r = adding_put_in_tx(tx, &adding, ret ? &ret[i] : &added);
-		if (r < 0)
-			return r;
+			r = adding_make(&jobs[i], tx_arena(tx), tx_now_us(tx), &addings[i]);
 	}
-	return 0;
+	if (r == 0)
+		r = addings_join_in_tx(tx, addings, count, &which);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = adding_put_in_tx(tx, &addings[i], ret ? &ret[i] : &added);
+	return r;
 }
 
 int tx_enqueue(struct tx *tx, const struct job_new *job, struct job_added *ret)

@@ -11,6 +11,7 @@ struct adding {
 	struct queue_settings settings;
 	enum job_unique_mode mode;
 	int64_t until; /* of a throttle, else 0 */
+	bool joined;   /* its group, with others */
 };
 
 /* Makes the row of what was asked for. What is new lives in the arena. -ERR_INVALID and so on, as
@@ -20,6 +21,10 @@ int adding_make(const struct job_new *job, struct arena *arena, int64_t now, str
 /* Puts it there. The row is afterwards what is in the table; of one that was kept only the id is.
  */
 int adding_put_in_tx(struct tx *tx, struct adding *adding, struct job_added *ret);
+
+/* To be called before several are put: those of groups join them together. `*ret_which` is the one
+ * that an error (-ERR_TOO_MANY, field "group") is about. */
+int addings_join_in_tx(struct tx *tx, struct adding *addings, size_t count, size_t *ret_which);
 
 /* The same without a transaction function, in one statement: for a row without a key and a group.
  */
@@ -56,16 +61,26 @@ int groups_sweep(struct store *store);
 
 /* --- groups (jobs_group.c) -------------------------------------------------------------------- */
 
-/* What `count` jobs got that have joined together, in their order. */
-struct group_seats {
-	size_t seated;   /* the first ones have a seat, the others wait for one */
-	int64_t at;      /* when the first of them may start, */
-	int64_t step;    /* and how much later each further one, in microseconds */
-	int64_t waiting; /* jobs that wait now, these included */
+/* Jobs that join a group together, and what they got, in their order. */
+struct group_joining {
+	struct str key;
+	size_t count;
+	size_t seated;   /* out: the first ones have a seat, the others wait for one */
+	int64_t at;      /* out: when the first of them may start, */
+	int64_t step;    /* out: and how much later each further one, in microseconds */
+	int64_t waiting; /* out: jobs that wait now, these included */
 };
 
-int group_join_many_in_tx(
-	struct tx *tx, const struct group_ref *group, size_t count, struct group_seats *ret);
+/* Groups of one queue, sorted by key; each once. On PostgreSQL one statement for all. */
+int groups_join_in_tx(struct tx *tx, struct str queue, struct group_joining *joining, size_t count);
+
+/* Whether it has to join a group, and has not yet. */
+bool adding_wants_seat(const struct adding *adding);
+
+/* Gives it its place among those who have joined its group together. -ERR_TOO_MANY, field
+ * "group". */
+int adding_place(
+	struct adding *adding, const struct group_joining *joining, size_t place, int64_t now);
 
 /* What a queue's settings say of its groups. */
 struct group_rules {

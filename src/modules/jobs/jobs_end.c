@@ -381,7 +381,9 @@ static int make_starts(struct ending *ending, struct job_end *ends, size_t count
 
 		ends[i].result_code = -ERR_CONFLICT;
 		*start = (struct start){ .end = &ends[i],
-			.ref = { .attempt = ends[i].attempt, .result = ends[i].result.json } };
+			.ref = { .attempt = ends[i].attempt,
+				.result = ends[i].result.json,
+				.group = ends[i].group } };
 		r = same_text(arena, ends[i].id, &start->ref.id);
 		if (r == 0)
 			r = same_text(arena, ends[i].lease_id, &start->ref.lease_id);

@@ -15,7 +15,7 @@
 struct end_batch {
 	struct str queue, id, lease_id;
 	int64_t attempt;
-	struct str result;
+	struct str result, group;
 	LIST_OF(struct end_ref) list;
 };
 
@@ -46,6 +46,7 @@ static const struct schema end_batch_schema = SCHEMA(end_batch, "Starts.",
 	FIELD(end_batch, lease_id, "Whose it is.", .format = FORMAT_UUID),
 	FIELD(end_batch, attempt, "Which one."),
 	FIELD(end_batch, result, "What it came to.", RANGE(0, JOB_RESULT_MAX)),
+	FIELD(end_batch, group, "With whom it is in line."),
 	LIST(end_batch, list, "Which.", .nested = &end_ref_schema));
 
 static const struct schema end_row_schema = SCHEMA(end_row, "A job that has started.",
@@ -115,12 +116,16 @@ static const struct schema end_error_schema = SCHEMA(end_error, "Why an attempt 
 	   "priority, " of "turn, " of "run_at, " of "backoff, " of "group_key, " of               \
 	   "unique_key, " of "worker, " of "cancelling"
 
-/* On SQLite, RETURNING costs more than the rest of such a statement; so what has a group or a key
- * goes the long way. */
-#define PLAIN " AND queue = :queue AND group_key IS NULL AND unique_key IS NULL"
+/* On SQLite, RETURNING costs more than the rest of such a statement; so what has a key, or a group
+ * that is not known, goes the long way. */
+#define PLAIN    " AND queue = :queue AND group_key IS NULL AND unique_key IS NULL"
+#define OF_GROUP " AND queue = :queue AND group_key = :group AND unique_key IS NULL"
 
 static const struct statement end_drop_one = STATEMENT("job_end_drop_one",
 	.sqlite = "DELETE FROM main.job" SAME_ONE PLAIN, .in = &end_batch_schema);
+
+static const struct statement end_drop_grouped = STATEMENT("job_end_drop_grouped",
+	.sqlite = "DELETE FROM main.job" SAME_ONE OF_GROUP, .in = &end_batch_schema);
 
 static const struct statement end_drop = STATEMENT("job_end_drop",
 	.postgres = "DELETE FROM main.job AS j USING" STARTS SAME_OF_LIST " AND j.queue = :queue "
@@ -129,6 +134,10 @@ static const struct statement end_drop = STATEMENT("job_end_drop",
 
 static const struct statement end_keep_one = STATEMENT("job_end_keep_one",
 	.sqlite = "UPDATE main.job" COMPLETE "nullif(:result, '')" SAME_ONE PLAIN,
+	.in = &end_batch_schema);
+
+static const struct statement end_keep_grouped = STATEMENT("job_end_keep_grouped",
+	.sqlite = "UPDATE main.job" COMPLETE "nullif(:result, '')" SAME_ONE OF_GROUP,
 	.in = &end_batch_schema);
 
 static const struct statement end_keep = STATEMENT("job_end_keep",
@@ -181,7 +190,7 @@ static const struct statement end_error = STATEMENT("job_end_error",
 	.in = &end_error_schema);
 
 const struct job_statements job_end_statements_sqlite =
-	JOB_STATEMENTS(&end_drop_one, &end_keep_one);
+	JOB_STATEMENTS(&end_drop_one, &end_drop_grouped, &end_keep_one, &end_keep_grouped);
 const struct job_statements job_end_statements_postgres = JOB_STATEMENTS(&end_drop, &end_keep);
 const struct job_statements job_end_statements = JOB_STATEMENTS(
 	&end_claim, &end_settle, &end_gone, &end_beside, &end_lines, &end_errors, &end_error);
@@ -195,23 +204,29 @@ static int by_id(const void *a, const void *b)
 	return str_cmp(left->id, right->id);
 }
 
-static int change_one(struct tx *tx, enum end_how how, const struct statement *statement,
-	const struct end_batch *one, struct end_row *ret)
+static int change_one(
+	struct tx *tx, enum end_how how, const struct end_batch *one, struct end_row *ret)
 {
+	static const struct statement *const statements[END_HOWS][2] = {
+		[END_DROP] = { &end_drop_one, &end_drop_grouped },
+		[END_KEEP] = { &end_keep_one, &end_keep_grouped },
+	};
+	bool grouped = one->group.len > 0;
 	size_t changed;
 	int r;
 
 	if (how == END_CLAIM) {
-		r = tx_one(tx, statement, one, ret);
+		r = tx_one(tx, &end_claim, one, ret);
 		return r == -ERR_NOT_FOUND ? 0 : r < 0 ? r : 1;
 	}
-	*ret = (struct end_row){ .id = one->id };
-	r = tx_change(tx, statement, one, &changed);
+	*ret = (struct end_row){ .id = one->id,
+		.group_key = { .set = grouped, .value = one->group } };
+	r = tx_change(tx, statements[how][grouped], one, &changed);
 	return r < 0 ? r : changed > 0;
 }
 
-static int each_row(struct tx *tx, enum end_how how, const struct statement *statement,
-	struct end_batch *batch, struct end_row **ret, size_t *ret_count)
+static int each_row(struct tx *tx, enum end_how how, const struct end_batch *batch,
+	struct end_row **ret, size_t *ret_count)
 {
 	struct end_row *rows = arena_alloc(tx_arena(tx), batch->list.count * sizeof(*rows));
 	size_t found = 0;
@@ -226,8 +241,9 @@ static int each_row(struct tx *tx, enum end_how how, const struct statement *sta
 			.lease_id = ref->lease_id,
 			.attempt = ref->attempt,
 			.result = ref->result,
+			.group = ref->group,
 		};
-		int r = change_one(tx, how, statement, &one, &rows[found]);
+		int r = change_one(tx, how, &one, &rows[found]);
 
 		if (r < 0)
 			return r;
@@ -241,11 +257,6 @@ static int each_row(struct tx *tx, enum end_how how, const struct statement *sta
 int end_rows_in_tx(struct tx *tx, enum end_how how, struct str queue, struct end_ref *refs,
 	size_t count, struct end_row **ret, size_t *ret_count)
 {
-	static const struct statement *const one[END_HOWS] = {
-		[END_DROP] = &end_drop_one,
-		[END_KEEP] = &end_keep_one,
-		[END_CLAIM] = &end_claim,
-	};
 	static const struct statement *const all[END_HOWS] = {
 		[END_DROP] = &end_drop,
 		[END_KEEP] = &end_keep,
@@ -258,7 +269,7 @@ int end_rows_in_tx(struct tx *tx, enum end_how how, struct str queue, struct end
 	batch.list.at = refs;
 	batch.list.count = count;
 	if (store_is_sqlite(tx_store(tx)))
-		return each_row(tx, how, one[how], &batch, ret, ret_count);
+		return each_row(tx, how, &batch, ret, ret_count);
 	r = tx_all(tx, all[how], &batch, ret, ret_count);
 	if (r == 0 && *ret_count > 1)
 		qsort(*ret, *ret_count, sizeof(**ret), by_id);

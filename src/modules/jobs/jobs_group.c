@@ -7,12 +7,24 @@
 #include "modules/jobs/jobs_adding.h"
 
 #include "base/err.h"
+#include "store/store.h"
 
+#include <stdlib.h>
+
+/* A group of a batch, as it is when it is new: then all who join are all there are. */
+struct group_part {
+	struct str key;
+	int64_t active, waiting;
+	int64_t next_at; /* microseconds */
+};
+
+/* A list for PostgreSQL, one for SQLite; all of one queue. */
 struct group_join {
 	struct str queue, key;
-	int64_t seats, count;    /* that there may be; that want one */
-	int64_t active, waiting; /* of a new group */
-	int64_t step, next_at;   /* of a new group; microseconds */
+	int64_t seats; /* that there are */
+	int64_t step;  /* between two starts, microseconds */
+	int64_t active, waiting, next_at;
+	LIST_OF(struct group_part) list;
 };
 
 struct group_row {
@@ -27,15 +39,21 @@ struct group_limit {
 };
 
 /* clang-format off */
-static const struct schema group_join_schema = SCHEMA(group_join, "Jobs that want a seat.",
+static const struct schema group_part_schema = SCHEMA(group_part, "A new group.",
+	FIELD(group_part, key, "Which."),
+	FIELD(group_part, active, "Seats that are taken."),
+	FIELD(group_part, waiting, "Who want one."),
+	FIELD(group_part, next_at, "When the next may start.", .name = "next"));
+
+static const struct schema group_join_schema = SCHEMA(group_join, "Jobs that want seats.",
 	FIELD(group_join, queue, "Of which queue."),
 	FIELD(group_join, key, "Which group."),
 	FIELD(group_join, seats, "That there are."),
-	FIELD(group_join, count, "How many want one."),
+	FIELD(group_join, step, "Between two starts."),
 	FIELD(group_join, active, "Seats taken of a new one."),
 	FIELD(group_join, waiting, "Who wait in a new one."),
-	FIELD(group_join, step, "Between two starts."),
-	FIELD(group_join, next_at, "Next start of a new one."));
+	FIELD(group_join, next_at, "Next start of a new one."),
+	LIST(group_join, list, "All.", .nested = &group_part_schema));
 
 static const struct schema group_ref_schema = SCHEMA(group_ref, "A group.",
 	FIELD(group_ref, queue, "Of which queue."),
@@ -53,20 +71,29 @@ static const struct schema group_limit_schema = SCHEMA(group_limit, "How many.",
 	FIELD(group_limit, limit, "At most."));
 /* clang-format on */
 
-/* How many of those who come get a seat. */
+/* How many come, and how many of them get a seat. */
+#define COUNT "(excluded.active + excluded.waiting)"
 #define ROOM                                                                                       \
 	"CASE WHEN g.halted OR g.waiting > 0 OR g.active >= :seats THEN 0 "                        \
-	"WHEN :seats - g.active > :count THEN :count ELSE :seats - g.active END"
+	"WHEN :seats - g.active > " COUNT " THEN " COUNT " ELSE :seats - g.active END"
 
+#define JOINED                                                                                     \
+	"ON CONFLICT (tenant_id, queue, key) DO UPDATE SET "                                       \
+	"active = g.active + " ROOM ", waiting = g.waiting + " COUNT " - (" ROOM "), "             \
+	"next_at = CASE WHEN g.halted OR g.waiting > 0 OR g.active >= :seats THEN g.next_at "      \
+	"WHEN g.next_at > :now THEN g.next_at + (" ROOM ") * :step "                               \
+	"ELSE :now + (" ROOM ") * :step END "                                                      \
+	"RETURNING queue, key, active, waiting, halted, next_at"
+
+/* In an order that is everybody's. */
 static const struct statement group_join = STATEMENT("job_group_join",
-	.sql = "INSERT INTO main.job_group AS g (tenant_id, queue, key, active, waiting, halted, "
-	       "next_at) VALUES (:tenant, :queue, :key, :active, :waiting, FALSE, :next_at) "
-	       "ON CONFLICT (tenant_id, queue, key) DO UPDATE SET "
-	       "active = g.active + " ROOM ", waiting = g.waiting + :count - (" ROOM "), "
-	       "next_at = CASE WHEN g.halted OR g.waiting > 0 OR g.active >= :seats THEN g.next_at "
-	       "WHEN g.next_at > :now THEN g.next_at + (" ROOM ") * :step "
-	       "ELSE :now + (" ROOM ") * :step END "
-	       "RETURNING queue, key, active, waiting, halted, next_at",
+	.sqlite = "INSERT INTO main.job_group AS g (tenant_id, queue, key, active, waiting, "
+		  "halted, next_at) VALUES (:tenant, :queue, :key, :active, :waiting, FALSE, "
+		  ":next_at) " JOINED,
+	.postgres = "INSERT INTO main.job_group AS g (tenant_id, queue, key, active, waiting, "
+		    "halted, next_at) SELECT :tenant, :queue, x.key, x.active, x.waiting, FALSE, "
+		    "x.next FROM jsonb_to_recordset(:list) AS x (key text, active bigint, "
+		    "waiting bigint, next bigint) ORDER BY x.key COLLATE \"C\" " JOINED,
 	.in = &group_join_schema, .out = &group_row_schema);
 
 static const struct statement group_unwait = STATEMENT("job_group_unwait",
@@ -102,49 +129,97 @@ struct group_rules group_rules_of(struct str queue)
 
 /* --- joining --------------------------------------------------------------------------- */
 
-int group_join_many_in_tx(
-	struct tx *tx, const struct group_ref *group, size_t count, struct group_seats *ret)
+static int by_key(const void *a, const void *b)
 {
-	struct group_rules rules = group_rules_of(group->queue);
-	int64_t wanted = (int64_t)count, now = tx_now_us(tx);
-	int64_t seated = MIN(wanted, rules.seats);
-	const struct group_join join = {
-		.queue = group->queue,
-		.key = group->key,
-		.seats = rules.seats,
-		.count = wanted,
-		.active = seated,
-		.waiting = wanted - seated,
-		.step = rules.step,
-		.next_at = now + seated * rules.step,
-	};
-	struct group_row row;
-	int r = tx_one(tx, &group_join, &join, &row);
+	const struct group_row *left = a, *right = b;
 
-	if (r < 0)
-		return r;
+	return str_cmp(left->key, right->key);
+}
+
+/* Runs the statement for all of the list; the rows, in its order. */
+static int run(struct tx *tx, const struct group_join *all, struct group_row **ret)
+{
+	struct group_row *rows;
+	size_t count;
+	int r = 0;
+
+	if (!store_is_sqlite(tx_store(tx))) {
+		r = tx_all(tx, &group_join, all, &rows, &count);
+		if (r < 0)
+			return r;
+		CHECK(count == all->list.count);
+		qsort(rows, count, sizeof(*rows), by_key);
+		*ret = rows;
+		return 0;
+	}
+	rows = arena_alloc(tx_arena(tx), all->list.count * sizeof(*rows));
+	if (!rows)
+		return -(int)err_last()->code;
+	for (size_t i = 0; i < all->list.count && r == 0; i++) {
+		const struct group_part *part = &all->list.at[i];
+		struct group_join one = *all;
+
+		one.key = part->key;
+		one.active = part->active;
+		one.waiting = part->waiting;
+		one.next_at = part->next_at;
+		r = tx_one(tx, &group_join, &one, &rows[i]);
+	}
+	*ret = rows;
+	return r;
+}
+
+static void be_seated(
+	struct group_joining *joining, const struct group_row *row, int64_t step, int64_t now)
+{
+	int64_t wanted = (int64_t)joining->count;
 	/* Who gets a seat found nobody waiting, so all who wait came now. */
-	seated = row.waiting < wanted ? wanted - row.waiting : 0;
-	*ret = (struct group_seats){
-		.seated = (size_t)seated,
-		/* without a rate, a clock that was set back makes nobody wait */
-		.at = rules.step ? MAX(row.next_at - seated * rules.step, now) : now,
-		.step = rules.step,
-		.waiting = row.waiting,
-	};
-	return 0;
+	int64_t seated = row->waiting < wanted ? wanted - row->waiting : 0;
+
+	joining->seated = (size_t)seated;
+	/* without a rate, a clock that was set back makes nobody wait */
+	joining->at = step ? MAX(row->next_at - seated * step, now) : now;
+	joining->step = step;
+	joining->waiting = row->waiting;
+}
+
+int groups_join_in_tx(struct tx *tx, struct str queue, struct group_joining *joining, size_t count)
+{
+	const struct group_rules rules = group_rules_of(queue);
+	int64_t now = tx_now_us(tx);
+	struct group_join all = { .queue = queue, .seats = rules.seats, .step = rules.step };
+	struct group_row *rows = NULL;
+	int r;
+
+	if (!count)
+		return 0;
+	all.key = joining[0].key; /* PostgreSQL looks at no single one */
+	all.list.at = arena_alloc(tx_arena(tx), count * sizeof(*all.list.at));
+	if (!all.list.at)
+		return -(int)err_last()->code;
+	all.list.count = count;
+	for (size_t i = 0; i < count; i++) {
+		int64_t wanted = (int64_t)joining[i].count, seated = MIN(wanted, rules.seats);
+
+		all.list.at[i] = (struct group_part){ joining[i].key, seated, wanted - seated,
+			now + seated * rules.step };
+	}
+	r = run(tx, &all, &rows);
+	for (size_t i = 0; i < count && r == 0; i++)
+		be_seated(&joining[i], &rows[i], rules.step, now);
+	return r;
 }
 
 int group_join_in_tx(
 	struct tx *tx, const struct group_ref *group, bool *ret_blocked, int64_t *ret_at)
 {
-	struct group_seats seats;
-	int r = group_join_many_in_tx(tx, group, 1, &seats);
+	struct group_joining joining = { .key = group->key, .count = 1 };
+	int r = groups_join_in_tx(tx, group->queue, &joining, 1);
 
 	if (r < 0)
 		return r;
-	*ret_blocked = seats.seated == 0;
-	*ret_at = *ret_blocked ? tx_now_us(tx) : seats.at;
+	*ret_blocked = joining.seated == 0;
+	*ret_at = *ret_blocked ? tx_now_us(tx) : joining.at;
 	return 0;
 }
 

@@ -175,6 +175,8 @@ enum end_kind {
 struct job_end {
 	struct str id;
 	struct str queue; /* of the job, where it is known: several of one go together; or empty */
+	struct str
+		group; /* its group's key, where it is known; SQLite reads nothing then; or empty */
 	struct str lease_id; /* with `attempt`: which start it was */
 	int64_t attempt;
 	enum end_kind kind;

@@ -2,6 +2,7 @@
  * What is due. The jobs are found across tenants, and then changed as those of each tenant, by
  * comparing and setting: who promotes at the same time finds nothing left to do.
  */
+#include "modules/jobs/jobs_adding.h"
 #include "modules/jobs/jobs_run.h"
 
 #include "base/err.h"
@@ -115,17 +116,71 @@ struct promotion {
 	size_t changed;
 };
 
-/* The group of a job that was not in line while it was scheduled. */
-static int join(struct tx *tx, const struct due_row *row)
+static int by_group(const void *a, const void *b)
 {
-	struct group_ref group = { row->queue, row->group_key.value };
-	struct due_seat seat = { .id = row->id };
-	int r = group_join_in_tx(tx, &group, &seat.blocked, &seat.run_at);
+	const struct due_row *left = a, *right = b;
+	const struct group_ref x = { left->queue, left->group_key.value };
+	const struct group_ref y = { right->queue, right->group_key.value };
+	int r = group_cmp(&x, &y);
 
-	if (r < 0)
-		return r;
-	seat.later = !seat.blocked && seat.run_at > tx_now_us(tx);
-	return tx_exec(tx, &due_joined, &seat);
+	return r ? r : str_cmp(left->id, right->id);
+}
+
+/* Jobs that have joined a group: who has no seat waits for one. */
+static int sit_down(struct tx *tx, const struct due_row *rows, const struct group_joining *joining)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < joining->count && r == 0; i++) {
+		struct due_seat seat = { .id = rows[i].id, .blocked = i >= joining->seated };
+
+		seat.run_at = joining->at + (int64_t)i * joining->step;
+		seat.later = !seat.blocked && seat.run_at > tx_now_us(tx);
+		r = tx_exec(tx, &due_joined, &seat);
+	}
+	return r;
+}
+
+/* Jobs of one queue, by group. */
+static int join_queue(struct tx *tx, const struct due_row *rows, size_t count)
+{
+	struct group_joining *groups = arena_zalloc(tx_arena(tx), count * sizeof(*groups));
+	size_t group_count = 0;
+	int r;
+
+	if (!groups)
+		return -(int)err_last()->code;
+	for (size_t i = 0; i < count; i++) {
+		if (!group_count || !str_eq(groups[group_count - 1].key, rows[i].group_key.value))
+			groups[group_count++].key = rows[i].group_key.value;
+		groups[group_count - 1].count++;
+	}
+	r = groups_join_in_tx(tx, rows[0].queue, groups, group_count);
+	for (size_t i = 0; i < group_count && r == 0; i++) {
+		r = sit_down(tx, rows, &groups[i]);
+		rows += groups[i].count;
+	}
+	return r;
+}
+
+/* The groups of jobs that were not in line while they were scheduled. */
+static int join(struct tx *tx, struct due_row *rows, size_t count)
+{
+	size_t joining = 0, some;
+	int r = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (rows[i].group_key.set && !rows[i].seated)
+			rows[joining++] = rows[i];
+	if (joining > 1)
+		qsort(rows, joining, sizeof(*rows), by_group);
+	for (size_t i = 0; i < joining && r == 0; i += some) {
+		for (some = 1; i + some < joining; some++)
+			if (!str_eq(rows[i + some].queue, rows[i].queue))
+				break;
+		r = join_queue(tx, &rows[i], some);
+	}
+	return r;
 }
 
 /* Jobs of one tenant. */
@@ -159,13 +214,6 @@ static int make_ready(struct tx *tx, const struct due_job *jobs, size_t count, s
 	return 0;
 }
 
-static int by_id(const void *a, const void *b)
-{
-	const struct due_row *left = a, *right = b;
-
-	return str_cmp(left->id, right->id);
-}
-
 static int promote_tenant(struct tx *tx, const struct due_job *jobs, size_t count, size_t *changed)
 {
 	struct due_row *rows = NULL;
@@ -174,12 +222,8 @@ static int promote_tenant(struct tx *tx, const struct due_job *jobs, size_t coun
 
 	if (r < 0 || !found)
 		return r;
-	qsort(rows, found, sizeof(*rows), by_id);
-	for (size_t i = 0; i < found && r == 0; i++)
-		if (rows[i].group_key.set && !rows[i].seated)
-			r = join(tx, &rows[i]);
 	*changed += found;
-	return r;
+	return join(tx, rows, found);
 }
 
 static int promote_in_tx(struct tx *tx, void *arg)

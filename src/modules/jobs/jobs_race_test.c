@@ -328,7 +328,7 @@ JOBS_TEST(jobs_survive_a_lack_of_memory)
 					   .unique_key = i == 1 ? S("u") : S(""),
 					   .group_key = i == 2 ? S("g") : S("") });
 	arena_init(&arena, 64, MEGABYTE);
-	EXPECT(tear(test, &jobs_taking, system, &torn, &arena, JOB_AVAILABLE) > 5);
+	EXPECT(tear(test, &jobs_taking, system, &torn, &arena, JOB_AVAILABLE) > 1);
 	REQUIRE(torn.count == 6);
 	take.lease_opened = true;
 	arena_init(&ends_arena, 64, MEGABYTE);

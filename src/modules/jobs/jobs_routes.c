@@ -124,16 +124,24 @@ static int bulk_in_tx(struct tx *tx, void *arg)
 	int64_t *counts[] = {
 		[JOB_ADDED] = &ret->added, [JOB_REPLACED] = &ret->replaced, [JOB_KEPT] = &ret->kept
 	};
+	struct adding *addings = arena_alloc(tx_arena(tx), bulk->count * sizeof(*addings));
+	size_t which;
+	int r;
 
+	if (!addings) /* of their own, since this may be run again */
+		return -(int)err_last()->code;
+	memcpy(addings, bulk->addings, bulk->count * sizeof(*addings));
 	ret->added = ret->replaced = ret->kept = 0;
+	r = addings_join_in_tx(tx, addings, bulk->count, &which);
+	if (r < 0)
+		return blame(r, which);
 	for (size_t i = 0; i < bulk->count; i++) {
-		struct adding adding = bulk->addings[i];
 		struct job_added added;
-		int r = adding_put_in_tx(tx, &adding, &added);
 
+		r = adding_put_in_tx(tx, &addings[i], &added);
 		if (r < 0)
 			return blame(r, i);
-		ret->ids.at[i] = adding.row.id;
+		ret->ids.at[i] = addings[i].row.id;
 		++*counts[added.outcome];
 	}
 	return 0;

@@ -75,6 +75,7 @@ struct end_ref {
 	struct str id, lease_id;
 	int64_t attempt;
 	struct str result; /* of a completion; may be empty */
+	struct str group;  /* its group's key, where it is known; or empty */
 };
 
 /* A job whose start was found. */

@@ -220,6 +220,15 @@ static int by_job(const void *a, const void *b)
 	return uuid_cmp(&left->job, &right->job);
 }
 
+/* What an end says of the job's group: the truth, nothing, or something else, which does no harm.
+ */
+static struct str told_group(struct sim *sim, ptrdiff_t group)
+{
+	if (group >= 0 && sim_chance(sim, 2))
+		return sim_keys[group];
+	return sim_chance(sim, 4) ? S("") : sim_keys[sim_chance(sim, MODEL_GROUPS)];
+}
+
 /* Ends what the worker has of a tenant, or some of it; `kinds` of them, END_COMPLETE is the first.
  */
 void sim_end_some(struct sim *sim, struct worker_sim *worker, size_t tenant, bool all)
@@ -250,6 +259,7 @@ void sim_end_some(struct sim *sim, struct worker_sim *worker, size_t tenant, boo
 			.queue = sim_chance(sim, 2)
 					 ? str_from_c(model_queues[wanted[count].job->queue].name)
 					 : S(""),
+			.group = told_group(sim, wanted[count].job->group),
 			.lease_id = sim_id_text(sim, &sim->model.leases[held->lease].id),
 			.attempt = held->attempt,
 			.kind = kind,

@@ -68,7 +68,8 @@ int start_fill(struct start *start, const struct taken *taken, const struct uuid
 	job->arena = arena;
 	job->db = db_of(job->server->store, &job->tenant, arena);
 	if (!keep(arena, taken->name, &job->name) || !keep(arena, taken->trace, &job->trace) ||
-		!keep(arena, taken->payload.json, &job->payload.json))
+		!keep(arena, taken->payload.json, &job->payload.json) ||
+		!keep(arena, taken->group_key.value, &start->end.group))
 		return -(int)err_last()->code;
 	start->kind = job_kind_find(taken->name);
 	start->timeout_ns = timeout_of(start, taken);
