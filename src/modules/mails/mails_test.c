@@ -6,9 +6,8 @@
 
 #include "base/fault.h"
 #include "client/smtp_server_test.h"
-#include "http/server.h"
 #include "modules/audit/audit.h"
-#include "modules/jobs/jobs_work.h"
+#include "modules/jobs/jobs_threads_test.h"
 #include "modules/mails/mails_fixture_test.h"
 #include "observe/clock.h"
 #include "observe/clock_test.h"
@@ -326,18 +325,14 @@ static struct mail_jobs jobs_now(struct world *world)
 /* Does what is due, and returns how many tries that were. */
 static size_t send_all(struct world *world)
 {
-	static struct server server = { .limits.request_memory = 16 * MEGABYTE };
-	static const struct jobs_options options = { .work = true, .schedule = true, .threads = 3 };
 	struct mail_jobs before = jobs_now(world), now;
 	uint64_t until = clock_now_ns() + 50 * SECOND;
 
-	server.store = world->store;
-	jobs_configure(&options);
-	REQUIRE(jobs_start(&server) == 0);
+	jobs_threads_start(world);
 	do
 		now = jobs_now(world);
 	while (now.due > 0 && clock_now_ns() < until);
-	jobs_stop();
+	jobs_threads_stop();
 	EXPECT_INT(now.due, 0);
 	EXPECT_INT(now.telling, 0);
 	return (size_t)(now.tries - before.tries);
