@@ -133,9 +133,9 @@
                                                                                                    \
 	X(roles, ROLES, LIST(4), ALWAYS("api,worker,relay,scheduler"), 0, "Jobs",                  \
 		"What this instance does. api serves all routes, the others only probes and "      \
-		"metrics; worker runs jobs; scheduler starts what is due and takes jobs from "     \
-		"workers that are gone; relay does nothing yet. Every installation needs each "    \
-		"of them somewhere.")                                                              \
+		"metrics; worker runs jobs and sends mails; scheduler starts what is due and "      \
+		"takes jobs from workers that are gone; relay does nothing yet. Every "            \
+		"installation needs each of them somewhere.")                                      \
 	X(jobs_threads, JOBS_THREADS, INTEGER(1, 64), ALWAYS("1"), 0, "Jobs",                      \
 		"Threads on which handlers of jobs run, 2,048 at once on each. More than one "     \
 		"where handlers compute much.")                                                    \

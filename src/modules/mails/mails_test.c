@@ -267,8 +267,12 @@ static const struct statement mails_due = STATEMENT("test_mails_due",
 	.sql = "UPDATE main.mail SET next_at = :at WHERE tenant_id = :tenant",
 	.in = &moment_schema);
 
+static const struct statement mail_ids = STATEMENT("test_mail_ids",
+	.sql = "SELECT tenant_id, id FROM mail WHERE tenant_id = :tenant ORDER BY id",
+	.out = &mail_ref_schema);
+
 static const struct statement *const state_statements[] = { &state_all, &mail_jobs, &jobs_lost,
-	&mails_due };
+	&mails_due, &mail_ids };
 
 static const struct module state_module = {
 	MODULE_HEAD,
@@ -507,6 +511,41 @@ MAIL_TEST(mails_are_sent_once)
 	EXPECT_INT(send_all(world), 30);
 	EXPECT_INT(arrived(), 30);
 	EXPECT_STR(states(world, "ada"), S("sent 30 0 1, "));
+}
+
+/* Two who have had the same mail, one of them not knowing that it is somebody else's by now. */
+struct late {
+	struct str id;
+	enum mail_status status;
+};
+
+static int end_late_in_tx(struct tx *tx, void *arg)
+{
+	const struct late *late = arg;
+
+	return mail_end_in_tx(tx, late->id, 1, late->status);
+}
+
+static int end_late(const struct db *db, void *arg)
+{
+	static const enum mail_status order[] = { MAIL_FAILED, MAIL_SENT, MAIL_FAILED,
+		MAIL_DROPPED };
+	struct mail_ref mail;
+	int r = db_one(db, &mail_ids, NULL, &mail);
+
+	(void)arg;
+	for (size_t i = 0; i < LEN(order) && r == 0; i++)
+		r = db_write(db, end_late_in_tx, &(struct late){ mail.id, order[i] });
+	return r;
+}
+
+MAIL_TEST(mails_that_a_server_has_are_sent_whoever_comes_late)
+{
+	EXPECT_INT(order(world, "ada", (struct order){ "jo@example.org" }), 0);
+	world_do(world, "ada", end_late, NULL);
+	EXPECT_STR(states(world, "ada"), S("sent 1 0 1, "));
+	EXPECT_INT(send_all(world), 1); /* finds that there is nothing to do */
+	EXPECT_INT(arrived(), 0);
 }
 
 /* What a tenant does to its own queue does not keep its people from their mails, nor does it see
