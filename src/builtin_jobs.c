@@ -6,7 +6,7 @@
 #include "modules/audit/audit.h"
 #include "modules/auth/auth.h"
 #include "modules/jobs/jobs_work.h"
-#include "modules/mails/mails.h"
+#include "modules/users/users.h"
 
 /* Whose backups are made; set before jobs run. */
 static struct housekeeping *keeper;

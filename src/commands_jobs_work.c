@@ -97,9 +97,10 @@ static int filter_of(const struct jobs_work *work, struct job_filter *ret)
 {
 	const struct jobs_command *command = &work->command;
 
+	/* What the installation does for tenants is touched only by who names it. */
 	*ret = (struct job_filter){ .queue = { .set = command->queue.len > 0,
 					    .value = command->queue },
-		.reserved = true };
+		.reserved = queue_name_reserved(command->queue) };
 	if (command->older_ms) {
 		ret->ended_before.set = true;
 		ret->ended_before.value = clock_wall_us() - command->older_ms * 1000;

@@ -15,6 +15,7 @@ static const char *const config_log_format_texts[] = { CONFIG_LOG_FORMATS(CONFIG
 static const char *const config_tls_version_texts[] = { CONFIG_TLS_VERSIONS(CONFIG_TEXT) NULL };
 static const char *const config_forwarded_texts[] = { CONFIG_FORWARDED(CONFIG_TEXT) NULL };
 static const char *const config_sign_up_texts[] = { CONFIG_SIGN_UPS(CONFIG_TEXT) NULL };
+static const char *const config_email_target_texts[] = { CONFIG_EMAIL_TARGETS(CONFIG_TEXT) NULL };
 static const char *const config_jwt_algorithm_texts[] = { CONFIG_JWT_ALGORITHMS(CONFIG_TEXT) NULL };
 
 #define CONFIG_ROW(...) CONFIG_ENTRY(config, __VA_ARGS__),

@@ -30,6 +30,7 @@ enum config_log_format { CONFIG_LOG_FORMATS(CONFIG_CONSTANT) };
 enum config_tls_version { CONFIG_TLS_VERSIONS(CONFIG_CONSTANT) };
 enum config_forwarded { CONFIG_FORWARDED(CONFIG_CONSTANT) };
 enum config_sign_up { CONFIG_SIGN_UPS(CONFIG_CONSTANT) };
+enum config_email_target { CONFIG_EMAIL_TARGETS(CONFIG_CONSTANT) };
 enum config_jwt_algorithm { CONFIG_JWT_ALGORITHMS(CONFIG_CONSTANT) };
 #undef CONFIG_CONSTANT
 

@@ -43,6 +43,10 @@
 	C(CONFIG_SIGN_UP_INVITATION, "invitation")                                                 \
 	C(CONFIG_SIGN_UP_CLOSED, "closed")
 
+#define CONFIG_EMAIL_TARGETS(C)                                                                    \
+	C(CONFIG_EMAIL_USERS, "users")                                                             \
+	C(CONFIG_EMAIL_ANYONE, "anyone")
+
 #define CONFIG_JWT_ALGORITHMS(C)                                                                   \
 	C(CONFIG_JWT_RS256, "RS256")                                                               \
 	C(CONFIG_JWT_ES256, "ES256")                                                               \
@@ -129,9 +133,9 @@
                                                                                                    \
 	X(roles, ROLES, LIST(4), ALWAYS("api,worker,relay,scheduler"), 0, "Jobs",                  \
 		"What this instance does. api serves all routes, the others only probes and "      \
-		"metrics; worker runs jobs; scheduler starts what is due and takes jobs from "     \
-		"workers that are gone; relay does nothing yet. Every installation needs each "    \
-		"of them somewhere.")                                                              \
+		"metrics; worker runs jobs and sends mails; scheduler starts what is due and "      \
+		"takes jobs from workers that are gone; relay does nothing yet. Every "            \
+		"installation needs each of them somewhere.")                                      \
 	X(jobs_threads, JOBS_THREADS, INTEGER(1, 64), ALWAYS("1"), 0, "Jobs",                      \
 		"Threads on which handlers of jobs run, 2,048 at once on each. More than one "     \
 		"where handlers compute much.")                                                    \
@@ -330,6 +334,10 @@
 	X(mail_from, MAIL_FROM, STRING(3, 460), ALWAYS(""), 0, "Mail",                     \
 		"Who mails come from: an address, or Name <address>. Required "            \
 		"with SMTP_URL.")                                                          \
+	X(email_send_to, EMAIL_SEND_TO, ENUM(config_email_target), ALWAYS("users"), 0, "Mail", \
+		"Whom jobs email:send may mail: active users of the tenant who have "      \
+		"proved their address, or anyone. The latter lets whoever may add jobs "   \
+		"mail any address in the name of MAIL_FROM.")                              \
                                                                                                    \
 	X(http_max_connections, HTTP_MAX_CONNECTIONS, INTEGER(16, 4000000), ALWAYS("0"),           \
 		CONFIG_OR_ZERO, "HTTP",                                                            \

@@ -165,7 +165,8 @@ static int configure_all(const struct config *config, struct str public_url, str
 
 	audit_configure(&(struct audit_options){ .retention_ns = config->audit_retention });
 	if (r == 0)
-		r = users_configure(&(struct users_options){ app_url });
+		r = users_configure(&(struct users_options){
+			app_url, config->email_send_to == CONFIG_EMAIL_ANYONE });
 	if (r == 0)
 		r = configure_auth(config, public_url, app_url);
 	if (r == 0)

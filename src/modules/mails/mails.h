@@ -68,10 +68,6 @@ struct mails_options {
  * wait: for tests. -ERR_INVALID with a sentence for people, -ERR_NO_MEMORY. */
 int mails_configure(const struct mails_options *options);
 
-/* email:send, for users of the queue (doc/mails.md). To be declared by the program. */
-struct job_kind;
-extern const struct job_kind email_send;
-
 extern const struct module mails_module;
 
 #endif

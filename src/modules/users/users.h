@@ -37,6 +37,8 @@ extern const struct schema user_schema;
 struct users_options {
 	struct str app_url; /* of the product's pages, where links in mails lead: no '/' at its end
 			     */
+	bool email_anyone;  /* email:send mails anybody, not only users who have proved their
+			       address */
 };
 
 /* Before the module is opened. -ERR_INVALID with a sentence for people. Without it, an address for
@@ -125,6 +127,10 @@ struct user_watcher {
 
 /* From a module's open, after that of users. Forgotten when users closes. */
 void users_watch(struct user_watcher *watcher);
+
+/* email:send, for users of the queue (doc/mails.md). To be declared by the program. */
+struct job_kind;
+extern const struct job_kind email_send;
 
 extern const struct module users_module;
 

@@ -175,5 +175,6 @@ int invitations_sweep(struct store *store);
 
 /* Where links lead; in users_routes.c. */
 struct str users_app_url(void);
+bool users_email_anyone(void);
 
 #endif

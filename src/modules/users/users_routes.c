@@ -26,6 +26,7 @@ enum { APP_URL_MAX = 500 };
 
 /* Set before anything is served. */
 static char app_url[APP_URL_MAX + 1] = "http://localhost:3000";
+static bool email_anyone;
 
 int users_configure(const struct users_options *options)
 {
@@ -38,7 +39,13 @@ int users_configure(const struct users_options *options)
 			APP_URL_MAX);
 	memcpy(app_url, url.at, url.len);
 	app_url[url.len] = '\0';
+	email_anyone = options->email_anyone;
 	return 0;
+}
+
+bool users_email_anyone(void)
+{
+	return email_anyone;
 }
 
 struct str users_app_url(void)

@@ -1,14 +1,24 @@
 /*
- * email:send: mails that users of the queue want sent, in the wordings of this module. The handler
- * posts a mail and completes the job in one transaction; from there on it is a mail like any other,
- * with the limits of its address.
+ * email:send: mails that users of the queue want sent, in the wordings of mails. The handler posts
+ * a mail and completes the job in one transaction; from there on it is a mail like any other, with
+ * the limits of its address. It goes to the tenant's own people only, unless the installation
+ * allows more: who may add jobs must not be able to mail the world in its name.
  */
+#include "modules/users/users_internal.h"
+
+#include "base/err.h"
+#include "modules/jobs/jobs.h"
 #include "modules/mails/mails.h"
 
-#include "modules/jobs/jobs.h"
-#include "rest/db.h"
+enum {
+	NAME_MAX_CHARACTERS = 200,
+	LINK_MAX_CHARACTERS = 900,
+	DETAIL_MAX_CHARACTERS = 8000,
+	UNSENT_MAX = 500, /* mails of a tenant; more jobs wait: in their queue they take nobody's
+			     place */
+};
 
-enum { NAME_MAX_CHARACTERS = 200, LINK_MAX_CHARACTERS = 900, DETAIL_MAX_CHARACTERS = 8000 };
+#define WHEN_CROWDED (10 * SECOND)
 
 struct email_send {
 	int kind;
@@ -31,16 +41,47 @@ static const struct schema email_send_schema = SCHEMA(email_send, "A mail to be 
 	FIELD(email_send, expires_at, "Until when the link can be used.", .format = FORMAT_DATE_TIME));
 /* clang-format on */
 
+/* What the transaction came to. */
+enum posted { POSTED, CROWDED, NO_RECIPIENT };
+
 struct posting {
 	struct job *job;
 	struct mail_post post;
+	enum posted posted;
 };
+
+/* Whether they are one of the tenant's, and the address theirs. 1 or 0. */
+static int is_recipient(struct tx *tx, struct str to)
+{
+	struct user user;
+	int r;
+
+	if (users_email_anyone())
+		return 1;
+	r = user_by_email_in_tx(tx, to, &user);
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	return r < 0 ? r : user.status == USER_ACTIVE && user.email_verified_at.set;
+}
 
 static int post_in_tx(struct tx *tx, void *arg)
 {
-	const struct posting *posting = arg;
-	int r = mail_post_in_tx(tx, &posting->post);
+	struct posting *posting = arg;
+	size_t unsent;
+	int r = mails_unsent_in_tx(tx, UNSENT_MAX, &unsent);
 
+	posting->posted = POSTED;
+	if (r == 0 && unsent >= UNSENT_MAX) {
+		posting->posted = CROWDED;
+		return 0;
+	}
+	if (r == 0)
+		r = is_recipient(tx, posting->post.to);
+	if (r == 0)
+		posting->posted = NO_RECIPIENT;
+	if (r <= 0)
+		return r;
+	r = mail_post_in_tx(tx, &posting->post);
 	return r < 0 ? r : tx_complete_job(tx, posting->job);
 }
 
@@ -57,6 +98,7 @@ static int post_and_complete(struct job *job, const void *payload)
 			.link = email->link,
 			.detail = email->detail,
 			.expires_us = email->expires_at.value,
+			.bulk = true,
 		},
 	};
 	int r;
@@ -64,7 +106,14 @@ static int post_and_complete(struct job *job, const void *payload)
 	if (!mails_can_leave())
 		return job_discard(job, S("there is no way to send mails: SMTP_URL is not set"));
 	r = db_write(&job->db, post_in_tx, &posting);
-	return r == -ERR_INVALID ? job_discard(job, str_from_c(err_text())) : r;
+	if (r == -ERR_INVALID)
+		return job_discard(job, str_from_c(err_text()));
+	if (r < 0 || posting.posted == POSTED)
+		return r;
+	if (posting.posted == CROWDED)
+		return job_snooze(job, WHEN_CROWDED);
+	return job_discard(job, S("to: must be the proved address of an active user of the tenant, "
+				  "while EMAIL_SEND_TO is \"users\""));
 }
 
 const struct job_kind email_send = { .name = "email:send",
