@@ -86,7 +86,7 @@ void sim_clocks(struct sim *sim);
 void sim_change(struct sim *sim); /* a job, by an administrator */
 void sim_pause(struct sim *sim, size_t tenant, size_t queue, bool paused);
 void sim_stop(struct sim *sim, size_t queue, bool stopped); /* for all tenants */
-void sim_resume(struct sim *sim, size_t tenant, size_t queue, size_t group);
+void sim_resume(struct sim *sim, size_t tenant, size_t queue, size_t number);
 void sim_resume_all(struct sim *sim);
 
 /* --- comparing (jobs_sim_check_test.c) ---------------------------------------------------------

@@ -49,16 +49,21 @@ static bool is_verdict(int r)
 	return r == -ERR_NOT_FOUND || r == -ERR_CONFLICT;
 }
 
+/* The job may have ended since it was looked at. */
 static int set_progress_in_tx(
-	struct tx *tx, const struct asked *asked, const struct job_progress_request *in)
+	struct tx *tx, struct asked *asked, const struct job_progress_request *in)
 {
 	struct job_progress_row row = { .id = asked->start.id,
 		.lease_id = asked->start.lease_id,
 		.attempt = asked->start.attempt,
 		.percent = in->percent,
 		.note = in->note };
+	size_t changed;
+	int r = tx_change(tx, &job_progress_set, &row, &changed);
 
-	return tx_exec(tx, &job_progress_set, &row);
+	if (r == 0 && changed == 0)
+		asked->result = -ERR_CONFLICT;
+	return r;
 }
 
 static int add_line_in_tx(struct tx *tx, struct str job_id, const struct job_log_line *line)

@@ -152,7 +152,7 @@ const struct statement job_progress_set = STATEMENT("job_worker_progress",
 	.sql = "UPDATE main.job SET progress = :percent, progress_note = :note "
 	       "WHERE tenant_id = :tenant AND id = :id AND lease_id = :lease_id "
 	       "AND attempt = :attempt AND state = 'running'",
-	.in = &job_progress_row_schema, .expect = EXPECT_ONE);
+	.in = &job_progress_row_schema);
 
 const struct statement job_line_insert = STATEMENT("job_worker_line",
 	.sql = "INSERT INTO main.job_line (tenant_id, job_id, id, level, line, at) "
