@@ -252,8 +252,19 @@ int adding_make(const struct job_new *job, struct arena *arena, int64_t now, str
 
 /* --- into the table --------------------------------------------------------------------------- */
 
-/* A ready job of a group wants a seat there. */
-static int join(struct tx *tx, struct adding *adding)
+static int refuse_group(struct tx *tx, const struct adding *adding, const struct group_ref *group)
+{
+	int r = group_unwait_in_tx(tx, group); /* whoever commits all the same has added nothing */
+
+	return r < 0 ? r
+		     : fail_field(ERR_TOO_MANY, "group", "backlog",
+			       "has %lld jobs waiting, and no more may",
+			       (long long)adding->settings.group_backlog);
+}
+
+/* A ready job of a group wants a seat there. One that only changes its place among those of its
+ * group makes them no more. */
+static int join(struct tx *tx, struct adding *adding, bool stays)
 {
 	struct job_row *row = &adding->row;
 	const struct group_ref group = { row->queue, row->group_key.value };
@@ -265,10 +276,9 @@ static int join(struct tx *tx, struct adding *adding)
 	r = group_join_many_in_tx(tx, &group, 1, &seats);
 	if (r < 0)
 		return r;
-	if (adding->settings.group_backlog && seats.waiting > adding->settings.group_backlog)
-		return fail_field(ERR_TOO_MANY, "group", "backlog",
-			"has %lld jobs waiting, and no more may",
-			(long long)adding->settings.group_backlog);
+	if (!stays && adding->settings.group_backlog && seats.seated == 0 &&
+		seats.waiting > adding->settings.group_backlog)
+		return refuse_group(tx, adding, &group);
 	row->seated = seats.seated > 0;
 	row->blocked = !row->seated;
 	if (row->seated && seats.at > tx_now_us(tx)) {
@@ -278,24 +288,36 @@ static int join(struct tx *tx, struct adding *adding)
 	return 0;
 }
 
-/* The one that waits gives up its place among its group, and becomes this one. */
+/* Gives up its place among its group. */
+static int leave(struct tx *tx, const struct job_row *row, const struct unique_there *there)
+{
+	const struct group_ref group = { row->queue, there->group_key.value };
+
+	if (there->blocked)
+		return group_unwait_in_tx(tx, &group);
+	return there->seated ? group_leave_in_tx(tx, &group, false) : 0;
+}
+
+/* The one that waits becomes this one. Refused by another group, it is still what it was. */
 static int replace(struct tx *tx, struct adding *adding, const struct unique_there *there)
 {
 	struct job_row *row = &adding->row;
-	const struct group_ref group = { row->queue, there->group_key.value };
+	bool placed = there->blocked || there->seated;
+	bool stays = placed && row->group_key.set &&
+		     str_eq(row->group_key.value, there->group_key.value);
 	int r = 0;
 
-	if (there->blocked)
-		r = group_unwait_in_tx(tx, &group);
-	else if (there->seated)
-		r = group_leave_in_tx(tx, &group, false);
-	row->id = there->id;
-	if (r == 0 && there->run_at == JOB_BEHIND_US) {
+	if (there->run_at == JOB_BEHIND_US) {
 		row->state = JOB_SCHEDULED;
 		row->run_at = JOB_BEHIND_US;
-	} else if (r == 0) {
-		r = join(tx, adding);
+	} else if (!stays) {
+		r = join(tx, adding, false);
 	}
+	row->id = there->id;
+	if (r == 0)
+		r = leave(tx, row, there);
+	if (r == 0 && stays && there->run_at != JOB_BEHIND_US)
+		r = join(tx, adding, true);
 	return r < 0 ? r : tx_exec(tx, &job_replace, row);
 }
 
@@ -312,7 +334,7 @@ static int insert(struct tx *tx, struct adding *adding)
 	if (r < 0)
 		return r;
 	here->fresh = r > 0;
-	r = join(tx, adding);
+	r = join(tx, adding, false);
 	if (r == 0)
 		r = tx_exec(tx, &job_insert, &adding->row);
 	if (r == 0)

@@ -357,3 +357,81 @@ JOBS_TEST(jobs_of_a_tenant_wait_in_so_many_queues)
 	EXPECT_INT(spread(&third, 1000, AT_ONCE, "beyond"), -ERR_TOO_MANY);
 	EXPECT_INT(spread(&third, 1000, AT_ONCE, "q0"), 0);
 }
+
+/* --- groups that are full ----------------------------------------------------------------------
+ */
+
+/* Adds, and commits whatever came of it. */
+static int stubborn_in_tx(struct tx *tx, void *arg)
+{
+	EXPECT_INT(tx_enqueue(tx, arg, NULL), -ERR_TOO_MANY);
+	return 0;
+}
+
+static void stubborn(const struct db *db, struct job_new *job)
+{
+	EXPECT_INT(db_write_with(db, &jobs_adding, stubborn_in_tx, job), 0);
+}
+
+JOBS_TEST(job_that_its_group_refuses_leaves_nothing_behind)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = { .name = S("a:b"), .queue = S("small"), .group_key = S("g") };
+	struct str id;
+
+	queue_give(test, "small", "\"groupBacklog\":1");
+	(void)job_put(&db, &job);
+	(void)job_put(&db, &job);
+	stubborn(&db, &job);
+	EXPECT_INT(group_look(&db, "small", "g").active, 1);
+	EXPECT_INT(group_look(&db, "small", "g").waiting, 1);
+
+	/* one that is replaced stays where it is */
+	job.group_key = S("h");
+	job.unique_key = S("u");
+	id = job_put(&db, &job);
+	job.group_key = S("g");
+	job.unique_mode = JOB_UNIQUE_REPLACE;
+	stubborn(&db, &job);
+	EXPECT_STR(job_look(&db, id).group_key.value, S("h"));
+	EXPECT_INT(group_look(&db, "small", "h").active, 1);
+	EXPECT_INT(group_look(&db, "small", "g").waiting, 1);
+	EXPECT_INT(jobs_count(&db, COUNT_JOBS), 3);
+}
+
+/* Whoever takes its own place again makes the group no larger. */
+JOBS_TEST(job_is_replaced_in_a_group_that_is_full)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = { .name = S("a:b"), .queue = S("small"), .group_key = S("g") };
+	struct job_added added = { 0 };
+
+	queue_give(test, "small", "\"groupBacklog\":1");
+	(void)job_put(&db, &job);
+	job.unique_key = S("u");
+	(void)job_put(&db, &job);
+	job.unique_mode = JOB_UNIQUE_REPLACE;
+	EXPECT_INT(job_try(&db, &job, &added), 0);
+	EXPECT_INT(added.outcome, JOB_REPLACED);
+	EXPECT_INT(group_look(&db, "small", "g").active, 1);
+	EXPECT_INT(group_look(&db, "small", "g").waiting, 1);
+}
+
+/* A group waits for its rate, and not for a clock that was ahead. */
+JOBS_TEST(job_does_not_wait_for_a_clock_that_was_set_back)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = { .name = S("a:b"), .queue = S("paced"), .group_key = S("g") };
+	struct job_shown shown;
+
+	queue_give(
+		test, "paced", "\"groupConcurrency\":3,\"groupRate\":{\"count\":1,\"perMs\":1000}");
+	clock_ahead(24 * HOUR);
+	(void)job_put(&db, &job);
+	clock_back();
+	shown = job_look(&db, job_put(&db, &job));
+	EXPECT(shown.run_at.value <= shown.created_at + 1000000);
+	shown = job_look(&db, job_put(&db, &job)); /* and the rate is kept from there on */
+	EXPECT_INT(shown.state, JOB_SCHEDULED);
+	EXPECT(shown.run_at.value <= shown.created_at + 2000000);
+}

@@ -12,6 +12,7 @@ struct group_join {
 	int64_t seats, count;    /* that there may be; that want one */
 	int64_t active, waiting; /* of a new group */
 	int64_t step, next_at;   /* of a new group; microseconds */
+	int64_t reach;           /* what lies further ahead is of a clock that was set back */
 };
 
 struct group_row {
@@ -40,7 +41,8 @@ static const struct schema group_join_schema = SCHEMA(group_join, "Jobs that wan
 	FIELD(group_join, active, "Seats taken of a new one."),
 	FIELD(group_join, waiting, "Who wait in a new one."),
 	FIELD(group_join, step, "Between two starts."),
-	FIELD(group_join, next_at, "Next start of a new one."));
+	FIELD(group_join, next_at, "Next start of a new one."),
+	FIELD(group_join, reach, "How far ahead a start may be."));
 
 static const struct schema group_ref_schema = SCHEMA(group_ref, "A group.",
 	FIELD(group_ref, queue, "Of which queue."),
@@ -64,6 +66,8 @@ static const struct schema group_limit_schema = SCHEMA(group_limit, "How many.",
 	FIELD(group_limit, limit, "At most."));
 /* clang-format on */
 
+#define GROUP_COLUMNS "queue, key, active, waiting, halted, next_at"
+
 /* How many of those who come get a seat. */
 #define ROOM                                                                                       \
 	"CASE WHEN g.halted OR g.waiting > 0 OR g.active >= :seats THEN 0 "                        \
@@ -75,9 +79,10 @@ static const struct statement group_join = STATEMENT("job_group_join",
 	       "ON CONFLICT (tenant_id, queue, key) DO UPDATE SET "
 	       "active = g.active + " ROOM ", waiting = g.waiting + :count - (" ROOM "), "
 	       "next_at = CASE WHEN g.halted OR g.waiting > 0 OR g.active >= :seats THEN g.next_at "
-	       "WHEN g.next_at > :now THEN g.next_at + (" ROOM ") * :step "
+	       "WHEN g.next_at > :now AND g.next_at <= :now + :reach THEN g.next_at + (" ROOM
+	       ") * :step "
 	       "ELSE :now + (" ROOM ") * :step END "
-	       "RETURNING queue, key, active, waiting, halted, next_at",
+	       "RETURNING " GROUP_COLUMNS,
 	.in = &group_join_schema, .out = &group_row_schema);
 
 /* The last one of a group takes it away, unless its rate is still to be minded. */
@@ -89,7 +94,7 @@ static const struct statement group_end = STATEMENT("job_group_end",
 static const struct statement group_stand = STATEMENT("job_group_stand",
 	.sql = "UPDATE main.job_group AS g SET active = CASE WHEN g.active > 0 THEN g.active - 1 "
 	       "ELSE 0 END WHERE g.tenant_id = :tenant AND g.queue = :queue AND g.key = :key "
-	       "RETURNING queue, key, active, waiting, halted, next_at",
+	       "RETURNING " GROUP_COLUMNS,
 	.in = &group_ref_schema, .out = &group_row_schema);
 
 static const struct statement group_halt = STATEMENT("job_group_halt",
@@ -106,7 +111,7 @@ static const struct statement group_unwait = STATEMENT("job_group_unwait",
 static const struct statement group_resume = STATEMENT("job_group_resume",
 	.sql = "UPDATE main.job_group AS g SET halted = FALSE WHERE g.tenant_id = :tenant "
 	       "AND g.queue = :queue AND g.key = :key "
-	       "RETURNING queue, key, active, waiting, halted, next_at",
+	       "RETURNING " GROUP_COLUMNS,
 	.in = &group_ref_schema, .out = &group_row_schema);
 
 /* Whose turn it is gets a seat. */
@@ -140,7 +145,8 @@ const struct job_statements job_group_statements =
 
 struct group_rules {
 	int64_t seats;
-	int64_t step; /* between two starts, microseconds; 0: no rate */
+	int64_t step;  /* between two starts, microseconds; 0: no rate */
+	int64_t reach; /* the next start is at most so far ahead */
 };
 
 static struct group_rules rules_of(struct str queue)
@@ -153,6 +159,8 @@ static struct group_rules rules_of(struct str queue)
 	rules.step = settings.group_rate.count == 0
 			     ? 0
 			     : settings.group_rate.per_ms * 1000 / settings.group_rate.count;
+	/* each seat may have a start of its own ahead, and one more is free */
+	rules.reach = MAX(settings.group_rate.per_ms * 1000, (rules.seats + 1) * rules.step);
 	return rules;
 }
 
@@ -173,6 +181,7 @@ int group_join_many_in_tx(
 		.waiting = wanted - seated,
 		.step = rules.step,
 		.next_at = now + seated * rules.step,
+		.reach = rules.reach,
 	};
 	struct group_row row;
 	int r = tx_one(tx, &group_join, &join, &row);
@@ -207,9 +216,11 @@ int group_join_in_tx(
 /* --- leaving --------------------------------------------------------------------------- */
 
 /* Gives one free seat away; 1 when somebody took it. */
-static int seat_next(struct tx *tx, struct group_row *row, int64_t step)
+static int seat_next(struct tx *tx, struct group_row *row, const struct group_rules *rules)
 {
-	int64_t now = tx_now_us(tx), at = MAX(row->next_at, now);
+	int64_t now = tx_now_us(tx), step = rules->step;
+	bool ahead = row->next_at > now && row->next_at <= now + rules->reach;
+	int64_t at = ahead ? row->next_at : now;
 	const struct group_seat seat = { row->queue, row->key, step && at > now, at };
 	size_t seated;
 	int r = tx_change(tx, &group_seat, &seat, &seated);
@@ -236,7 +247,7 @@ static int fill(struct tx *tx, struct group_row *row)
 	if (row->halted || row->waiting == 0 || row->active >= rules.seats)
 		return 0;
 	while (r > 0 && row->waiting > 0 && row->active < rules.seats)
-		r = seat_next(tx, row, rules.step);
+		r = seat_next(tx, row, &rules);
 	return r < 0 ? r : tx_exec(tx, &group_set, row);
 }
 
