@@ -103,7 +103,7 @@ static const struct statement session_newest = STATEMENT("job_session_newest",
 
 static const struct statement worker_leases = STATEMENT("job_worker_leases",
 	.sql = "SELECT id, lease_us FROM job_lease WHERE tenant_id = :tenant AND worker = :worker "
-	       "AND kind <> 'program' ORDER BY id LIMIT 1000",
+	       "AND kind <> 'program' ORDER BY id LIMIT 100",
 	.in = &worker_key_schema, .out = &worker_found_schema);
 
 static const struct statement worker_sessions = STATEMENT("job_worker_sessions",
@@ -154,10 +154,14 @@ const struct statement job_progress_set = STATEMENT("job_worker_progress",
 	       "AND attempt = :attempt AND state = 'running'",
 	.in = &job_progress_row_schema, .expect = EXPECT_ONE);
 
-const struct statement job_line_insert = STATEMENT("job_worker_line",
-	.sql = "INSERT INTO main.job_line (tenant_id, job_id, id, level, line, at) "
-	       "VALUES (:tenant, :job_id, :id, :level, :line, :now)",
-	.in = &job_line_row_schema);
+#define LINE_INSERT                                                                                \
+	"INSERT INTO main.job_line (tenant_id, job_id, id, level, line, at) "                      \
+	"SELECT :tenant, j.id, :id, :level, :line, :now FROM job AS j "                            \
+	"WHERE j.tenant_id = :tenant AND j.id = :job_id AND j.state = 'running'"
+
+/* The row stays until the line is there: who throws both away finds both. */
+const struct statement job_line_insert = STATEMENT("job_worker_line", .sqlite = LINE_INSERT,
+	.postgres = LINE_INSERT " FOR KEY SHARE OF j", .in = &job_line_row_schema);
 
 const struct statement job_lines_count = STATEMENT("job_worker_lines",
 	.sql = "SELECT count(*) AS count FROM (SELECT l.id FROM job_line AS l "
