@@ -533,3 +533,48 @@ SQL_TEST(sql_lines_of_a_job_that_goes_do_not_stay)
 	EXPECT_INT(beside.result, 0);
 	EXPECT_INT(jobs_count(&db, COUNT_LINES), 0);
 }
+
+static int cancel_in_tx(struct tx *tx, void *arg)
+{
+	const struct beside *beside = arg;
+	enum job_state state;
+
+	return job_cancel_in_tx(tx, beside->id, &state);
+}
+
+static int cancel_it(void *arg)
+{
+	struct beside *beside = arg;
+
+	beside->result = db_write_with(&beside->db, &jobs_adding, cancel_in_tx, beside);
+	beside->done = true;
+	return 0;
+}
+
+/* Somebody has the key and is about to replace its job: who cancels that waits for the key, and not
+ * with the job in his hands. */
+SQL_TEST(sql_cancel_and_replace_take_rows_in_one_order)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct beside beside = { .db = db };
+	PGconn *connection;
+	char sql[300];
+
+	beside.id = job_put(&db, &(struct job_new){ .name = S("a:b"), .unique_key = S("u") });
+	connection = begin_beside();
+	(void)told_by(PQexec(connection, "SELECT key FROM main.job_unique WHERE tenant_id = '" ONE
+					 "' AND key = 'u' FOR UPDATE"));
+	REQUIRE(scope_spawn(&worker_here()->sched.root, cancel_it, &beside) == 0);
+	await_lock(&beside);
+	(void)snprintf(sql, sizeof(sql),
+		"SELECT name FROM main.job WHERE tenant_id = '" ONE
+		"' AND id = '%.*s' FOR UPDATE NOWAIT",
+		STR_ARG(beside.id));
+	EXPECT_STR(str_from_c(told_by(PQexec(connection, sql))), S("a:b"));
+	(void)told_by(PQexec(connection, "ROLLBACK"));
+	PQfinish(connection);
+	await_end(&beside);
+	EXPECT_INT(beside.result, 0);
+	EXPECT_INT(job_look(&db, beside.id).state, JOB_CANCELLED);
+	EXPECT_INT(jobs_count(&db, COUNT_KEYS), 0);
+}
