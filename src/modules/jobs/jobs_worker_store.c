@@ -121,16 +121,25 @@ const struct statement lease_close = STATEMENT("job_lease_close",
 	.sql = "DELETE FROM main.job_lease WHERE tenant_id = :tenant AND id = :id",
 	.in = &lease_found_schema);
 
-/* All tenants' at once: a lease may be of a worker of all of them. */
-const struct statement lease_jobs = STATEMENT("job_lease_jobs",
-	.sql = "SELECT tenant_id, id, attempt FROM main.job WHERE state = 'running' "
-	       "AND lease_id = :lease_id ORDER BY tenant_id, id LIMIT :limit",
-	.in = &lease_jobs_key_schema, .out = &lease_job_schema, .flags = STATEMENT_SYSTEM);
+/* All tenants' at once: a lease may be of a worker of all of them. By the index of what runs; the
+ * order is not to be had from an index, or all jobs would be read in that order. */
+#define LEASE_JOBS(only, tenant_order, id_order)                                                   \
+	"SELECT j.tenant_id, j.id, j.attempt FROM main.job AS j WHERE j.state = 'running' "        \
+	"AND j.queue >= ''" only " AND j.lease_id = :lease_id ORDER BY " tenant_order              \
+	", " id_order " LIMIT :limit"
 
-const struct statement lease_cancelled = STATEMENT("job_lease_cancelled",
-	.sql = "SELECT tenant_id, id, attempt FROM main.job WHERE state = 'running' AND cancelling "
-	       "AND lease_id = :lease_id ORDER BY tenant_id, id LIMIT :limit",
-	.in = &lease_jobs_key_schema, .out = &lease_job_schema, .flags = STATEMENT_SYSTEM);
+#define LEASE_JOBS_SQLITE(only) LEASE_JOBS(only, "+j.tenant_id", "+j.id")
+#define LEASE_JOBS_POSTGRES(only)                                                                  \
+	LEASE_JOBS(only, "coalesce(j.tenant_id, j.id)", "coalesce(j.id, j.tenant_id)")
+
+const struct statement lease_jobs = STATEMENT("job_lease_jobs", .sqlite = LEASE_JOBS_SQLITE(""),
+	.postgres = LEASE_JOBS_POSTGRES(""), .in = &lease_jobs_key_schema, .out = &lease_job_schema,
+	.flags = STATEMENT_SYSTEM);
+
+const struct statement lease_cancelled =
+	STATEMENT("job_lease_cancelled", .sqlite = LEASE_JOBS_SQLITE(" AND j.cancelling"),
+		.postgres = LEASE_JOBS_POSTGRES(" AND j.cancelling"), .in = &lease_jobs_key_schema,
+		.out = &lease_job_schema, .flags = STATEMENT_SYSTEM);
 
 const struct statement cancelled_lease = STATEMENT("job_cancelled_lease",
 	.sql = "SELECT lease_id AS id FROM main.job WHERE tenant_id = :tenant_id AND id = :id "
