@@ -276,6 +276,7 @@ DECLARE
 	v_oldest bigint;
 	v_seats bigint;
 	v_step bigint;
+	v_reach bigint;
 	v_next bigint;
 	v_seated boolean := FALSE;
 	v_blocked boolean := FALSE;
@@ -384,6 +385,8 @@ BEGIN
 		v_seats := greatest(coalesce((v_settings ->> 'groupConcurrency')::bigint, 1), 1);
 		v_step := coalesce((v_settings #>> '{groupRate,perMs}')::bigint * 1000
 			/ nullif((v_settings #>> '{groupRate,count}')::bigint, 0), 0);
+		v_reach := greatest(coalesce((v_settings #>> '{groupRate,perMs}')::bigint * 1000, 0),
+			(v_seats + 1) * v_step);
 		INSERT INTO main.job_group AS g (tenant_id, queue, key, active, waiting, halted, next_at)
 			VALUES (v_tenant, enqueue.queue, enqueue.group_key, 1, 0, FALSE, v_now + v_step)
 			ON CONFLICT (tenant_id, queue, key) DO UPDATE SET
@@ -392,7 +395,8 @@ BEGIN
 				waiting = g.waiting + CASE WHEN g.halted OR g.waiting > 0 OR g.active >= v_seats
 					THEN 1 ELSE 0 END,
 				next_at = CASE WHEN g.halted OR g.waiting > 0 OR g.active >= v_seats
-					THEN g.next_at ELSE greatest(g.next_at, v_now) + v_step END
+					THEN g.next_at WHEN g.next_at BETWEEN v_now AND v_now + v_reach
+					THEN g.next_at + v_step ELSE v_now + v_step END
 			RETURNING g.waiting, g.next_at INTO v_count, v_next;
 		v_bound := coalesce((v_settings ->> 'groupBacklog')::bigint, 10000);
 		IF v_bound > 0 AND v_count > v_bound THEN
@@ -438,6 +442,7 @@ DECLARE
 	v_keep bigint;
 	v_seats bigint;
 	v_step bigint;
+	v_reach bigint;
 	v_at bigint;
 	v_next uuid;
 BEGIN
@@ -495,8 +500,11 @@ BEGIN
 			v_seats := greatest(coalesce((v_settings ->> 'groupConcurrency')::bigint, 1), 1);
 			v_step := coalesce((v_settings #>> '{groupRate,perMs}')::bigint * 1000
 				/ nullif((v_settings #>> '{groupRate,count}')::bigint, 0), 0);
+			v_reach := greatest(coalesce((v_settings #>> '{groupRate,perMs}')::bigint * 1000, 0),
+				(v_seats + 1) * v_step);
 			WHILE NOT v_group.halted AND v_group.waiting > 0 AND v_group.active < v_seats LOOP
-				v_at := greatest(v_group.next_at, v_now);
+				v_at := CASE WHEN v_group.next_at BETWEEN v_now AND v_now + v_reach
+					THEN v_group.next_at ELSE v_now END;
 				UPDATE main.job AS j SET blocked = FALSE, seated = TRUE,
 					state = CASE WHEN v_step > 0 AND v_at > v_now THEN 'scheduled'
 						ELSE 'available' END,

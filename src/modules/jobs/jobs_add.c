@@ -260,9 +260,13 @@ bool adding_wants_seat(const struct adding *adding)
 int adding_place(
 	struct adding *adding, const struct group_joining *joining, size_t place, int64_t now)
 {
+	const int64_t backlog = adding->settings.group_backlog;
 	struct job_row *row = &adding->row;
 	int64_t at = joining->at + (int64_t)place * joining->step;
 
+	if (backlog && place >= joining->seated && joining->waiting > backlog)
+		return fail_field(ERR_TOO_MANY, "group", "backlog",
+			"has %lld jobs waiting, and no more may", (long long)backlog);
 	adding->joined = true;
 	row->seated = place < joining->seated;
 	row->blocked = !row->seated;
@@ -270,43 +274,67 @@ int adding_place(
 		row->state = JOB_SCHEDULED;
 		row->run_at = at;
 	}
-	if (adding->settings.group_backlog && joining->waiting > adding->settings.group_backlog)
-		return fail_field(ERR_TOO_MANY, "group", "backlog",
-			"has %lld jobs waiting, and no more may",
-			(long long)adding->settings.group_backlog);
 	return 0;
 }
 
-/* A ready job of a group wants a seat there. */
-static int join(struct tx *tx, struct adding *adding)
+/* Whoever commits all the same has added nothing. */
+static int give_up_place(struct tx *tx, const struct group_ref *group)
 {
-	struct group_joining joining = { .key = adding->row.group_key.value, .count = 1 };
+	const struct err err = *err_last();
+	int r = group_unwait_in_tx(tx, group);
+
+	return r < 0 ? r : err_restore(&err);
+}
+
+/* A ready job of a group wants a seat there. One that only changes its place among those of its
+ * group makes them no more. */
+static int join(struct tx *tx, struct adding *adding, bool stays)
+{
+	const struct group_ref group = { adding->row.queue, adding->row.group_key.value };
+	struct group_joining joining = { .key = group.key, .count = 1 };
 	int r;
 
 	if (!adding_wants_seat(adding))
 		return 0;
-	r = groups_join_in_tx(tx, adding->row.queue, &joining, 1);
-	return r < 0 ? r : adding_place(adding, &joining, 0, tx_now_us(tx));
+	r = groups_join_in_tx(tx, group.queue, &joining, 1);
+	if (r < 0)
+		return r;
+	if (stays)
+		joining.waiting = 0;
+	r = adding_place(adding, &joining, 0, tx_now_us(tx));
+	return r < 0 ? give_up_place(tx, &group) : 0;
 }
 
-/* The one that waits gives up its place among its group, and becomes this one. */
+/* Gives up its place among its group. */
+static int leave(struct tx *tx, const struct job_row *row, const struct unique_there *there)
+{
+	const struct group_ref group = { row->queue, there->group_key.value };
+
+	if (there->blocked)
+		return group_unwait_in_tx(tx, &group);
+	return there->seated ? group_leave_in_tx(tx, &group, false) : 0;
+}
+
+/* The one that waits becomes this one. Refused by another group, it is still what it was. */
 static int replace(struct tx *tx, struct adding *adding, const struct unique_there *there)
 {
 	struct job_row *row = &adding->row;
-	const struct group_ref group = { row->queue, there->group_key.value };
+	bool placed = there->blocked || there->seated;
+	bool stays = placed && row->group_key.set &&
+		     str_eq(row->group_key.value, there->group_key.value);
 	int r = 0;
 
-	if (there->blocked)
-		r = group_unwait_in_tx(tx, &group);
-	else if (there->seated)
-		r = group_leave_in_tx(tx, &group, false);
-	row->id = there->id;
-	if (r == 0 && there->run_at == JOB_BEHIND_US) {
+	if (there->run_at == JOB_BEHIND_US) {
 		row->state = JOB_SCHEDULED;
 		row->run_at = JOB_BEHIND_US;
-	} else if (r == 0) {
-		r = join(tx, adding);
+	} else if (!stays) {
+		r = join(tx, adding, false);
 	}
+	row->id = there->id;
+	if (r == 0)
+		r = leave(tx, row, there);
+	if (r == 0 && stays && there->run_at != JOB_BEHIND_US)
+		r = join(tx, adding, true);
 	return r < 0 ? r : tx_exec(tx, &job_replace, row);
 }
 
@@ -323,7 +351,7 @@ static int insert(struct tx *tx, struct adding *adding)
 	if (r < 0)
 		return r;
 	here->fresh = r > 0;
-	r = join(tx, adding);
+	r = join(tx, adding, false);
 	if (r == 0)
 		r = tx_exec(tx, &job_insert, &adding->row);
 	if (r == 0)
@@ -446,7 +474,7 @@ int jobs_add_in_tx(struct tx *tx, const struct job_new *jobs, size_t count, stru
 		r = addings_join_in_tx(tx, addings, count, &which);
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = adding_put_in_tx(tx, &addings[i], ret ? &ret[i] : &added);
-	return r;
+	return r < 0 && count > 1 ? tx_fail(tx, r) : r;
 }
 
 int tx_enqueue(struct tx *tx, const struct job_new *job, struct job_added *ret)

@@ -181,7 +181,28 @@ static const struct statement count_set = STATEMENT("test_depth_set",
 static const struct statement queue_ended = STATEMENT(
 	"test_queue_ended", .sql = "UPDATE main.job SET state = 'completed', ended_at = :now "
 				   "WHERE tenant_id = :tenant AND queue = 'q0'");
-static const struct statement *const add_statements[] = { &count_set, &queue_ended };
+
+struct many_queues {
+	int64_t count;
+	struct json_value settings;
+};
+
+static const struct schema many_queues_schema = SCHEMA(many_queues,
+	"Queues with the same settings.", FIELD(many_queues, count, "How many."),
+	FIELD(many_queues, settings, "Which.", RANGE(0, QUEUE_SETTINGS_BYTES)));
+
+static const struct statement queues_put = STATEMENT("test_queues_put",
+	.sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) "
+	       "INSERT INTO main.job_queue (name, settings, paused, version, updated_at) "
+	       "SELECT 'q' || n.i, CAST(:settings AS text), FALSE, 1, 0 FROM n WHERE n.i > 0 "
+	       "ON CONFLICT (name) DO UPDATE SET settings = excluded.settings",
+	.in = &many_queues_schema, .flags = STATEMENT_SYSTEM);
+
+static const struct statement queues_drop = STATEMENT(
+	"test_queues_drop", .sql = "DELETE FROM main.job_queue", .flags = STATEMENT_SYSTEM);
+
+static const struct statement *const add_statements[] = { &count_set, &queue_ended, &queues_put,
+	&queues_drop };
 const struct job_statements job_add_test_statements = { add_statements, LEN(add_statements) };
 
 JOBS_TEST(backlog_follows_what_was_counted)
@@ -356,4 +377,132 @@ JOBS_TEST(jobs_of_a_tenant_wait_in_so_many_queues)
 		EXPECT_INT(spread(&third, i, AT_ONCE, NULL), 0);
 	EXPECT_INT(spread(&third, 1000, AT_ONCE, "beyond"), -ERR_TOO_MANY);
 	EXPECT_INT(spread(&third, 1000, AT_ONCE, "q0"), 0);
+}
+
+/* --- groups that are full ----------------------------------------------------------------------
+ */
+
+/* Adds, and commits whatever came of it. */
+static int stubborn_in_tx(struct tx *tx, void *arg)
+{
+	EXPECT_INT(tx_enqueue(tx, arg, NULL), -ERR_TOO_MANY);
+	return 0;
+}
+
+static void stubborn(const struct db *db, struct job_new *job)
+{
+	EXPECT_INT(db_write_with(db, &jobs_adding, stubborn_in_tx, job), 0);
+}
+
+JOBS_TEST(job_that_its_group_refuses_leaves_nothing_behind)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = { .name = S("a:b"), .queue = S("small"), .group_key = S("g") };
+	struct str id;
+
+	queue_give(test, "small", "\"groupBacklog\":1");
+	(void)job_put(&db, &job);
+	(void)job_put(&db, &job);
+	stubborn(&db, &job);
+	EXPECT_INT(group_look(&db, "small", "g").active, 1);
+	EXPECT_INT(group_look(&db, "small", "g").waiting, 1);
+
+	/* one that is replaced stays where it is */
+	job.group_key = S("h");
+	job.unique_key = S("u");
+	id = job_put(&db, &job);
+	job.group_key = S("g");
+	job.unique_mode = JOB_UNIQUE_REPLACE;
+	stubborn(&db, &job);
+	EXPECT_STR(job_look(&db, id).group_key.value, S("h"));
+	EXPECT_INT(group_look(&db, "small", "h").active, 1);
+	EXPECT_INT(group_look(&db, "small", "g").waiting, 1);
+	EXPECT_INT(jobs_count(&db, COUNT_JOBS), 3);
+}
+
+/* Whoever takes its own place again makes the group no larger. */
+JOBS_TEST(job_is_replaced_in_a_group_that_is_full)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = { .name = S("a:b"), .queue = S("small"), .group_key = S("g") };
+	struct job_added added = { 0 };
+
+	queue_give(test, "small", "\"groupBacklog\":1");
+	(void)job_put(&db, &job);
+	job.unique_key = S("u");
+	(void)job_put(&db, &job);
+	job.unique_mode = JOB_UNIQUE_REPLACE;
+	EXPECT_INT(job_try(&db, &job, &added), 0);
+	EXPECT_INT(added.outcome, JOB_REPLACED);
+	EXPECT_INT(group_look(&db, "small", "g").active, 1);
+	EXPECT_INT(group_look(&db, "small", "g").waiting, 1);
+}
+
+/* A group waits for its rate, and not for a clock that was ahead. */
+JOBS_TEST(job_does_not_wait_for_a_clock_that_was_set_back)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct job_new job = { .name = S("a:b"), .queue = S("paced"), .group_key = S("g") };
+	struct job_shown shown;
+
+	queue_give(
+		test, "paced", "\"groupConcurrency\":3,\"groupRate\":{\"count\":1,\"perMs\":1000}");
+	clock_ahead(24 * HOUR);
+	(void)job_put(&db, &job);
+	clock_back();
+	shown = job_look(&db, job_put(&db, &job));
+	EXPECT(shown.run_at.value <= shown.created_at + 1000000);
+	shown = job_look(&db, job_put(&db, &job)); /* and the rate is kept from there on */
+	EXPECT_INT(shown.state, JOB_SCHEDULED);
+	EXPECT(shown.run_at.value <= shown.created_at + 2000000);
+}
+
+/* --- settings ----------------------------------------------------------------------------------
+ */
+
+/* Settings of as many queues as there may be, long ones. */
+static void put_queues(struct store_test *test, int64_t depth, const char *more)
+{
+	struct db db = db_of_system(test->store, &test->arena);
+	char url[1900];
+	struct many_queues many = { QUEUES_MAX, { { NULL, 0 } } };
+
+	memset(url, 'u', sizeof(url));
+	many.settings.json = arena_printf(&test->arena,
+		"{\"alarmDepth\":%lld,\"pushUrl\":\"https://%.*s\",\"backoff\":{\"kind\":\"list\","
+		"\"listMs\":[1,2,3,4,5,6,7,8]},\"completed\":{},\"discarded\":{},"
+		"\"cancelled\":{}%s}",
+		(long long)depth, (int)sizeof(url), url, more);
+	REQUIRE(db_exec(&db, &queues_put, &many) == 0);
+	REQUIRE(queues_load(test->store, &test->arena) == 0);
+	arena_reset(&test->arena);
+}
+
+/* However often settings change, no more is kept of them than others may hold on to. */
+JOBS_TEST(jobs_settings_may_change_for_ever)
+{
+	struct db db = db_of_system(test->store, &test->arena);
+	struct queue_settings first = { 0 }, last = { 0 };
+
+	put_queues(test, 1, "");
+	queue_settings(S("q1000"), &first);
+	for (int64_t depth = 2; depth <= 8; depth++)
+		put_queues(test, depth, "");
+	queue_settings(S("q1000"), &last);
+	EXPECT_INT(last.alarm_depth, 8);
+	EXPECT(last.push_url.at == first.push_url.at);
+	EXPECT_INT(last.backoff.list_ms.count, 8);
+	EXPECT_INT(last.backoff.list_ms.at[7], 8);
+
+	put_queues(test, 9, ",\"nope\":1"); /* which nobody can read */
+	queue_settings(S("q7"), &last);
+	EXPECT_INT(last.alarm_depth, 8);
+
+	REQUIRE(db_exec(&db, &queues_drop, NULL) == 0);
+	REQUIRE(queues_load(test->store, &test->arena) == 0);
+	queue_settings(S("q7"), &last);
+	EXPECT_INT(last.alarm_depth, 0);
+	queue_give(test, "another", "\"alarmDepth\":5"); /* there is room again */
+	queue_settings(S("another"), &last);
+	EXPECT_INT(last.alarm_depth, 5);
 }

@@ -77,15 +77,16 @@ int groups_join_in_tx(struct tx *tx, struct str queue, struct group_joining *joi
 /* Whether it has to join a group, and has not yet. */
 bool adding_wants_seat(const struct adding *adding);
 
-/* Gives it its place among those who have joined its group together. -ERR_TOO_MANY, field
- * "group". */
+/* Gives it its place among those who have joined its group together. -ERR_TOO_MANY, field "group",
+ * when it would wait, and more wait than may. */
 int adding_place(
 	struct adding *adding, const struct group_joining *joining, size_t place, int64_t now);
 
 /* What a queue's settings say of its groups. */
 struct group_rules {
 	int64_t seats;
-	int64_t step; /* between two starts, microseconds; 0: no rate */
+	int64_t step;  /* between two starts, microseconds; 0: no rate */
+	int64_t reach; /* the next start is at most so far ahead; else a clock was set back */
 };
 
 struct group_rules group_rules_of(struct str queue);

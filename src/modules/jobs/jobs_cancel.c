@@ -7,6 +7,10 @@ struct cancel_ref {
 	struct str id;
 };
 
+struct cancel_key {
+	struct str queue, key;
+};
+
 struct cancelled_row {
 	struct str id, queue;
 	enum job_state state;
@@ -17,6 +21,10 @@ struct cancelled_row {
 /* clang-format off */
 static const struct schema cancel_ref_schema = SCHEMA(cancel_ref, "A job to cancel.",
 	FIELD(cancel_ref, id, "Which.", .format = FORMAT_UUID));
+
+static const struct schema cancel_key_schema = SCHEMA(cancel_key, "The key of a job to cancel.",
+	FIELD(cancel_key, queue, "Of which queue."),
+	FIELD(cancel_key, key, "Which.", RANGE(0, JOB_KEY_MAX)));
 
 static const struct schema cancelled_row_schema = SCHEMA(cancelled_row, "A job to cancel.",
 	FIELD(cancelled_row, id, "Which.", .format = FORMAT_UUID),
@@ -52,8 +60,14 @@ static const struct statement cancel_state = STATEMENT("job_cancel_state",
 	       "WHERE tenant_id = :tenant AND id = :id",
 	.in = &cancel_ref_schema, .out = &cancelled_row_schema);
 
+/* Changes nothing. */
+static const struct statement cancel_hold = STATEMENT("job_cancel_hold",
+	.sql = "UPDATE main.job_unique AS u SET job_id = u.job_id WHERE u.tenant_id = :tenant "
+	       "AND u.queue = :queue AND u.key = :key",
+	.in = &cancel_key_schema);
+
 const struct job_statements job_cancel_statements =
-	JOB_STATEMENTS(&cancel_waiting, &cancel_left, &cancel_running, &cancel_state);
+	JOB_STATEMENTS(&cancel_hold, &cancel_waiting, &cancel_left, &cancel_running, &cancel_state);
 
 /* The row is what the job was, but for its state. */
 static int clear(struct tx *tx, const struct cancelled_row *row)
@@ -82,12 +96,26 @@ static int clear(struct tx *tx, const struct cancelled_row *row)
 	return r < 0 ? r : end_leave_in_tx(tx, &leaving, 1);
 }
 
+/* Who replaces the job of a key has its key first, and then the job; so has who cancels it. */
+static int hold_key(struct tx *tx, const struct cancel_ref *ref)
+{
+	struct cancelled_row row;
+	int r = tx_one(tx, &cancel_state, ref, &row);
+
+	if (r < 0 || !row.unique_key.set)
+		return r;
+	return tx_exec(tx, &cancel_hold, &(struct cancel_key){ row.queue, row.unique_key.value });
+}
+
 int job_cancel_in_tx(struct tx *tx, struct str id, enum job_state *ret)
 {
 	struct cancel_ref ref = { id };
 	struct cancelled_row row;
-	int r = tx_one(tx, &cancel_waiting, &ref, &row);
+	int r = hold_key(tx, &ref);
 
+	if (r < 0)
+		return r;
+	r = tx_one(tx, &cancel_waiting, &ref, &row);
 	if (r == 0) {
 		r = clear(tx, &row);
 	} else if (r == -ERR_NOT_FOUND) {

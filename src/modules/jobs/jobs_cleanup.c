@@ -62,6 +62,12 @@ static const struct statement ended_cut = STATEMENT("job_ended_cut",
 	       " ORDER BY ended_at DESC, id DESC LIMIT 1 OFFSET :keep",
 	.in = &ended_schema, .out = &ended_schema);
 
+/* Whether something goes. */
+static const struct statement ended_some = STATEMENT("job_ended_some",
+	.sql = "SELECT id FROM job WHERE " OF_STATE
+	       " AND (ended_at, id) <= (:at, :id) ORDER BY ended_at, id LIMIT 1",
+	.in = &ended_schema, .out = &ended_schema);
+
 #define VICTIMS                                                                                    \
 	"(SELECT id FROM job WHERE " OF_STATE                                                      \
 	" AND (ended_at, id) <= (:at, :id) ORDER BY ended_at, id LIMIT :limit)"
@@ -99,8 +105,9 @@ static const struct statement leases_old = STATEMENT("job_leases_old",
 	       "AND j.lease_id = l.id) LIMIT :limit) AND d.seen_at < :before",
 	.in = &old_rows_schema, .flags = STATEMENT_SYSTEM);
 
-const struct job_statements job_cleanup_statements = JOB_STATEMENTS(&ended_next, &ended_cut,
-	&ended_lines, &ended_errors, &ended_delete, &tallies_old, &rates_old, &leases_old);
+const struct job_statements job_cleanup_statements =
+	JOB_STATEMENTS(&ended_next, &ended_cut, &ended_some, &ended_lines, &ended_errors,
+		&ended_delete, &tallies_old, &rates_old, &leases_old);
 
 /* --- jobs that have ended ------------------------------------------------------------------ */
 
@@ -109,6 +116,7 @@ struct batch {
 	struct uuid tenant;
 	struct ended of;
 	int64_t keep_us;
+	bool some;      /* out: there is something to delete */
 	size_t deleted; /* out */
 };
 
@@ -126,6 +134,23 @@ static int find_cut(struct tx *tx, struct ended *of, int64_t keep_us)
 		of->id = first.id;
 	}
 	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+/* Without a writer: most of the time nothing goes. */
+static int look_in_tx(struct tx *tx, void *arg)
+{
+	struct batch *batch = arg;
+	struct ended of = batch->of, first;
+	int r = tx_enter(tx, &batch->tenant);
+
+	if (r == 0)
+		r = find_cut(tx, &of, batch->keep_us);
+	if (r == 0)
+		r = tx_one(tx, &ended_some, &of, &first);
+	batch->some = r == 0;
+	if (r < 0 && r != -ERR_NOT_FOUND)
+		return r;
+	return tx_leave(tx);
 }
 
 /* All statements see the same state of the table, and so mean the same jobs. */
@@ -156,13 +181,15 @@ static int clean_state(const struct db *db, struct batch *batch, const struct qu
 	batch->of.keep = keep->count;
 	batch->of.limit = JOBS_CLEAN_BATCH;
 	batch->keep_us = keep->ms * 1000;
-	do {
+	r = db_read(db, look_in_tx, batch);
+	batch->deleted = batch->some ? JOBS_CLEAN_BATCH : 0;
+	while (r == 0 && batch->deleted == JOBS_CLEAN_BATCH) {
 		struct arena_mark mark = arena_mark(db->arena);
 
 		r = db_write_with(db, &soft, delete_in_tx, batch);
 		arena_back(db->arena, mark);
 		*jobs += r == 0 ? batch->deleted : 0;
-	} while (r == 0 && batch->deleted == JOBS_CLEAN_BATCH);
+	}
 	return r;
 }
 

@@ -23,6 +23,7 @@ struct group_join {
 	struct str queue, key;
 	int64_t seats; /* that there are */
 	int64_t step;  /* between two starts, microseconds */
+	int64_t reach; /* what lies further ahead is of a clock that was set back */
 	int64_t active, waiting, next_at;
 	LIST_OF(struct group_part) list;
 };
@@ -50,6 +51,7 @@ static const struct schema group_join_schema = SCHEMA(group_join, "Jobs that wan
 	FIELD(group_join, key, "Which group."),
 	FIELD(group_join, seats, "That there are."),
 	FIELD(group_join, step, "Between two starts."),
+	FIELD(group_join, reach, "How far ahead a start may be."),
 	FIELD(group_join, active, "Seats taken of a new one."),
 	FIELD(group_join, waiting, "Who wait in a new one."),
 	FIELD(group_join, next_at, "Next start of a new one."),
@@ -81,7 +83,8 @@ static const struct schema group_limit_schema = SCHEMA(group_limit, "How many.",
 	"ON CONFLICT (tenant_id, queue, key) DO UPDATE SET "                                       \
 	"active = g.active + " ROOM ", waiting = g.waiting + " COUNT " - (" ROOM "), "             \
 	"next_at = CASE WHEN g.halted OR g.waiting > 0 OR g.active >= :seats THEN g.next_at "      \
-	"WHEN g.next_at > :now THEN g.next_at + (" ROOM ") * :step "                               \
+	"WHEN g.next_at > :now AND g.next_at <= :now + :reach "                                    \
+	"THEN g.next_at + (" ROOM ") * :step "                                                     \
 	"ELSE :now + (" ROOM ") * :step END "                                                      \
 	"RETURNING queue, key, active, waiting, halted, next_at"
 
@@ -124,6 +127,8 @@ struct group_rules group_rules_of(struct str queue)
 	rules.step = settings.group_rate.count == 0
 			     ? 0
 			     : settings.group_rate.per_ms * 1000 / settings.group_rate.count;
+	/* each seat may have a start of its own ahead, and one more is free */
+	rules.reach = MAX(settings.group_rate.per_ms * 1000, (rules.seats + 1) * rules.step);
 	return rules;
 }
 
@@ -187,7 +192,9 @@ int groups_join_in_tx(struct tx *tx, struct str queue, struct group_joining *joi
 {
 	const struct group_rules rules = group_rules_of(queue);
 	int64_t now = tx_now_us(tx);
-	struct group_join all = { .queue = queue, .seats = rules.seats, .step = rules.step };
+	struct group_join all = {
+		.queue = queue, .seats = rules.seats, .step = rules.step, .reach = rules.reach
+	};
 	struct group_row *rows = NULL;
 	int r;
 

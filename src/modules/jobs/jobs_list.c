@@ -104,9 +104,10 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 	" AND (EXISTS (SELECT 1 FROM json_array_elements_text(CAST(j.tags AS json)) AS t (value) " \
 	"WHERE t.value = :tag) OR :tag IS NULL)"
 
+#define BETWEEN_IDS "id < :after_id AND id >= :first_id"
+
 #define WINDOW(columns, driver)                                                                    \
-	"SELECT " columns " FROM job WHERE tenant_id = :tenant AND id < :after_id "                \
-	"AND id >= :first_id" driver " ORDER BY id DESC "
+	"SELECT " columns " FROM job WHERE tenant_id = :tenant" driver " ORDER BY id DESC "
 
 #define LIST_TEXT(driver, tag)                                                                     \
 	"SELECT " ITEM " FROM (" WINDOW(SOURCE, driver) "LIMIT :look) AS j" FILTERS tag            \
@@ -124,27 +125,33 @@ _Static_assert(offsetof(struct job_search, filter) == 0, "its fields are those o
 		.postgres = WINDOW("id", on_postgres) "LIMIT 1 OFFSET :look - 1",                  \
 		.in = &search_schema, .out = &edge_schema)
 
+#define ALL " AND " BETWEEN_IDS
 #define ASIDE                                                                                      \
-	" AND state = :state AND state <> 'available' AND state <> 'running' AND state <> "        \
-	"'completed'"
-#define BY_KEY " AND unique_key = :unique_key AND unique_key IS NOT NULL"
+	ALL " AND state = :state AND state <> 'available' AND state <> 'running' AND state <> "    \
+	    "'completed'"
+#define BY_KEY ALL " AND unique_key = :unique_key AND unique_key IS NOT NULL"
+/* What runs is found by its index, in an order that the primary key has not; or SQLite would read
+ * all of the tenant's jobs. */
 #define RUNNING_SQLITE                                                                             \
-	" AND state = 'running' AND queue IN (SELECT q.value FROM json_each(:queues) AS q)"
+	" AND id IN (SELECT r.id FROM job AS r WHERE r.tenant_id = :tenant "                       \
+	"AND r.id < :after_id AND r.id >= :first_id AND r.state = 'running' "                      \
+	"AND r.queue IN (SELECT q.value FROM json_each(:queues) AS q) "                            \
+	"ORDER BY +r.id DESC LIMIT :look)"
 #define RUNNING_POSTGRES                                                                           \
-	" AND state = 'running' AND queue IN (SELECT q.value FROM "                                \
-	"json_array_elements_text(CAST(CAST(:queues AS text) AS json)) AS q (value))"
+	ALL " AND state = 'running' AND queue IN (SELECT q.value FROM "                            \
+	    "json_array_elements_text(CAST(CAST(:queues AS text) AS json)) AS q (value))"
 
 enum job_list { LIST_ALL, LIST_KEY, LIST_RUNNING, LIST_ASIDE, LISTS };
 
 static const struct statement lists[LISTS] = {
-	[LIST_ALL] = LIST_STATEMENT("all", "", ""),
+	[LIST_ALL] = LIST_STATEMENT("all", ALL, ALL),
 	[LIST_KEY] = LIST_STATEMENT("key", BY_KEY, BY_KEY),
 	[LIST_RUNNING] = LIST_STATEMENT("running", RUNNING_SQLITE, RUNNING_POSTGRES),
 	[LIST_ASIDE] = LIST_STATEMENT("aside", ASIDE, ASIDE),
 };
 
 static const struct statement edges[LISTS] = {
-	[LIST_ALL] = EDGE_STATEMENT("all", "", ""),
+	[LIST_ALL] = EDGE_STATEMENT("all", ALL, ALL),
 	[LIST_KEY] = EDGE_STATEMENT("key", BY_KEY, BY_KEY),
 	[LIST_RUNNING] = EDGE_STATEMENT("running", RUNNING_SQLITE, RUNNING_POSTGRES),
 	[LIST_ASIDE] = EDGE_STATEMENT("aside", ASIDE, ASIDE),

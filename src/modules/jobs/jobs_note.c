@@ -47,13 +47,16 @@ static const struct statement job_note_progress = STATEMENT("job_note_progress",
 	.in = &job_progress_schema);
 
 /* The count of lines is bounded, and it is the job's own index that is counted. */
-static const struct statement job_note_line = STATEMENT("job_note_line",
-	.sql = "INSERT INTO main.job_line (tenant_id, job_id, id, level, line, at) "
-	       "SELECT :tenant, j.id, :id, :level, :line, :at FROM job AS j "
-	       "WHERE j.tenant_id = :tenant AND j.id = :job_id AND j.lease_id = :lease_id "
-	       "AND j.attempt = :attempt AND (SELECT count(*) FROM job_line AS l "
-	       "WHERE l.tenant_id = :tenant AND l.job_id = :job_id) < 1000",
-	.in = &job_line_schema);
+#define NOTE_LINE                                                                                  \
+	"INSERT INTO main.job_line (tenant_id, job_id, id, level, line, at) "                      \
+	"SELECT :tenant, j.id, :id, :level, :line, :at FROM job AS j "                             \
+	"WHERE j.tenant_id = :tenant AND j.id = :job_id AND j.lease_id = :lease_id "               \
+	"AND j.attempt = :attempt AND (SELECT count(*) FROM job_line AS l "                        \
+	"WHERE l.tenant_id = :tenant AND l.job_id = :job_id) < 1000"
+
+/* The row stays until the line is there: who throws both away finds both. */
+static const struct statement job_note_line = STATEMENT("job_note_line", .sqlite = NOTE_LINE,
+	.postgres = NOTE_LINE " FOR KEY SHARE OF j", .in = &job_line_schema);
 
 const struct job_statements job_note_statements =
 	JOB_STATEMENTS(&job_note_progress, &job_note_line);

@@ -17,7 +17,8 @@
 
 enum {
 	QUEUE_SLOTS = 2 * QUEUES_MAX,
-	QUEUE_MEMORY = 16 * MEGABYTE, /* of all settings that there were since the start */
+	QUEUE_MEMORY =
+		16 * MEGABYTE, /* of all addresses and lists that there were since the start */
 };
 
 /* --- without a row ------------------------------------------------------------------------ */
@@ -143,7 +144,7 @@ const struct schema queue_row_schema = SCHEMA(queue_row, "Settings of a queue wh
 /* clang-format on */
 
 static const struct statement queue_rows = STATEMENT("job_queue_rows",
-	.sql = "SELECT name, settings, paused, version, updated_at FROM main.job_queue "
+	.sql = "SELECT " QUEUE_ROW_COLUMNS " FROM main.job_queue "
 	       "ORDER BY name LIMIT :limit",
 	.in = &queue_limit_schema, .out = &queue_row_schema, .flags = STATEMENT_SYSTEM);
 
@@ -152,29 +153,56 @@ const struct job_statements job_queue_statements = JOB_STATEMENTS(&queue_rows);
 /* --- in memory ------------------------------------------------------------------------------- */
 
 struct known_queue {
-	struct str name, text; /* of the row */
+	char name[JOB_QUEUE_MAX];
+	uint8_t name_len;
 	struct queue_settings settings;
-	uint64_t seen; /* the load that saw it last */
+};
+
+/* Bytes that settings point to, once for all who do. */
+struct kept {
+	struct kept *next;
+	struct str bytes;
+};
+
+/* Rows of one load. */
+struct known_queues {
+	struct known_queue at[QUEUES_MAX];
+	size_t count;
+	uint16_t slots[QUEUE_SLOTS]; /* number + 1, or 0 */
 };
 
 static struct {
 	pthread_mutex_t lock; /* of all below but `stale` */
-	struct known_queue *slots[QUEUE_SLOTS];
-	size_t count;
-	uint64_t loads;
-	struct arena arena; /* of all that there ever was: others hold on to texts */
+	struct known_queues *now;
+	struct arena arena; /* of what is kept: others hold on to it */
+	struct kept *kept;
 	atomic_bool stale;
 	struct notice_listener listener;
 } queues = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* Its slot, or the empty one where it would be. */
-static struct known_queue **slot_of(struct str name)
+_Static_assert(QUEUES_MAX < UINT16_MAX, "fits");
+
+/* Where it is, or the empty place where it would be. */
+static uint16_t *slot_of(struct known_queues *known, struct str name)
 {
 	size_t at = (size_t)hash_str(name) % QUEUE_SLOTS;
 
-	while (queues.slots[at] && !str_eq(queues.slots[at]->name, name))
+	while (known->slots[at]) {
+		const struct known_queue *queue = &known->at[known->slots[at] - 1];
+
+		if (str_eq(str_of(queue->name, queue->name_len), name))
+			break;
 		at = (at + 1) % QUEUE_SLOTS;
-	return &queues.slots[at];
+	}
+	return &known->slots[at];
+}
+
+/* NULL when it has no row. */
+static const struct known_queue *find(struct known_queues *known, struct str name)
+{
+	uint16_t slot = known && known->count ? *slot_of(known, name) : 0;
+
+	return slot ? &known->at[slot - 1] : NULL;
 }
 
 void queue_settings(struct str queue, struct queue_settings *ret)
@@ -182,11 +210,9 @@ void queue_settings(struct str queue, struct queue_settings *ret)
 	const struct known_queue *known;
 
 	pthread_mutex_lock(&queues.lock);
-	known = queues.count ? *slot_of(queue) : NULL;
-	if (known && known->seen == queues.loads)
+	known = find(queues.now, queue);
+	if (known)
 		*ret = known->settings;
-	else
-		known = NULL;
 	pthread_mutex_unlock(&queues.lock);
 	if (!known)
 		queue_preset(queue, ret);
@@ -207,71 +233,105 @@ int queue_settings_read(
 	return 0;
 }
 
-/* A new one, or with other settings than before. Texts stay as long as the module is open. */
-static int learn(struct known_queue **slot, const struct queue_row *row)
+/* The same bytes, for as long as the module is open; they may have been kept before. */
+static int keep(struct str *bytes)
 {
-	struct known_queue *known = *slot;
-	int r;
+	struct kept *kept = queues.kept;
 
-	if (!known) {
-		if (queues.count == QUEUES_MAX)
-			return fail(ERR_FULL, "more than %d queues have settings", QUEUES_MAX);
-		known = arena_new(&queues.arena, struct known_queue);
-		if (!known)
-			return -(int)err_last()->code;
-		known->name = arena_str(&queues.arena, row->name);
-		if (!known->name.at)
-			return -(int)err_last()->code;
-	}
-	if (!str_eq(known->text, row->settings.json)) {
-		struct str text = arena_str(&queues.arena, row->settings.json);
+	if (bytes->len == 0)
+		return 0;
+	while (kept && !str_eq(kept->bytes, *bytes))
+		kept = kept->next;
+	if (!kept) {
+		void *copy = arena_alloc(&queues.arena, bytes->len); /* aligned for lists */
 
-		if (!text.at)
+		kept = copy ? arena_new(&queues.arena, struct kept) : NULL;
+		if (!kept)
 			return -(int)err_last()->code;
-		r = queue_settings_read(row->name, text, &queues.arena, &known->settings);
-		if (r < 0)
-			return r;
-		known->text = text;
+		memcpy(copy, bytes->at, bytes->len);
+		*kept = (struct kept){ queues.kept, str_of(copy, bytes->len) };
+		queues.kept = kept;
 	}
-	if (!*slot) {
-		*slot = known;
-		queues.count++;
-	}
+	*bytes = kept->bytes;
 	return 0;
 }
 
-static void take_row(const struct queue_row *row)
+/* What the settings point to becomes what is kept. */
+static int keep_all(struct queue_settings *settings)
 {
-	struct known_queue **slot = slot_of(row->name);
+	struct job_backoff *backoff = &settings->backoff;
+	struct str list = str_of((const char *)backoff->list_ms.at,
+		backoff->list_ms.count * sizeof(*backoff->list_ms.at));
+	int r = keep(&settings->push_url);
 
-	if (learn(slot, row) < 0)
+	if (r == 0)
+		r = keep(&list);
+	if (r == 0 && list.len)
+		backoff->list_ms.at = (void *)list.at;
+	return r;
+}
+
+/* What a row says, or if that cannot be read what the queue had before. */
+static int learn(const struct queue_row *row, struct arena *arena, struct queue_settings *ret)
+{
+	const struct known_queue *had;
+	int r = queue_settings_read(row->name, row->settings.json, arena, ret);
+
+	pthread_mutex_lock(&queues.lock);
+	if (r == 0)
+		r = keep_all(ret);
+	had = r < 0 ? find(queues.now, row->name) : NULL;
+	if (had)
+		*ret = had->settings;
+	pthread_mutex_unlock(&queues.lock);
+	if (r < 0)
 		log_error("a queue works with what it had before", LOG_STR("queue", row->name),
 			LOG_STR("why", str_from_c(err_text())));
-	if (!*slot)
+	ret->paused = row->paused;
+	return r == 0 || had ? 0 : r;
+}
+
+static void add(struct known_queues *known, const struct queue_row *row, struct arena *arena)
+{
+	struct known_queue *queue = &known->at[known->count];
+
+	if (row->name.len > sizeof(queue->name) || learn(row, arena, &queue->settings) < 0)
 		return;
-	(*slot)->settings.paused = row->paused;
-	(*slot)->seen = queues.loads;
+	memcpy(queue->name, row->name.at, row->name.len);
+	queue->name_len = (uint8_t)row->name.len;
+	known->count++;
+	*slot_of(known, row->name) = (uint16_t)known->count;
 }
 
 int queues_load(struct store *store, struct arena *arena)
 {
 	const struct queue_limit all = { QUEUES_MAX };
 	struct db db = db_of_system(store, arena);
+	struct known_queues *known = mem_zalloc(sizeof(*known)), *had;
 	struct queue_row *rows;
 	size_t count;
 	int r;
 
+	if (!known)
+		return fail(ERR_NO_MEMORY, "no memory for settings of queues");
 	atomic_store(&queues.stale, false);
 	r = db_all(&db, &queue_rows, &all, &rows, &count);
 	if (r < 0) {
 		atomic_store(&queues.stale, true);
+		mem_free(known, sizeof(*known));
 		return r;
 	}
+	for (size_t i = 0; i < count; i++) {
+		struct arena_mark mark = arena_mark(arena);
+
+		add(known, &rows[i], arena);
+		arena_back(arena, mark);
+	}
 	pthread_mutex_lock(&queues.lock);
-	queues.loads++;
-	for (size_t i = 0; i < count; i++)
-		take_row(&rows[i]);
+	had = queues.now;
+	queues.now = known;
 	pthread_mutex_unlock(&queues.lock);
+	mem_free(had, sizeof(*had));
 	return 0;
 }
 
@@ -306,8 +366,9 @@ int queues_open(struct store *store)
 void queues_close(struct store *store)
 {
 	notice_unlisten(store, &queues.listener);
-	memset(queues.slots, 0, sizeof(queues.slots));
-	queues.count = 0;
+	mem_free(queues.now, sizeof(*queues.now));
+	queues.now = NULL;
+	queues.kept = NULL;
 	arena_done(&queues.arena);
 	schema_release(&queue_settings_schema);
 }

@@ -85,6 +85,9 @@ struct queue_row {
 	int64_t version, updated_at;
 };
 
+/* The columns of struct queue_row, for statements. */
+#define QUEUE_ROW_COLUMNS "name, settings, paused, version, updated_at"
+
 extern const struct schema queue_row_schema, queue_settings_schema;
 
 /* Settings out of their text; what it refers to is in the arena. -ERR_INVALID, -ERR_NO_MEMORY. */

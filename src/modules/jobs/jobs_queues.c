@@ -228,20 +228,29 @@ const struct statement job_groups_halted = GROUPS("job_groups_halted", " AND hal
 #define IN_SQLITE   "json_each(:queues) AS q)"
 #define IN_POSTGRES "json_array_elements_text(CAST(CAST(:queues AS text) AS json)) AS q (value))"
 
-#define WORKERS_OF_TENANT                                                                          \
+#define LEASES_OF_TENANT                                                                           \
 	"SELECT " WORKER " FROM (SELECT id, kind, worker, queue, began_at, seen_at "               \
 	"FROM job_lease WHERE tenant_id = :tenant AND id > :after_id ORDER BY id "                 \
-	"LIMIT :limit + 1) AS l" HELD("job", "j.tenant_id = :tenant AND ")
+	"LIMIT :limit + 1) AS l"
+
+#define WORKERS_OF_TENANT LEASES_OF_TENANT HELD("job", "j.tenant_id = :tenant AND ")
+
+/* As lists of what runs: in an order that the primary key has not. */
+#define WORKERS_OF_TENANT_SQLITE                                                                   \
+	LEASES_OF_TENANT                                                                           \
+	" LEFT JOIN (SELECT j.lease_id, count(*) AS running, min(j.started_at) AS since "          \
+	"FROM job AS j WHERE j.tenant_id = :tenant AND j.id IN (SELECT x.id FROM job AS x "        \
+	"WHERE x.tenant_id = :tenant AND x.state = 'running' AND x.queue IN (SELECT q.value "      \
+	"FROM " IN_SQLITE " ORDER BY +x.id LIMIT 1000000000)" HELD_END
 
 #define WORKERS_OF_ALL                                                                             \
 	"SELECT l.tenant_id, " WORKER " FROM (SELECT tenant_id, id, kind, worker, queue, "         \
 	"began_at, seen_at FROM main.job_lease WHERE id > :after_id ORDER BY id "                  \
 	"LIMIT :limit + 1) AS l" HELD("main.job", "")
 
-static const struct statement workers_of_tenant =
-	STATEMENT("job_workers_of_tenant", .sqlite = WORKERS_OF_TENANT IN_SQLITE HELD_END,
-		.postgres = WORKERS_OF_TENANT IN_POSTGRES HELD_END, .in = &workers_search_schema,
-		.out = &worker_shown_schema);
+static const struct statement workers_of_tenant = STATEMENT("job_workers_of_tenant",
+	.sqlite = WORKERS_OF_TENANT_SQLITE, .postgres = WORKERS_OF_TENANT IN_POSTGRES HELD_END,
+	.in = &workers_search_schema, .out = &worker_shown_schema);
 
 static const struct statement workers_of_all =
 	STATEMENT("job_workers_of_all", .sqlite = WORKERS_OF_ALL IN_SQLITE HELD_END,

@@ -251,10 +251,10 @@ static void reckon_room(const struct seats *seats, struct group_row *row)
 	const struct group_rules rules = group_rules_of(row->queue);
 	int64_t most = MAX(row->freed, SURPLUS_MAX / (int64_t)seats->count);
 	int64_t now = tx_now_us(seats->tx);
+	bool ahead = row->next_at > now && row->next_at <= now + rules.reach;
 
 	row->step = rules.step;
-	/* without a rate, a clock that was set back makes nobody wait */
-	row->at = rules.step ? MAX(row->next_at, now) : now;
+	row->at = rules.step && ahead ? row->next_at : now;
 	if (!row->halted)
 		row->room = MAX(MIN(MIN(rules.seats - row->active, row->waiting), most), 0);
 }

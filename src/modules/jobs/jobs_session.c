@@ -261,6 +261,8 @@ int worker_session(struct req *req, const struct worker_session_request *in, str
 
 /* --- handing all back ------------------------------------------------------------------------ */
 
+enum { RELEASE_ROUNDS = 10000 }; /* of a worker that goes on taking meanwhile */
+
 struct releasing {
 	struct lease_closing closing;
 	struct str worker;
@@ -276,12 +278,9 @@ static int release_in_tx(struct tx *tx, void *arg)
 	int r = worker_leases_in_tx(tx, &closing->tenant, releasing->worker, false, &found, &count);
 
 	closing->ended = 0;
-	releasing->again = false;
-	for (size_t i = 0; i < count && r == 0; i++) {
-		r = lease_close_in_tx(tx, closing, found[i].id);
-		releasing->again |= r > 0;
-		r = MIN(r, 0);
-	}
+	releasing->again = count > 0; /* they are read some at a time */
+	for (size_t i = 0; i < count && r == 0 && closing->ended < SESSION_JOBS_AT_ONCE; i++)
+		r = MIN(lease_close_in_tx(tx, closing, found[i].id), 0);
 	return r;
 }
 
@@ -297,9 +296,13 @@ int worker_release(struct req *req, const struct worker_ref *in, struct worker_r
 		return r;
 	releasing.closing.tenant = caller.tenant;
 	db = db_of_system(caller.store, &req->arena);
-	do {
+	releasing.again = true;
+	for (size_t i = 0; i < RELEASE_ROUNDS && r == 0 && releasing.again; i++) {
+		struct arena_mark mark = arena_mark(&req->arena);
+
 		r = db_write_with(&db, &opening_options, release_in_tx, &releasing);
 		out->released += r == 0 ? (int64_t)releasing.closing.ended : 0;
-	} while (r == 0 && releasing.again);
+		arena_back(&req->arena, mark);
+	}
 	return r;
 }

@@ -194,12 +194,12 @@ static const struct schema row_count_schema = SCHEMA(row_count, "How many rows."
 /* clang-format on */
 
 static const struct statement row_get = STATEMENT("job_queue_get",
-	.sql = "SELECT name, settings, paused, version, updated_at FROM main.job_queue "
+	.sql = "SELECT " QUEUE_ROW_COLUMNS " FROM main.job_queue "
 	       "WHERE name = :name",
 	.in = &queue_row_schema, .out = &queue_row_schema, .flags = STATEMENT_SYSTEM);
 
 static const struct statement row_put = STATEMENT("job_queue_put",
-	.sql = "INSERT INTO main.job_queue (name, settings, paused, version, updated_at) "
+	.sql = "INSERT INTO main.job_queue (" QUEUE_ROW_COLUMNS ") "
 	       "VALUES (:name, :settings, :paused, :version, :updated_at) "
 	       "ON CONFLICT (name) DO UPDATE SET settings = excluded.settings, "
 	       "paused = excluded.paused, version = excluded.version, "

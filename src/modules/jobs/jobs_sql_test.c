@@ -3,7 +3,9 @@
  * that owns nothing, is mapped to a tenant, and gets no further than the two functions.
  */
 #include "modules/jobs/jobs_fixture_test.h"
+#include "modules/jobs/jobs_note.h"
 #include "modules/jobs/jobs_token.h"
+#include "observe/clock.h"
 #include "store/pg_server_test.h"
 
 #include <libpq-fe.h>
@@ -436,4 +438,143 @@ SQL_TEST(sql_keeps_nothing_of_a_queue_that_keeps_none)
 	EXPECT_STR(str_from_c(ask(&caller, COMPLETE, STR_ARG(id), token_of(ONE, 1))), S(""));
 	EXPECT_INT(jobs_count(&db, COUNT_JOBS), 0);
 	caller_close(&caller);
+}
+
+/* --- beside others ----------------------------------------------------------------------------
+ */
+
+/* A connection of the program's login, as tenant ONE, with a transaction. */
+static PGconn *begin_beside(void)
+{
+	PGconn *connection = PQconnectdb(store_test_postgres(false).at);
+
+	REQUIRE(PQstatus(connection) == CONNECTION_OK);
+	(void)told_by(PQexec(connection, "SELECT set_config('app.tenant', '" ONE "', false)"));
+	(void)told_by(PQexec(connection, "BEGIN"));
+	return connection;
+}
+
+/* Something that waits for a lock, or is done without. */
+struct beside {
+	struct db db;
+	struct str id;
+	bool done;
+	int result;
+};
+
+static void await_lock(const struct beside *beside)
+{
+	uint64_t until = clock_now_ns() + 20 * SECOND;
+
+	while (!beside->done && clock_now_ns() < until &&
+		strcmp(pg_ask(store_test_postgres(true),
+			       "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"),
+			"t") != 0)
+		REQUIRE(fiber_sleep_until(clock_now_ns() + 5 * MILLISECOND) == 0);
+}
+
+static void await_end(const struct beside *beside)
+{
+	uint64_t until = clock_now_ns() + 20 * SECOND;
+
+	while (!beside->done && clock_now_ns() < until)
+		REQUIRE(fiber_sleep_until(clock_now_ns() + 5 * MILLISECOND) == 0);
+	REQUIRE(beside->done);
+}
+
+static int line_in_tx(struct tx *tx, void *arg)
+{
+	const struct beside *beside = arg;
+	struct uuid id;
+	struct job_line line = { .job_id = beside->id,
+		.lease_id = S(LEASE),
+		.attempt = 1,
+		.level = LOG_INFO,
+		.line = S("late"),
+		.at = tx_now_us(tx) };
+
+	uuid_v7(&id, tx_now_us(tx));
+	line.id = uuid_text(tx_arena(tx), &id);
+	return job_line_in_tx(tx, &line);
+}
+
+static int write_line(void *arg)
+{
+	struct beside *beside = arg;
+
+	beside->result = db_write_with(&beside->db, &jobs_noting, line_in_tx, beside);
+	beside->done = true;
+	return 0;
+}
+
+/* The job and its lines are thrown away just then. */
+SQL_TEST(sql_lines_of_a_job_that_goes_do_not_stay)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct beside beside = { .db = db };
+	PGconn *connection;
+	char sql[300];
+
+	beside.id = job_put(&db, &(struct job_new){ .name = S("a:b") });
+	start(ONE, beside.id);
+	connection = begin_beside();
+	(void)snprintf(sql, sizeof(sql),
+		"DELETE FROM main.job WHERE tenant_id = '" ONE "' AND id = '%.*s'",
+		STR_ARG(beside.id));
+	EXPECT_STR(str_from_c(told_by(PQexec(connection, sql))), S(""));
+	EXPECT_STR(str_from_c(told_by(PQexec(
+			   connection, "DELETE FROM main.job_line WHERE tenant_id = '" ONE "'"))),
+		S(""));
+	REQUIRE(scope_spawn(&worker_here()->sched.root, write_line, &beside) == 0);
+	await_lock(&beside);
+	(void)told_by(PQexec(connection, "COMMIT"));
+	PQfinish(connection);
+	await_end(&beside);
+	EXPECT_INT(beside.result, 0);
+	EXPECT_INT(jobs_count(&db, COUNT_LINES), 0);
+}
+
+static int cancel_in_tx(struct tx *tx, void *arg)
+{
+	const struct beside *beside = arg;
+	enum job_state state;
+
+	return job_cancel_in_tx(tx, beside->id, &state);
+}
+
+static int cancel_it(void *arg)
+{
+	struct beside *beside = arg;
+
+	beside->result = db_write_with(&beside->db, &jobs_adding, cancel_in_tx, beside);
+	beside->done = true;
+	return 0;
+}
+
+/* Somebody has the key and is about to replace its job: who cancels that waits for the key, and not
+ * with the job in his hands. */
+SQL_TEST(sql_cancel_and_replace_take_rows_in_one_order)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct beside beside = { .db = db };
+	PGconn *connection;
+	char sql[300];
+
+	beside.id = job_put(&db, &(struct job_new){ .name = S("a:b"), .unique_key = S("u") });
+	connection = begin_beside();
+	(void)told_by(PQexec(connection, "SELECT key FROM main.job_unique WHERE tenant_id = '" ONE
+					 "' AND key = 'u' FOR UPDATE"));
+	REQUIRE(scope_spawn(&worker_here()->sched.root, cancel_it, &beside) == 0);
+	await_lock(&beside);
+	(void)snprintf(sql, sizeof(sql),
+		"SELECT name FROM main.job WHERE tenant_id = '" ONE
+		"' AND id = '%.*s' FOR UPDATE NOWAIT",
+		STR_ARG(beside.id));
+	EXPECT_STR(str_from_c(told_by(PQexec(connection, sql))), S("a:b"));
+	(void)told_by(PQexec(connection, "ROLLBACK"));
+	PQfinish(connection);
+	await_end(&beside);
+	EXPECT_INT(beside.result, 0);
+	EXPECT_INT(job_look(&db, beside.id).state, JOB_CANCELLED);
+	EXPECT_INT(jobs_count(&db, COUNT_KEYS), 0);
 }

@@ -103,7 +103,7 @@ static const struct statement session_newest = STATEMENT("job_session_newest",
 
 static const struct statement worker_leases = STATEMENT("job_worker_leases",
 	.sql = "SELECT id, lease_us FROM job_lease WHERE tenant_id = :tenant AND worker = :worker "
-	       "AND kind <> 'program' ORDER BY id LIMIT 1000",
+	       "AND kind <> 'program' ORDER BY id LIMIT 100",
 	.in = &worker_key_schema, .out = &worker_found_schema);
 
 static const struct statement worker_sessions = STATEMENT("job_worker_sessions",
@@ -121,16 +121,25 @@ const struct statement lease_close = STATEMENT("job_lease_close",
 	.sql = "DELETE FROM main.job_lease WHERE tenant_id = :tenant AND id = :id",
 	.in = &lease_found_schema);
 
-/* All tenants' at once: a lease may be of a worker of all of them. */
-const struct statement lease_jobs = STATEMENT("job_lease_jobs",
-	.sql = "SELECT tenant_id, id, attempt FROM main.job WHERE state = 'running' "
-	       "AND lease_id = :lease_id ORDER BY tenant_id, id LIMIT :limit",
-	.in = &lease_jobs_key_schema, .out = &lease_job_schema, .flags = STATEMENT_SYSTEM);
+/* All tenants' at once: a lease may be of a worker of all of them. By the index of what runs; the
+ * order is not to be had from an index, or all jobs would be read in that order. */
+#define LEASE_JOBS(only, tenant_order, id_order)                                                   \
+	"SELECT j.tenant_id, j.id, j.attempt FROM main.job AS j WHERE j.state = 'running' "        \
+	"AND j.queue >= ''" only " AND j.lease_id = :lease_id ORDER BY " tenant_order              \
+	", " id_order " LIMIT :limit"
 
-const struct statement lease_cancelled = STATEMENT("job_lease_cancelled",
-	.sql = "SELECT tenant_id, id, attempt FROM main.job WHERE state = 'running' AND cancelling "
-	       "AND lease_id = :lease_id ORDER BY tenant_id, id LIMIT :limit",
-	.in = &lease_jobs_key_schema, .out = &lease_job_schema, .flags = STATEMENT_SYSTEM);
+#define LEASE_JOBS_SQLITE(only) LEASE_JOBS(only, "+j.tenant_id", "+j.id")
+#define LEASE_JOBS_POSTGRES(only)                                                                  \
+	LEASE_JOBS(only, "coalesce(j.tenant_id, j.id)", "coalesce(j.id, j.tenant_id)")
+
+const struct statement lease_jobs = STATEMENT("job_lease_jobs", .sqlite = LEASE_JOBS_SQLITE(""),
+	.postgres = LEASE_JOBS_POSTGRES(""), .in = &lease_jobs_key_schema, .out = &lease_job_schema,
+	.flags = STATEMENT_SYSTEM);
+
+const struct statement lease_cancelled =
+	STATEMENT("job_lease_cancelled", .sqlite = LEASE_JOBS_SQLITE(" AND j.cancelling"),
+		.postgres = LEASE_JOBS_POSTGRES(" AND j.cancelling"), .in = &lease_jobs_key_schema,
+		.out = &lease_job_schema, .flags = STATEMENT_SYSTEM);
 
 const struct statement cancelled_lease = STATEMENT("job_cancelled_lease",
 	.sql = "SELECT lease_id AS id FROM main.job WHERE tenant_id = :tenant_id AND id = :id "
@@ -154,10 +163,14 @@ const struct statement job_progress_set = STATEMENT("job_worker_progress",
 	       "AND attempt = :attempt AND state = 'running'",
 	.in = &job_progress_row_schema);
 
-const struct statement job_line_insert = STATEMENT("job_worker_line",
-	.sql = "INSERT INTO main.job_line (tenant_id, job_id, id, level, line, at) "
-	       "VALUES (:tenant, :job_id, :id, :level, :line, :now)",
-	.in = &job_line_row_schema);
+#define LINE_INSERT                                                                                \
+	"INSERT INTO main.job_line (tenant_id, job_id, id, level, line, at) "                      \
+	"SELECT :tenant, j.id, :id, :level, :line, :now FROM job AS j "                            \
+	"WHERE j.tenant_id = :tenant AND j.id = :job_id AND j.state = 'running'"
+
+/* The row stays until the line is there: who throws both away finds both. */
+const struct statement job_line_insert = STATEMENT("job_worker_line", .sqlite = LINE_INSERT,
+	.postgres = LINE_INSERT " FOR KEY SHARE OF j", .in = &job_line_row_schema);
 
 const struct statement job_lines_count = STATEMENT("job_worker_lines",
 	.sql = "SELECT count(*) AS count FROM (SELECT l.id FROM job_line AS l "

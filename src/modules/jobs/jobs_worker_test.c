@@ -13,7 +13,31 @@ static const struct statement pause_queue =
 	STATEMENT("test_worker_pause", .sql = "INSERT INTO main.job_pause (tenant_id, queue, at) "
 					      "VALUES (:tenant, 'behind', :now)");
 
-static const struct statement *const pausing_statements[] = { &pause_queue };
+struct old_lease {
+	struct str id;
+};
+
+static const struct schema old_lease_schema = SCHEMA(old_lease, "A lease of an earlier call.",
+	FIELD(old_lease, id, "Which.", .format = FORMAT_UUID));
+
+static const struct statement old_lease_put = STATEMENT("test_worker_old_lease",
+	.sql = "INSERT INTO main.job_lease (tenant_id, id, kind, worker, lease_us, beats, "
+	       "began_at, seen_at) VALUES (:tenant, :id, 'call', 'w', 3600000000, 0, :now, :now)",
+	.in = &old_lease_schema);
+
+struct lease_count {
+	int64_t count;
+};
+
+static const struct schema lease_count_schema =
+	SCHEMA(lease_count, "How many.", FIELD(lease_count, count, "So many."));
+
+static const struct statement leases_counted = STATEMENT("test_worker_leases",
+	.sql = "SELECT count(*) AS count FROM job_lease WHERE tenant_id = :tenant",
+	.out = &lease_count_schema);
+
+static const struct statement *const pausing_statements[] = { &pause_queue, &old_lease_put,
+	&leases_counted };
 
 static const struct module pausing_module = {
 	MODULE_HEAD,
@@ -239,6 +263,44 @@ WORLD_TEST(a_worker_forgets_more_than_end_at_once, modules)
 		"{\"workerId\":\"w\",\"max\":1,\"lostAnswer\":true,\"holding\":[]}");
 	EXPECT_INT(answer.status, 200);
 	EXPECT_INT(answer_count(&answer, "leaseToken"), 1);
+}
+
+enum { LEASES_MANY = 1205 };
+
+static int add_leases_in_tx(struct tx *tx, void *arg)
+{
+	int r = 0;
+
+	(void)arg;
+	for (int i = 0; i < LEASES_MANY && r == 0; i++) {
+		struct uuid id;
+
+		uuid_v7(&id, tx_now_us(tx));
+		r = tx_exec(
+			tx, &old_lease_put, &(struct old_lease){ uuid_text(tx_arena(tx), &id) });
+	}
+	return r;
+}
+
+static int add_leases(const struct db *db, void *arg)
+{
+	return db_write(db, add_leases_in_tx, arg);
+}
+
+static int count_leases(const struct db *db, void *arg)
+{
+	return db_one(db, &leases_counted, NULL, arg);
+}
+
+/* Each call without a session is a lease of its own. */
+WORLD_TEST(a_worker_that_goes_gives_up_all_its_leases, modules)
+{
+	struct lease_count left = { -1 };
+
+	world_do(world, "ada", add_leases, NULL);
+	EXPECT_INT(world_call(world, "ada", "DELETE /api/v1/workers/w", "", NULL).status, 200);
+	world_do(world, "ada", count_leases, &left);
+	EXPECT_INT(left.count, 0);
 }
 
 /* The schema came after the job, which nobody could do now. */
