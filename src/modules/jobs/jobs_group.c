@@ -212,6 +212,7 @@ int groups_join_in_tx(struct tx *tx, struct str queue, struct group_joining *joi
 			now + seated * rules.step };
 	}
 	r = run(tx, &all, &rows);
+	CHECK(r < 0 || rows);
 	for (size_t i = 0; i < count && r == 0; i++)
 		be_seated(&joining[i], &rows[i], rules.step, now);
 	return r;

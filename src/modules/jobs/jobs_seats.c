@@ -362,7 +362,7 @@ static int put(const struct seats *seats)
 /* Has them stand up, gives free seats to those who wait, and writes the groups. */
 static int settle(const struct seats *leaving)
 {
-	struct seats seats;
+	struct seats seats = { NULL };
 	int r = read_seats(leaving, &seats);
 
 	if (r < 0 || !seats.count)
@@ -392,7 +392,7 @@ static int open_seats(struct tx *tx, size_t most, struct seats *ret)
 int groups_leave_in_tx(struct tx *tx, const struct group_leaving *leaving, size_t count)
 {
 	struct group_row *row = NULL;
-	struct seats seats;
+	struct seats seats = { NULL };
 	int r;
 
 	if (!count)
@@ -419,7 +419,7 @@ int group_leave_in_tx(struct tx *tx, const struct group_ref *group, bool halts)
 
 int group_resume_in_tx(struct tx *tx, const struct group_ref *group)
 {
-	struct seats seats;
+	struct seats seats = { NULL };
 	size_t found;
 	int r = tx_change(tx, &seats_resume, group, &found);
 
@@ -429,6 +429,7 @@ int group_resume_in_tx(struct tx *tx, const struct group_ref *group)
 		r = open_seats(tx, 1, &seats);
 	if (r < 0)
 		return r;
+	CHECK(seats.rows);
 	seats.rows[seats.count++] = (struct group_row){ .queue = group->queue, .key = group->key };
 	return settle(&seats);
 }
