@@ -14,7 +14,9 @@ static struct model_group *group_of(struct model *model, const struct model_job 
 /* Has a seat, but may have to wait for the group's rate. */
 static void sit(struct model_group *group, struct model_job *job, int64_t now)
 {
-	int64_t step = model_queues[job->queue].step_us, at = MAX(group->next_at, now);
+	const struct model_queue *queue = &model_queues[job->queue];
+	bool ahead = group->next_at > now && group->next_at <= now + queue->reach_us;
+	int64_t step = queue->step_us, at = ahead ? group->next_at : now;
 
 	group->active++;
 	job->seated = true;

@@ -18,7 +18,7 @@ const struct model_queue model_queues[MODEL_QUEUES] = {
 		"0}",
 		.seats = 1, .attempts = 3, .keeps_none = true },
 	{ "spaced", "\"groupConcurrency\":2,\"groupRate\":{\"count\":2,\"perMs\":6000}", .seats = 2,
-		.attempts = 3, .step_us = 3000000 },
+		.attempts = 3, .step_us = 3000000, .reach_us = 9000000 },
 };
 
 #define LOOK_MAX     (2 * SECOND)

@@ -24,7 +24,8 @@ struct model_queue {
 	const char *name, *settings; /* as JSON, beside those that all have */
 	int64_t concurrency, tenant_concurrency, seats;
 	int64_t rate_count, rate_us;
-	int64_t step_us; /* between two starts of a group; 0: no rate */
+	int64_t step_us;  /* between two starts of a group; 0: no rate */
+	int64_t reach_us; /* further ahead is no start, unless the clock was set back */
 	int64_t attempts;
 	bool halts, keeps_none;
 };

@@ -6,6 +6,7 @@
 #include "modules/jobs/jobs_internal.h"
 
 #include "base/err.h"
+#include "modules/jobs/jobs_fixture_test.h"
 #include "modules/jobs/jobs_rows.h"
 #include "modules/jobs/jobs_worker.h"
 #include "rest/idempotency.h"
@@ -26,8 +27,8 @@ static const struct module losing_module = {
 	.statement_count = LEN(statements),
 };
 
-static const struct module *const modules[] = { &rest_module, &jobs_module, &job_workers_module,
-	&losing_module, NULL };
+static const struct module *const modules[] = { &rest_module, &tenant_tables_module, &jobs_module,
+	&job_workers_module, &losing_module, NULL };
 
 /* --- the job, and what happens to it --------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "client/smtp_server_test.h"
 #include "modules/audit/audit.h"
+#include "modules/jobs/jobs_fixture_test.h"
 #include "modules/jobs/jobs_threads_test.h"
 #include "modules/mails/mails_fixture_test.h"
 #include "observe/clock.h"
@@ -359,9 +360,9 @@ static void expect_parts(unsigned number)
 			parts[i]);
 }
 
-static const struct module *const all_modules[] = { &rest_module, &audit_module, &jobs_module,
-	&jobs_admin_module, &jobs_queues_module, &mails_module, &mail_fixture_module, &state_module,
-	NULL };
+static const struct module *const all_modules[] = { &rest_module, &audit_module,
+	&tenant_tables_module, &jobs_module, &jobs_admin_module, &jobs_queues_module, &mails_module,
+	&mail_fixture_module, &state_module, NULL };
 
 static void with_server(enum engine_kind engine, void (*body)(struct world *))
 {
