@@ -11,13 +11,16 @@
 
 #include "base/num.h"
 #include "crypto/random.h"
+#include "observe/clock.h"
 #include "observe/log.h"
 
 /* How long a commit is waited for when its caller's time is over. */
 #define GRACE (10 * SECOND)
 
-/* Between two runs: chance, at first up to this. */
-#define BACK_OFF (8 * MILLISECOND)
+/* Between two runs: chance, at first up to this, or to what the run took if that is more; never
+ * more than that much. */
+#define BACK_OFF      (8 * MILLISECOND)
+#define BACK_OFF_MOST (2 * SECOND)
 
 enum { LOSSES_MAX = 1, STALES_MAX = 4, SURPRISES_MAX = 3, SURPLUS_MAX = 1000 };
 
@@ -591,10 +594,11 @@ static int run_once(struct pg_session *session)
 }
 
 /* The whole of the wait is random, so that those who met do not meet again, and its bound doubles:
- * how many are at the same row shows only in how often they met. */
-static int back_off(unsigned conflicts)
+ * how many are at the same row shows only in how often they met. Runs that take longer, as all do
+ * where there is too much to do, need more room to miss each other. */
+static int back_off(unsigned conflicts, uint64_t run_ns)
 {
-	uint64_t most = BACK_OFF << (conflicts - 1);
+	uint64_t most = MIN(MAX(BACK_OFF, run_ns) << (conflicts - 1), BACK_OFF_MOST);
 
 	return fiber_sleep_until(sched_now() + random_u64() % most);
 }
@@ -609,6 +613,7 @@ static const char *name_of(const struct tx *tx)
 /* What is counted over all runs. */
 struct runs {
 	unsigned losses, stales, conflicts;
+	uint64_t began_ns; /* the last one */
 };
 
 /* After a failure: 0 to run again, or the error. */
@@ -623,7 +628,7 @@ static int judge(const struct pg_session *session, struct runs *runs, int r)
 		if (++runs->conflicts == TX_ATTEMPTS)
 			return fail(ERR_UNAVAILABLE, "transaction %s met conflicts %d times",
 				name_of(tx), TX_ATTEMPTS);
-		return back_off(runs->conflicts);
+		return back_off(runs->conflicts, clock_now_ns() - runs->began_ns);
 	case PG_STALE: return ++runs->stales <= STALES_MAX ? 0 : r;
 	case PG_GONE:
 	case PG_ABANDONED:
@@ -658,6 +663,7 @@ int pg_tx_run(struct engine *engine, struct tx *tx)
 		if (r < 0)
 			return r;
 		CHECK(session.connection);
+		runs.began_ns = clock_now_ns();
 		r = run_once(&session);
 		if (r == 0)
 			return 0;

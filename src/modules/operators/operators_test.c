@@ -298,10 +298,11 @@ WORLD_TEST(setup_makes_one_operator, modules)
 	for (size_t i = 0; i < CLIENTS; i++)
 		post_form(clients[i], &links[i < 2 ? 0 : i], i);
 	for (size_t i = 0; i < CLIENTS; i++) {
-		int status = world_answer(clients[i]).status;
+		struct answer answer = world_answer(clients[i]);
 
-		EXPECT(status == 200 || status == 404);
-		made += status == 200;
+		if (!EXPECT(answer.status == 200 || answer.status == 404))
+			(void)fprintf(stderr, "  %.*s\n", STR_ARG(answer.body));
+		made += answer.status == 200;
 		client_close(clients[i]);
 	}
 	EXPECT_INT(made, 1);
