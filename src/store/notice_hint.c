@@ -28,8 +28,9 @@
 #define FLUSH_EVERY   (20 * MILLISECOND)
 
 /* How often an instance says that it is there, and how long others believe that. */
-#define SAY_EVERY   (4 * SECOND)
-#define BELIEVE_FOR (10 * SECOND)
+#define SAY_EVERY    (4 * SECOND)
+#define BELIEVE_FOR  (10 * SECOND)
+#define ANSWER_LIMIT (5 * SECOND) /* a server that says nothing for so long is not there */
 
 enum { READS_MAX = 64 }; /* of what has come, before others have their turn */
 
@@ -205,6 +206,8 @@ static bool send_hint(PGconn *pg, struct notice_hint *hint)
 		hint->sending = result;
 		PQclear(result);
 	}
+	if (hint->sending && now >= hint->sent_ns + ANSWER_LIMIT)
+		return false;
 	hint->asked |= hint->answer || now >= hint->said_ns + SAY_EVERY;
 	if (!hint->asked || hint->sending || now < hint->sent_ns + NOTIFY_EVERY)
 		return true;
@@ -232,9 +235,12 @@ static int serve(struct notice_poller *poller, PGconn *pg, struct ready *ready)
 		if (unsent < 0)
 			return fail(ERR_IO, "the connection for hints is lost");
 
-		until_ns = hint->said_ns + SAY_EVERY;
-		if (hint->asked && !hint->sending)
+		if (hint->sending)
+			until_ns = hint->sent_ns + ANSWER_LIMIT;
+		else if (hint->asked)
 			until_ns = hint->sent_ns + NOTIFY_EVERY;
+		else
+			until_ns = hint->said_ns + SAY_EVERY;
 		if (unsent)
 			until_ns = sched_now() + FLUSH_EVERY;
 		r = ready_wait(ready, READY_READ, until_ns);

@@ -24,7 +24,7 @@ struct between {
 	bool late[PAIRS_MAX];    /* came when others were swallowed already: is not */
 	_Atomic bool swallows;   /* what the server says */
 	bool mute;               /* it lets a connection stand, and then nothing more through */
-	_Atomic bool no_ear;     /* what answers LISTEN is swallowed, and all that comes after it */
+	const char *word;        /* what answers this is swallowed, and all that comes after it */
 	_Atomic bool deaf[PAIRS_MAX]; /* where this has happened */
 	_Atomic bool over;
 };
@@ -76,7 +76,8 @@ static bool pass(struct between *between, size_t number, int from)
 	char bytes[8192];
 	ssize_t got = recv(pair[from], bytes, sizeof(bytes), 0), sent = 0;
 
-	if (from == 0 && between->no_ear && got > 0 && memmem(bytes, (size_t)got, "LISTEN", 6))
+	if (from == 0 && between->word && got > 0 &&
+		memmem(bytes, (size_t)got, between->word, strlen(between->word)))
 		between->deaf[number] = true;
 	if (from == 1 && is_swallowed(between, number, bytes, got))
 		return got > 0;
@@ -118,14 +119,14 @@ static void *run_between(void *arg)
 }
 
 /* Beside the server's socket, under another port's name, which `ret` gets. */
-static void open_between(
-	struct between *between, const struct pg_server *server, struct pg_server *ret)
+static void open_between(struct between *between, const struct pg_server *server,
+	struct pg_server *ret, const char *word)
 {
 	struct sockaddr_un address;
 
 	*ret = *server;
 	ret->port = server->port + 1;
-	*between = (struct between){ .server = socket_of(server) };
+	*between = (struct between){ .server = socket_of(server), .word = word };
 	memset(between->pairs, -1, sizeof(between->pairs));
 	address = socket_of(ret);
 	between->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -210,7 +211,7 @@ TEST_SLOW(postgres_commit_without_an_answer, 60)
 
 	pg_server_start(&server, NULL);
 	pg_server_database(&server, "things");
-	open_between(&between, &server, &other);
+	open_between(&between, &server, &other, NULL);
 	options.url = pg_server_url(&other, "app", "things", "", app_url);
 	pg_bench_open(&bench, &options, pg_server_url(&server, "owner", "things", "", owner_url));
 	pg_bench_run(&bench, 1, commit_into_nothing);
@@ -229,7 +230,7 @@ TEST_SLOW(postgres_connection_without_an_answer, 60)
 
 	pg_server_start(&server, NULL);
 	pg_server_database(&server, "things");
-	open_between(&between, &server, &other);
+	open_between(&between, &server, &other, NULL);
 	between.mute = true;
 	between.swallows = true;
 	target.url = pg_server_url(&other, "app", "things", "", url).at;
@@ -241,9 +242,8 @@ TEST_SLOW(postgres_connection_without_an_answer, 60)
 	pg_server_remove(&server);
 }
 
-/* Nor does one that falls silent when it is asked to tell of notices: the store closes all the
- * same. */
-TEST_SLOW(postgres_listens_without_an_answer, 60)
+/* Nor does one that falls silent in the connection for notices: the store closes all the same. */
+static void close_without_an_answer(const char *word, unsigned wait_ms)
 {
 	char app_url[PG_URL_MAX], owner_url[PG_URL_MAX];
 	struct pg_server server, other;
@@ -253,8 +253,7 @@ TEST_SLOW(postgres_listens_without_an_answer, 60)
 
 	pg_server_start(&server, NULL);
 	pg_server_database(&server, "things");
-	open_between(&between, &server, &other);
-	between.no_ear = true;
+	open_between(&between, &server, &other, word);
 	options.url = pg_server_url(&other, "app", "things", "", app_url);
 	pg_bench_open(&bench, &options, pg_server_url(&server, "owner", "things", "", owner_url));
 	while (!deaf) {
@@ -262,7 +261,19 @@ TEST_SLOW(postgres_listens_without_an_answer, 60)
 		for (size_t i = 0; i < PAIRS_MAX; i++)
 			deaf |= between.deaf[i];
 	}
+	(void)poll(NULL, 0, (int)wait_ms);
 	pg_bench_close(&bench);
 	close_between(&between);
 	pg_server_remove(&server);
+}
+
+TEST_SLOW(postgres_listens_without_an_answer, 60)
+{
+	close_without_an_answer("LISTEN", 0);
+}
+
+/* It is when it wants to say something again that it might wait without end. */
+TEST_SLOW(postgres_notifies_without_an_answer, 60)
+{
+	close_without_an_answer("pg_notify", 4500);
 }
