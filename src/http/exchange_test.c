@@ -689,11 +689,12 @@ static void try_upgrade(struct loopback *net, void *arg)
 /* The client says its last words and ends its half: the handler hears them, and the end. */
 static void try_upgrade_last_words(struct loopback *net, void *arg)
 {
-	struct client *client = client_open(net);
+	struct client *client;
 
 	(void)arg;
 	if (loopback_way(net) == LOOPBACK_TCP)
 		return; /* the handler waits for a second */
+	client = client_open(net);
 	loopback_wait_result = 0;
 	EXPECT(client_send(client, S(UPGRADE("/upgrade-later"))));
 	EXPECT_INT(client_response(client, false).status, 101);
