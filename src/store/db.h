@@ -57,7 +57,7 @@ struct store;
 struct tx;
 
 enum {
-	TX_ATTEMPTS = 5,             /* runs of a transaction that meets conflicts */
+	TX_ATTEMPTS = 6,             /* runs of one that meets conflicts: five repetitions */
 	TX_AFTER_MAX = 64,           /* tx_after_commit of one transaction */
 	TX_ROWS_MAX = 10000,         /* rows of tx_all */
 	EVENT_TYPE_MAX = 100,        /* bytes */

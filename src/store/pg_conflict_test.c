@@ -134,7 +134,7 @@ static void conflicts_end(struct store_test *test)
 	EXPECT_INT(pair.runs, TX_ATTEMPTS);
 }
 
-TEST(postgres_gives_up_after_five_conflicts)
+TEST(postgres_gives_up_after_five_repetitions)
 {
 	store_test_run(ENGINE_POSTGRES, thing_modules, NULL, conflicts_end);
 }

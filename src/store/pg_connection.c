@@ -159,9 +159,6 @@ static bool set_defaults(PGconn *pg, const struct pg_target *target)
 		"SELECT set_config('search_path', 'main', false), "
 		"set_config('TimeZone', 'UTC', false), "
 		"set_config('standard_conforming_strings', 'on', false), "
-		"set_config('jit', 'off', false), "
-		"set_config('seq_page_cost', '10', false), "
-		"set_config('random_page_cost', '1.1', false), "
 		"set_config('statement_timeout', $1, false), "
 		"set_config('lock_timeout', $2, false), "
 		"set_config('idle_in_transaction_session_timeout', $3, false)";
