@@ -37,7 +37,8 @@ export function installPeers() {
 	const peers = fileURLToPath(new URL('../peers', import.meta.url));
 	const installed = join(peers, 'node_modules/.package-lock.json');
 	if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(peers, 'package-lock.json')).mtimeMs)
-		execFileSync('npm', ['ci', '--silent'], { cwd: peers, stdio: 'inherit' });
+		// not `npm ci`, which refuses a list without the packages that only other platforms need
+		execFileSync('npm', ['install', '--no-save', '--silent'], { cwd: peers, stdio: 'inherit' });
 }
 
 // Starts a server, waits until `url` answers with the status `wanted` (undefined: any). Its standard output goes to the file `output`. Only
