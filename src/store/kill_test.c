@@ -251,7 +251,8 @@ static void kill_writers(enum engine_kind engine)
 		run(&trial, found);
 		for (size_t life = 0; life < KILLS; life++)
 			count += kill_once(&trial, life);
-		EXPECT(count > 0); /* more than the first of each, which was waited for */
+		/* They had the time to write something. */
+		EXPECT(count > (size_t)(BUILT_WITH_TSAN || BUILT_WITH_ASAN ? KILLS : KILLS * 10));
 		store_test_remove(&trial.test);
 		trial_done(&trial);
 	}
