@@ -437,13 +437,19 @@ int db_exec(const struct db *db, const struct statement *statement, const void *
 	return db_exec_with(db, &(struct tx_options){ 0 }, statement, in);
 }
 
-int db_one(const struct db *db, const struct statement *statement, const void *in, void *ret)
+int db_one_with(const struct db *db, const struct tx_options *options,
+	const struct statement *statement, const void *in, void *ret)
 {
 	struct one_row one = one_row(statement, ret);
-	int r = run_single(db, &(struct tx_options){ 0 },
+	int r = run_single(db, options,
 		&(struct tx_single){ .statement = statement, .in = in, .rows = &one.rows });
 
 	return r < 0 ? r : one_came(&one);
+}
+
+int db_one(const struct db *db, const struct statement *statement, const void *in, void *ret)
+{
+	return db_one_with(db, &(struct tx_options){ 0 }, statement, in, ret);
 }
 
 int db_all(const struct db *db, const struct statement *statement, const void *in, void *ret_at,

@@ -121,9 +121,11 @@ int db_exec(const struct db *db, const struct statement *statement, const void *
 int db_all(const struct db *db, const struct statement *statement, const void *in, void *ret_at,
 	size_t *ret_count);
 
-/* db_exec with options. */
+/* db_exec and db_one with options. */
 int db_exec_with(const struct db *db, const struct tx_options *options,
 	const struct statement *statement, const void *in);
+int db_one_with(const struct db *db, const struct tx_options *options,
+	const struct statement *statement, const void *in, void *ret);
 
 /* --- statements of a transaction ------------------------------------------------ */
 

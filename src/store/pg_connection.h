@@ -27,6 +27,7 @@ enum pg_command {
 	PG_OPENING,      /* says who the transaction belongs to */
 	PG_OPENING_SOFT, /* the same, and that its commit need not wait for the disk */
 	PG_ENTER,
+	PG_PLAN_ONCE,
 	PG_COMMANDS,
 };
 

@@ -50,8 +50,15 @@ const struct statement thing_total_of_all = STATEMENT("thing_total_of_all",
 const struct statement thing_drop =
 	STATEMENT("thing_drop", .sql = "DELETE FROM main.thing " THIS, .in = &thing_schema);
 
+#define INSERT_BARE "INSERT INTO main.thing (tenant_id, id, amount) VALUES (:tenant, :id, :amount)"
+const struct statement thing_add_bare =
+	STATEMENT("thing_add_bare", .sql = INSERT_BARE, .in = &thing_schema);
+const struct statement thing_add_planned = STATEMENT(
+	"thing_add_planned", .sql = INSERT_BARE, .in = &thing_schema, .flags = STATEMENT_PLAN_ONCE);
+
 static const struct statement *const statements[] = { &thing_add, &thing_get, &thing_set,
-	&thing_rename, &thing_list, &thing_total, &thing_total_of_all, &thing_drop };
+	&thing_rename, &thing_list, &thing_total, &thing_total_of_all, &thing_drop, &thing_add_bare,
+	&thing_add_planned };
 
 const struct store_test_module thing_modules[] = {
 	{ "things", migrations, statements, LEN(statements) },

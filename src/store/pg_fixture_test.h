@@ -23,6 +23,9 @@ struct total {
 extern const struct statement thing_add, thing_get, thing_set, thing_rename, thing_list,
 	thing_total, thing_total_of_all, thing_drop;
 
+/* The same without a name, planned each time or once. */
+extern const struct statement thing_add_bare, thing_add_planned;
+
 extern const struct store_test_module thing_modules[];
 
 /* A new id, in the arena. */

@@ -116,6 +116,46 @@ PG_TEST(postgres_takes_as_few_round_trips_as_can_be)
 	TAKES(2, db_exec(&db, &thing_rename, &apple));
 }
 
+/* --- plans --------------------------------------------------------------------------------- */
+
+static int add_planned(struct tx *tx, void *arg)
+{
+	const struct thing *things = arg;
+	int r = tx_exec(tx, &thing_add_planned, &things[0]);
+
+	return r < 0 ? r : tx_exec(tx, &thing_add_planned, &things[1]);
+}
+
+static void expect_plans(struct db *db, const struct thing *thing, const char *mode)
+{
+	struct thing read;
+
+	EXPECT_INT(db_one(db, &thing_get, thing, &read), 0);
+	EXPECT_STR(read.name, str_from_c(mode));
+}
+
+/* The mode in which a row was written is its name. */
+PG_TEST(postgres_plans_once_what_says_so)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct thing things[4];
+	uint64_t before;
+
+	pg_run(store_test_postgres(true),
+		"ALTER TABLE main.thing DROP CONSTRAINT thing_tenant_id_name_key;"
+		"ALTER TABLE main.thing ALTER name SET DEFAULT current_setting('plan_cache_mode')");
+	for (size_t i = 0; i < LEN(things); i++)
+		things[i] = make(&test->arena, "", 1);
+	before = pg_round_trips_here();
+	EXPECT_INT(db_exec(&db, &thing_add_planned, &things[0]), 0);
+	EXPECT_INT(db_write(&db, add_planned, &things[1]), 0);
+	EXPECT_INT(db_exec(&db, &thing_add_bare, &things[3]), 0);
+	EXPECT_INT(pg_round_trips_here() - before, 3);
+	for (size_t i = 0; i < 3; i++)
+		expect_plans(&db, &things[i], "force_generic_plan");
+	expect_plans(&db, &things[3], "auto");
+}
+
 /* --- what may go wrong -------------------------------------------------------------------- */
 
 static int set_two(struct tx *tx, void *arg)

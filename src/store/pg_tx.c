@@ -31,6 +31,7 @@ struct pg_session {
 	struct pg_connection *connection;
 	bool begun;     /* BEGIN has been queued */
 	bool closing;   /* so has COMMIT */
+	bool plan_once; /* what is sent from now on */
 	bool uncertain; /* it may have been committed */
 	bool doubtful;  /* an answer that is not there yet may be a reason to roll back */
 	size_t changes; /* statements that change something */
@@ -100,6 +101,14 @@ static void note_change(struct pg_session *session, const struct statement *stat
 	if (statement->expect != EXPECT_ANY && !plan->at_most_one)
 		session->doubtful = true;
 	session->expecting |= statement->expect != EXPECT_ANY;
+}
+
+static int plan_once(struct pg_session *session, const struct statement *statement)
+{
+	if (!(statement->flags & STATEMENT_PLAN_ONCE) || session->plan_once)
+		return 0;
+	session->plan_once = true;
+	return send_command(session, PG_PLAN_ONCE, NULL, PG_EXPECT_COMMAND);
 }
 
 static int send_statement(struct pg_session *session, const struct statement *statement,
@@ -439,6 +448,8 @@ int pg_tx_step(struct tx *tx, const struct statement *statement, const void *in,
 		r = send_opening(session); /* a transaction by itself, up to the Sync */
 	else
 		r = begin(session);
+	if (r == 0)
+		r = plan_once(session, statement);
 	if (r == 0)
 		r = send_statement(session, statement, in, rows, changed);
 	if (r == 0 && whole)

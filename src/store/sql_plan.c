@@ -51,7 +51,7 @@ static int choose_text(struct maker *maker, struct str *ret)
 	if (!both && !special)
 		return fail(ERR_INVALID, "%s: there is no text for %s", statement->name,
 			engine_names[maker->engine]);
-	if (statement->flags & ~(unsigned)STATEMENT_SYSTEM)
+	if (statement->flags & ~(unsigned)(STATEMENT_SYSTEM | STATEMENT_PLAN_ONCE))
 		return fail(ERR_INVALID, "%s: an unknown flag", statement->name);
 
 	*ret = str_from_c(both ? statement->sql : special);

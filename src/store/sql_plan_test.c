@@ -180,7 +180,7 @@ static const struct {
 	{ { .name = "st", .sqlite = "SELECT 1", .postgres = "SELECT 2" }, NULL, NULL },
 	{ { .name = "st", .sqlite = "SELECT 1" }, NULL, "st: there is no text for PostgreSQL" },
 	{ { .name = "st", .postgres = "SELECT 1" }, "st: there is no text for SQLite", NULL },
-	{ { .name = "st", .sql = "SELECT 1", .flags = 2 }, "st: an unknown flag", "st: an unknown flag" },
+	{ { .name = "st", .sql = "SELECT 1", .flags = 4 }, "st: an unknown flag", "st: an unknown flag" },
 	{ { .name = "st", .sql = "SELECT :id" }, "st: there is no .in schema for :id",
 		"st: there is no .in schema for :id" },
 	{ { .name = "st", .sql = "SELECT :tenant, :now" }, NULL, NULL },

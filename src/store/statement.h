@@ -38,7 +38,9 @@
 #pragma GCC visibility push(default)
 
 enum statement_flags {
-	STATEMENT_SYSTEM = 1, /* crosses tenants */
+	STATEMENT_SYSTEM = 1,    /* crosses tenants */
+	STATEMENT_PLAN_ONCE = 2, /* PostgreSQL plans it for any parameters, not each time for those
+				    that it is given; and what follows in the transaction */
 };
 
 /* The least and the most a change must touch; see tx_exec. */
