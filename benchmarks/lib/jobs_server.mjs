@@ -202,7 +202,7 @@ export class JobsServer {
 		await this.#starts('DELETE');
 		await callAtPace(seconds, add);
 		await sleep(100);
-		const { started, p50Ns, p99Ns } = await this.#starts();
+		const { started, p50Ns, p99Ns } = await ask(this.base, 'GET', '/bench/waits');
 		if (started === 0)
 			throw new Error('no job was started');
 		return { p50: p50Ns / 1e6, p99: p99Ns / 1e6 };

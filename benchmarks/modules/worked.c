@@ -42,14 +42,22 @@ static const struct job_kind noop_kind = {
 /* --- what it tells --------------------------------------------------------------------- */
 
 struct starts {
-	int64_t started, first_ns, last_ns, p50_ns, p99_ns;
+	int64_t started, first_ns, last_ns;
+};
+
+struct waits {
+	int64_t started, p50_ns, p99_ns;
 };
 
 static const struct schema starts_schema = SCHEMA(starts, "Starts since the last reset.",
 	FIELD(starts, started, "How many."), FIELD(starts, first_ns, "When the first was."),
-	FIELD(starts, last_ns, "When the last was."),
-	FIELD(starts, p50_ns, "Time from sent to started, the median."),
-	FIELD(starts, p99_ns, "The same, of the slowest hundredth."));
+	FIELD(starts, last_ns, "When the last was."));
+
+static const struct schema waits_schema =
+	SCHEMA(waits, "How long jobs waited since the last reset.",
+		FIELD(waits, started, "How many were started."),
+		FIELD(waits, p50_ns, "Time from sent to started, the median."),
+		FIELD(waits, p99_ns, "The same, of the slowest hundredth."));
 
 static int by_value(const void *a, const void *b)
 {
@@ -60,11 +68,20 @@ static int by_value(const void *a, const void *b)
 
 static int starts_get(struct req *req, const struct nothing *in, struct starts *out)
 {
+	(void)req, (void)in;
+	*out = (struct starts){ atomic_load_explicit(&started, memory_order_acquire), first_ns,
+		last_ns };
+	return 0;
+}
+HANDLER(starts_get, nothing, starts, 0)
+
+static int waits_get(struct req *req, const struct nothing *in, struct waits *out)
+{
 	int64_t count = atomic_load_explicit(&started, memory_order_acquire), *sorted;
 	size_t kept = (size_t)(count < SAMPLES_MAX ? count : SAMPLES_MAX);
 
 	(void)in;
-	*out = (struct starts){ .started = count, .first_ns = first_ns, .last_ns = last_ns };
+	*out = (struct waits){ .started = count };
 	if (kept == 0)
 		return 0;
 	sorted = arena_alloc(&req->arena, kept * sizeof(sorted[0]));
@@ -76,7 +93,7 @@ static int starts_get(struct req *req, const struct nothing *in, struct starts *
 	out->p99_ns = sorted[(kept - 1) * 99 / 100];
 	return 0;
 }
-HANDLER(starts_get, nothing, starts, 0)
+HANDLER(waits_get, nothing, waits, 0)
 
 /* When nothing runs. */
 static int starts_reset(struct req *req, const struct nothing *in, struct nothing *out)
@@ -91,6 +108,9 @@ static const struct route routes[] = {
 	{ HTTP_GET, "/bench/starts", "Starts since the last reset", .place = ROUTE_PUBLIC,
 		.handler = &starts_get_handler, .out = &starts_schema, .need = RIGHT_PUBLIC,
 		.limit = ROUTE_LIMIT_NONE },
+	{ HTTP_GET, "/bench/waits", "How long jobs waited since the last reset",
+		.place = ROUTE_PUBLIC, .handler = &waits_get_handler, .out = &waits_schema,
+		.need = RIGHT_PUBLIC, .limit = ROUTE_LIMIT_NONE },
 	{ HTTP_DELETE, "/bench/starts", "Reset", .place = ROUTE_PUBLIC,
 		.handler = &starts_reset_handler, .need = RIGHT_PUBLIC, .limit = ROUTE_LIMIT_NONE },
 };

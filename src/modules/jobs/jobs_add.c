@@ -420,7 +420,14 @@ int adding_put(const struct db *db, struct adding *adding)
 	if (r < 0)
 		return r;
 	depth_add(&db->tenant, row->queue, 1);
-	bell_ring(row->state == JOB_AVAILABLE ? bell_of(row->queue) : bell_of_later());
+	if (row->state == JOB_AVAILABLE) {
+		struct bell_offer offer = { .tenant = db->tenant };
+
+		CHECK(uuid_parse(row->id, &offer.job));
+		bell_ring_for(bell_of(row->queue), &offer);
+	} else {
+		bell_ring(bell_of_later());
+	}
 	return 0;
 }
 

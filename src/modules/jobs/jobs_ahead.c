@@ -9,7 +9,7 @@
 #include "observe/clock.h"
 #include "observe/log.h"
 
-enum { AHEAD_MAX = 500 };
+enum { AHEAD_MAX = 1000 };
 
 #define AHEAD_TIME     (10 * MILLISECOND)
 #define AHEAD_PATIENCE SECOND
@@ -29,7 +29,7 @@ void crew_give_hands(struct crew *crew, size_t count)
 			crew_wake(&thread->crews[i]);
 }
 
-static bool nobody_else_wants(const struct crew *crew)
+bool crew_alone(const struct crew *crew)
 {
 	return crew->thread->hands.hungry == (crew->share.hungry ? 1 : 0);
 }
@@ -66,34 +66,46 @@ void crew_hand_back(struct start *start)
 	crew_add_ended(start);
 }
 
-/* False when it has ended at once. */
-static bool launch(struct start *start)
+/* The next one that waits and can be run, which counts as running from now on; NULL: none. */
+static struct start *next_ahead(struct crew *crew)
 {
-	struct crew *crew = start->crew;
+	struct link *link;
 
-	if (!start->kind || !start->kind->run) {
-		put_off(start);
-		crew_add_ended(start);
-		return false;
+	while ((link = list_pop(&crew->ahead))) {
+		struct start *start = CONTAINER_OF(link, struct start, link);
+
+		crew->ahead_count--;
+		if (!start->kind || !start->kind->run) {
+			put_off(start);
+			crew_add_ended(start);
+			continue;
+		}
+		if (work_cancelled(crew->thread->work, &start->job.id))
+			start->stop = START_CANCELLED;
+		list_push(&crew->running, &start->link);
+		crew->running_count++;
+		return start;
 	}
-	if (work_cancelled(crew->thread->work, &start->job.id))
-		start->stop = START_CANCELLED;
-	if (scope_spawn(&crew->thread->worker.sched.root, start_run, start) < 0) {
-		crew_hand_back(start);
-		return false;
-	}
-	list_push(&crew->running, &start->link);
-	crew->running_count++;
-	return true;
+	return NULL;
+}
+
+static void forget_running(struct start *start)
+{
+	link_remove(&start->link);
+	start->crew->running_count--;
 }
 
 void crew_launch(struct crew *crew, size_t hands)
 {
-	while (hands > 0 && crew->ahead_count > 0) {
-		struct link *link = list_pop(&crew->ahead);
+	struct start *start;
 
-		crew->ahead_count--;
-		hands -= launch(CONTAINER_OF(link, struct start, link));
+	while (hands > 0 && (start = next_ahead(crew))) {
+		if (scope_spawn(&crew->thread->worker.sched.root, start_run, start) == 0) {
+			hands--;
+		} else {
+			forget_running(start);
+			crew_hand_back(start);
+		}
 	}
 	crew->moved_ns = clock_now_ns();
 	if (hands > 0)
@@ -104,13 +116,13 @@ void crew_launch(struct crew *crew, size_t hands)
 
 size_t crew_ahead(const struct crew *crew, const struct queue_settings *settings)
 {
-	size_t most;
+	size_t most, there = crew->ahead_count + crew->coming;
 
 	/* where running jobs are counted, one that waits would be in another one's place */
 	if (!crew->usual_ns || settings->concurrency > 0 || settings->tenant_concurrency > 0)
 		return 0;
 	most = (size_t)MIN(AHEAD_TIME * crew->bound / crew->usual_ns, (uint64_t)AHEAD_MAX);
-	return most > crew->ahead_count ? most - crew->ahead_count : 0;
+	return most > there ? most - there : 0;
 }
 
 void crew_add_ahead(struct start *start)
@@ -154,18 +166,21 @@ uint64_t crew_go_ahead(struct crew *crew, uint64_t now)
 	return crew->ahead_count > 0 ? crew->moved_ns + AHEAD_PATIENCE : TIME_NEVER;
 }
 
-void crew_take_back(struct start *start, uint64_t took_ns)
+struct start *crew_take_back(struct start *start, uint64_t took_ns)
 {
 	struct crew *crew = start->crew;
+	struct start *next = NULL;
 
-	link_remove(&start->link);
-	crew->running_count--;
+	forget_running(start);
 	crew_add_ended(start);
 	crew->usual_ns =
 		crew->usual_ns ? crew->usual_ns - crew->usual_ns / 8 + took_ns / 8 : took_ns;
-	if (nobody_else_wants(crew) && !crew->thread->stopping)
-		crew_launch(crew, 1);
+	if (crew_alone(crew) && !crew->thread->stopping)
+		next = next_ahead(crew);
+	if (next)
+		crew->moved_ns = clock_now_ns();
 	else
 		crew_give_hands(crew, 1);
 	cond_signal(&crew->changed);
+	return next;
 }

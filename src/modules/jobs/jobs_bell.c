@@ -28,6 +28,9 @@ struct bell {
 	_Atomic uint64_t rings;
 	_Atomic uint64_t desks[DESK_WORDS]; /* a bit for each desk where somebody waits for it */
 	unsigned number;
+	pthread_mutex_t lock; /* of what follows, and of rings with an offer */
+	uint64_t offered;     /* the ring that was for: */
+	struct bell_offer offer;
 	struct bell *next; /* on its shelf */
 	size_t name_len;
 	char name[];
@@ -58,7 +61,8 @@ struct waiter {
 /* That of notices about tenants (modules/tenants): one may be served again. */
 #define TENANTS "tenant"
 
-static struct bell shared = { .number = 0 }, later = { .number = 1 };
+static struct bell shared = { .number = 0, .lock = PTHREAD_MUTEX_INITIALIZER },
+		   later = { .number = 1, .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct {
 	pthread_rwlock_t lock;
@@ -87,6 +91,7 @@ static struct bell *make(struct str queue, struct bell **shelf)
 	memcpy(bell->name, queue.at, queue.len);
 	bell->name_len = queue.len;
 	bell->number = 2 + tower.count++;
+	(void)pthread_mutex_init(&bell->lock, NULL);
 	bell->next = *shelf;
 	*shelf = bell;
 	return bell;
@@ -251,9 +256,8 @@ static void tell(struct desk *desk, unsigned tray)
 	(void)pthread_mutex_unlock(&desk->lock);
 }
 
-static void ring_here(struct bell *bell)
+static void tell_desks(const struct bell *bell)
 {
-	(void)atomic_fetch_add(&bell->rings, 1);
 	for (size_t word = 0; word < DESK_WORDS; word++) {
 		uint64_t left = atomic_load(&bell->desks[word]);
 
@@ -261,6 +265,12 @@ static void ring_here(struct bell *bell)
 			tell(atomic_load(&desks[word * WORD + (size_t)__builtin_ctzll(left)]),
 				bell->number % TRAYS);
 	}
+}
+
+static void ring_here(struct bell *bell)
+{
+	(void)atomic_fetch_add(&bell->rings, 1);
+	tell_desks(bell);
 }
 
 /* What a bell is called in hints; no queue has such names. */
@@ -274,11 +284,38 @@ static struct str name_of(const struct bell *bell)
 	return bell->number < LEN(names) ? names[bell->number] : str_of(bell->name, bell->name_len);
 }
 
+static void ring_elsewhere(const struct bell *bell)
+{
+	if (tower.store)
+		notice_hint(tower.store, S(HINTS), name_of(bell));
+}
+
 void bell_ring(struct bell *bell)
 {
 	ring_here(bell);
-	if (tower.store)
-		notice_hint(tower.store, S(HINTS), name_of(bell));
+	ring_elsewhere(bell);
+}
+
+void bell_ring_for(struct bell *bell, const struct bell_offer *offer)
+{
+	(void)pthread_mutex_lock(&bell->lock);
+	bell->offer = *offer;
+	bell->offered = atomic_fetch_add(&bell->rings, 1) + 1;
+	(void)pthread_mutex_unlock(&bell->lock);
+	tell_desks(bell);
+	ring_elsewhere(bell);
+}
+
+uint64_t bell_heard(struct bell *bell, uint64_t rings, bool *ret_offered, struct bell_offer *ret)
+{
+	uint64_t now;
+
+	(void)pthread_mutex_lock(&bell->lock);
+	now = atomic_load(&bell->rings);
+	*ret = bell->offer;
+	*ret_offered = now == rings + 1 && bell->offered == now;
+	(void)pthread_mutex_unlock(&bell->lock);
+	return now;
 }
 
 static void ring_all(void)
@@ -427,6 +464,7 @@ void bells_close(void)
 			struct bell *bell = tower.shelves[i];
 
 			tower.shelves[i] = bell->next;
+			(void)pthread_mutex_destroy(&bell->lock);
 			mem_free(bell, sizeof(*bell) + bell->name_len);
 		}
 	tower.count = 0;

@@ -1,11 +1,12 @@
 /*
  * Bells: what wakes those who wait for a queue to have something, on whatever thread they wait. A
- * bell tells that something may be there, not what; who is woken looks.
+ * bell tells that something may be there, mostly not what; who is woken looks.
  */
 #ifndef JOBS_BELL_H
 #define JOBS_BELL_H
 
 #include "base/str.h"
+#include "crypto/uuid.h"
 
 #include <stdint.h>
 
@@ -30,6 +31,17 @@ uint64_t bell_rings(const struct bell *bell);
 
 /* Wakes all who wait for it here; those of other instances by a hint, soon. Any thread. */
 void bell_ring(struct bell *bell);
+
+/* A job that is ready: who has nothing else to do may take just this one. */
+struct bell_offer {
+	struct uuid tenant, job;
+};
+
+/* Rings, and says for what. */
+void bell_ring_for(struct bell *bell, const struct bell_offer *offer);
+
+/* How often it was rung; whether only once since `rings`, here, and for what. */
+uint64_t bell_heard(struct bell *bell, uint64_t rings, bool *ret_offered, struct bell_offer *ret);
 
 /* After the commit of the transaction; once, however often it is asked for. -ERR_NO_MEMORY,
  * -ERR_FULL. */

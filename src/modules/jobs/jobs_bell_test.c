@@ -55,6 +55,32 @@ TEST(bell_of_a_name_is_one)
 	EXPECT_INT(mem_used(), 0);
 }
 
+TEST(a_bell_says_for_what_it_was_rung_once)
+{
+	struct bell *bell = bell_of(S("email"));
+	struct bell_offer offer = { .tenant.bytes = { 1 }, .job.bytes = { 2 } }, heard = { 0 };
+	bool offered = true;
+
+	EXPECT_INT(bell_heard(bell, 0, &offered, &heard), 0);
+	EXPECT(!offered);
+	bell_ring_for(bell, &offer);
+	EXPECT_INT(bell_rings(bell), 1);
+	EXPECT_INT(bell_heard(bell, 0, &offered, &heard), 1);
+	EXPECT(offered && memcmp(&heard, &offer, sizeof(offer)) == 0);
+	EXPECT_INT(bell_heard(bell, 1, &offered, &heard), 1); /* nothing new */
+	EXPECT(!offered);
+	bell_ring(bell);
+	EXPECT_INT(bell_heard(bell, 1, &offered, &heard), 2); /* for who knows what */
+	EXPECT(!offered);
+	bell_ring_for(bell, &offer);
+	EXPECT_INT(bell_heard(bell, 1, &offered, &heard), 3); /* and something before it */
+	EXPECT(!offered);
+	EXPECT_INT(bell_heard(bell, 2, &offered, &heard), 3);
+	EXPECT(offered);
+	bells_close();
+	EXPECT_INT(mem_used(), 0);
+}
+
 TEST(bells_are_bounded)
 {
 	struct bell *last = NULL;

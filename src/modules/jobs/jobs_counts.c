@@ -177,26 +177,24 @@ struct starts {
 	int64_t now_us;
 };
 
-static void tell_take(const struct starts *starts)
+void job_count_start(struct str queue, const struct taken *taken, int64_t now_us)
 {
-	for (size_t i = 0; i < starts->count; i++) {
-		const struct taken *taken = &starts->at[i];
-		int64_t due = taken->turn - (job_turn(0, taken->priority) - job_turn(0, 0));
-		int64_t waited = MAX(starts->now_us - due, 0);
-		struct job_tally more = { .started = 1, .waited_us = waited };
-		struct uuid tenant;
+	int64_t due = taken->turn - (job_turn(0, taken->priority) - job_turn(0, 0));
+	int64_t waited = MAX(now_us - due, 0);
+	struct job_tally more = { .started = 1, .waited_us = waited };
+	struct uuid tenant;
 
-		job_metrics_start(starts->queue, waited);
-		run_begin(taken->id);
-		if (uuid_parse(taken->tenant_id, &tenant))
-			add(&tenant, starts->queue, &more);
-	}
+	job_metrics_start(queue, waited);
+	run_begin(taken->id);
+	if (uuid_parse(taken->tenant_id, &tenant))
+		add(&tenant, queue, &more);
 }
 
 static void tell_starts(void *arg)
 {
 	for (const struct starts *starts = arg; starts; starts = starts->next)
-		tell_take(starts);
+		for (size_t i = 0; i < starts->count; i++)
+			job_count_start(starts->queue, &starts->at[i], starts->now_us);
 }
 
 int job_count_starts(struct tx *tx, struct str queue, const struct taken *taken, size_t count)

@@ -21,6 +21,9 @@ enum {
  * arena. Errors of tx_after_commit. */
 int job_count_starts(struct tx *tx, struct str queue, const struct taken *taken, size_t count);
 
+/* Tells of one that was started by a transaction that is committed. Any thread. */
+void job_count_start(struct str queue, const struct taken *taken, int64_t now_us);
+
 /* A start that ended as `how`, and what the job is now. */
 struct job_ended {
 	struct str id, queue;

@@ -11,7 +11,11 @@
 
 #include <stdlib.h>
 
-enum { ARENA_CHUNK = 64 * 1024 };
+enum {
+	ARENA_CHUNK = 64 * 1024,
+	SHARED_ENDS = 200, /* more of them are shared by two turns */
+	AHEAD_LEAST = 250, /* jobs that are worth a turn while no hand is free */
+};
 
 #define TURN_MEMORY ((size_t)64 * MEGABYTE) /* beyond it fewer jobs are taken at once */
 #define PAUSE_MIN   (50 * MILLISECOND)      /* after a turn that failed, then twice as long, */
@@ -32,19 +36,38 @@ void crew_look(struct crew *crew)
 	cond_signal(&crew->changed);
 }
 
+/* A crew that knows of nothing, and does nothing for the store, takes the one job that it hears of.
+ */
+static void hear_offer(struct crew *crew, const struct bell_offer *offer)
+{
+	if (crew->more != MORE_NOTHING || crew->turns > 0 || crew->offered) {
+		crew_look(crew);
+		return;
+	}
+	crew->offered = true;
+	crew->offer = *offer;
+	cond_signal(&crew->changed);
+}
+
 /* A fiber: what rings the bell wakes the crew. */
 static int hear(void *arg)
 {
 	struct crew *crew = arg;
+	uint64_t rings = bell_rings(crew->bell);
+	bool offered = false;
 	int r = 0;
 
 	while (r != -ERR_CANCELLED) {
-		uint64_t rings = bell_rings(crew->bell);
+		struct bell_offer offer;
 
-		crew_look(crew);
+		if (offered)
+			hear_offer(crew, &offer);
+		else
+			crew_look(crew);
 		r = bell_wait(crew->bell, rings, TIME_NEVER);
 		if (r < 0 && r != -ERR_CANCELLED) /* no memory for it: then it looks by itself */
 			r = fiber_sleep_until(clock_now_ns() + SECOND);
+		rings = bell_heard(crew->bell, rings, &offered, &offer);
 	}
 	return 0;
 }
@@ -65,14 +88,24 @@ static size_t bound_of(const struct crew *crew, const struct queue_settings *set
 /* For how many jobs there are hands, and how many are to be taken. */
 struct want {
 	size_t hands, max;
+	bool offered; /* just the one that the crew has heard of */
 };
 
-/* Takes hands for as many jobs as it may start now. */
+/* Whether nothing is counted when a job of the queue starts. */
+static bool unbounded(const struct queue_settings *settings)
+{
+	return !settings->concurrency && !settings->rate.count && !settings->tenant_concurrency &&
+	       !settings->tenant_rate.count;
+}
+
+/* Takes hands for as many jobs as it may start now. Without a free one it still takes ahead, so
+ * that the store works while handlers do, but not for a few. */
 static struct want take_hands(struct crew *crew)
 {
 	struct hands *hands = &crew->thread->hands;
+	size_t free, ahead;
 	struct queue_settings settings;
-	struct want want = { 0, 0 };
+	struct want want = { 0 };
 
 	if (crew->more == MORE_NOTHING || (crew->more == MORE_MAYBE && crew->looking) ||
 		crew->thread->stopping || crew->alone)
@@ -84,13 +117,30 @@ static struct want take_hands(struct crew *crew)
 		(void)pace_look(&crew->pace, &settings, 0, clock_now_ns());
 	hands_weigh(hands, &crew->share, settings.level);
 	crew->bound = bound_of(crew, &settings);
-	if (crew->bound <= crew->share.held)
-		return want;
-	want.hands =
-		hands_take(hands, &crew->share, MIN(crew->bound - crew->share.held, crew->batch));
-	if (want.hands > 0)
-		want.max = MIN(want.hands + crew_ahead(crew, &settings), crew->batch);
+	free = crew->bound > crew->share.held ? crew->bound - crew->share.held : 0;
+	if (free > 0)
+		want.hands = hands_take(hands, &crew->share, MIN(free, crew->batch));
+	ahead = crew_ahead(crew, &settings);
+	if (want.hands > 0 ||
+		(free == 0 && ahead >= AHEAD_LEAST && crew->more == MORE_LOTS && crew_alone(crew)))
+		want.max = MIN(want.hands + ahead, crew->batch);
 	return want;
+}
+
+/* A hand for the one job that was heard of, where nothing else has to be known; else it looks. */
+static struct want take_offer(struct crew *crew)
+{
+	const struct work_thread *thread = crew->thread;
+	struct queue_settings settings;
+
+	crew->offered = false;
+	queue_settings(crew->queue, &settings);
+	if (crew->more == MORE_NOTHING && !thread->stopping && !settings.paused &&
+		!settings.push_url.len && unbounded(&settings) && crew->share.held < crew->bound &&
+		hands_take(&crew->thread->hands, &crew->share, 1) == 1)
+		return (struct want){ 1, 1, true };
+	crew_look(crew);
+	return take_hands(crew);
 }
 
 /* --- a turn ----------------------------------------------------------------------------------- */
@@ -118,12 +168,17 @@ static int by_tenant(const void *a, const void *b)
 	return uuid_cmp(&(*left)->job.tenant, &(*right)->job.tenant);
 }
 
-/* Puts what has ended into the turn, by tenant. */
+/* Puts what has ended into the turn, by tenant; a half when there are many, and the other lane,
+ * which does nothing, may have the rest. */
 static int gather_ends(struct turn *turn)
 {
 	struct crew *crew = turn->crew;
 	size_t count = MIN(crew->ended_count, crew->alone ? (size_t)1 : (size_t)JOBS_END_MAX);
 
+	if (count > SHARED_ENDS && crew->turns == 0) {
+		count = (count + 1) / 2;
+		cond_signal(&crew->changed);
+	}
 	if (count == 0)
 		return 0;
 	turn->ended = arena_alloc(turn->arena, count * sizeof(struct start *));
@@ -341,15 +396,67 @@ static void do_turn(struct lane *lane, struct want want, const struct lease *lea
 		.queue = crew->queue, .lease = *lease, .lease_opened = true, .max = want.max
 	};
 	r = gather_ends(&turn);
+	crew->turns++;
 	crew->looking += want.max > 0;
+	crew->coming += want.max - want.hands;
 	if (r == 0)
 		r = db_write_with(
 			&db, turn.ended_count ? &ending_too : &jobs_taking, turn_in_tx, &turn);
+	crew->turns--;
 	crew->looking -= want.max > 0;
+	crew->coming -= want.max - want.hands;
 	if (r == 0)
 		finish_turn(&turn, rung);
 	else
 		fail_turn(&turn, r);
+	starts_unprepare(lane);
+	arena_reset(&lane->arena);
+}
+
+/* What may have been taken, though nobody was told. */
+static void give_back_offer(struct turn *turn, const struct bell_offer *offer)
+{
+	char texts[2][UUID_TEXT_LEN];
+	const struct taken taken = { .tenant_id = str_of(texts[0], UUID_TEXT_LEN),
+		.id = str_of(texts[1], UUID_TEXT_LEN),
+		.attempt = 1 };
+	struct start *start = start_take(turn->lane);
+
+	uuid_write(texts[0], &offer->tenant);
+	uuid_write(texts[1], &offer->job);
+	(void)start_fill(start, &taken, &turn->take.lease.id);
+	crew_hand_back(start);
+}
+
+/* Takes the one that was heard of; somebody else may have been faster. */
+static void do_offer(struct lane *lane, const struct lease *lease)
+{
+	struct crew *crew = lane->crew;
+	const struct bell_offer offer = crew->offer;
+	struct db db = db_of_system(crew->thread->work->server->store, &lane->arena);
+	struct taken taken;
+	struct turn turn = { .crew = crew,
+		.lane = lane,
+		.arena = &lane->arena,
+		.want = { 1, 1, true },
+		.taken = &taken };
+	int r;
+
+	turn.take = (struct take){
+		.queue = crew->queue, .tenant = &offer.tenant, .lease = *lease, .max = 1
+	};
+	crew->turns++;
+	r = jobs_take_named(&db, &turn.take, &offer.job, &taken);
+	crew->turns--;
+	if (r > 0) {
+		turn.count = 1;
+		start_taken(&turn);
+	} else {
+		if (r < 0)
+			give_back_offer(&turn, &offer);
+		crew_give_hands(crew, 1);
+		crew_look(crew);
+	}
 	starts_unprepare(lane);
 	arena_reset(&lane->arena);
 }
@@ -380,9 +487,9 @@ static bool wait_for_turn(struct crew *crew, struct want *ret)
 			if (crew->more == MORE_NOTHING)
 				crew->more = MORE_MAYBE;
 		}
-		*ret = (struct want){ 0, 0 };
+		*ret = (struct want){ 0 };
 		if (now >= crew->pause_ns) {
-			*ret = take_hands(crew);
+			*ret = crew->offered ? take_offer(crew) : take_hands(crew);
 			if (ret->max > 0 || crew->ended_count > 0)
 				return true;
 		}
@@ -397,16 +504,15 @@ static bool wait_for_turn(struct crew *crew, struct want *ret)
 static struct want can_take(struct lane *lane, struct want want, struct lease *ret)
 {
 	struct crew *crew = lane->crew;
-	struct want can = { 0, 0 };
+	struct want can = { .offered = want.offered };
 
 	if (want.max > 0 && work_lease(crew->thread->work, ret))
 		can.max = starts_prepare(lane, want.max);
 	can.hands = MIN(want.hands, can.max);
-	if (can.hands < want.hands) {
+	if (can.hands < want.hands)
 		crew_give_hands(crew, want.hands - can.hands);
-		if (can.max == 0)
-			crew->more = MORE_NOTHING; /* until it is rung, or looks by itself */
-	}
+	if (can.max == 0 && want.max > 0)
+		crew->more = MORE_NOTHING; /* until it is rung, or looks by itself */
 	return can;
 }
 
@@ -420,8 +526,11 @@ static int run_lane(void *arg)
 		struct lease lease = { 0 };
 
 		want = can_take(lane, want, &lease);
-		if (want.max > 0 || crew->ended_count > 0)
+		if (want.offered && want.max > 0)
+			do_offer(lane, &lease);
+		else if (want.max > 0 || crew->ended_count > 0)
 			do_turn(lane, want, &lease);
+		fiber_yield(); /* to those that it started: quick ones end with the next turn */
 	}
 	arena_done(&lane->arena);
 	crew->thread->fibers--;

@@ -68,6 +68,8 @@ static const struct statement counts[] = {
 	[COUNT_RETRYABLE] = STATEMENT("test_jobs_retryable", COUNT(IN_STATE("retryable"))),
 	[COUNT_COMPLETED] = STATEMENT("test_jobs_completed", COUNT(IN_STATE("completed"))),
 	[COUNT_ERRORS] = STATEMENT("test_job_errors", COUNT("job_error WHERE tenant_id = :tenant")),
+	[COUNT_BURNT] = STATEMENT("test_job_burnt",
+		COUNT("job_error WHERE tenant_id = :tenant AND message LIKE '%printer%'")),
 	[COUNT_LINES] = STATEMENT("test_job_lines", COUNT("job_line WHERE tenant_id = :tenant")),
 	[COUNT_GROUPS] = STATEMENT("test_job_groups", COUNT("job_group WHERE tenant_id = :tenant")),
 	[COUNT_KEYS] = STATEMENT("test_job_keys", COUNT("job_unique WHERE tenant_id = :tenant")),
@@ -109,8 +111,8 @@ static const struct statement group_seen = STATEMENT("test_job_group_seen",
 	.in = &group_key_schema, .out = &group_seen_schema);
 
 static const struct statement *const statements[] = { &counts[0], &counts[1], &counts[2],
-	&counts[3], &counts[4], &counts[5], &counts[6], &counts[7], &counts[8], &counts[9], &move,
-	&rename_job, &give, &pause_queue, &set_tenant, &count_in, &group_seen };
+	&counts[3], &counts[4], &counts[5], &counts[6], &counts[7], &counts[8], &counts[9],
+	&counts[10], &move, &rename_job, &give, &pause_queue, &set_tenant, &count_in, &group_seen };
 
 /* --- up and down ---------------------------------------------------------------------------- */
 

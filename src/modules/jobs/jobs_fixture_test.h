@@ -58,6 +58,7 @@ enum jobs_count {
 	COUNT_RETRYABLE,
 	COUNT_COMPLETED,
 	COUNT_ERRORS,
+	COUNT_BURNT, /* errors that tell of a printer */
 	COUNT_LINES,
 	COUNT_GROUPS,
 	COUNT_KEYS,

@@ -149,6 +149,15 @@ int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t
 	int64_t *ret_next_us);
 extern const struct tx_options jobs_taking;
 
+/*
+ * Takes that one job of take->tenant if it is ready, nobody has it, and neither a pause nor the
+ * tenant's state forbids it, under a program's lease that is open and not lost: 1, else 0. On a
+ * system handle, in one round trip; of queues without bounds and rates. After an error it may have
+ * been taken all the same, as its first start. Memory of the handle's arena.
+ */
+int jobs_take_named(
+	const struct db *db, const struct take *take, const struct uuid *id, struct taken *ret);
+
 /* On a fiber, when the take has committed: jobs whose payload schemas refuse are discarded, those
  * that cannot be judged now are put off, and neither is among the `*count` any longer. When it
  * fails, all that was taken is still there, to be handed back. Memory of the arena's. */

@@ -99,19 +99,22 @@ static const struct statement seats_give_one = STATEMENT("job_seats_give_one",
 		  "AND b.blocked ORDER BY b.turn, b.id LIMIT 1)",
 	.in = &group_batch_schema);
 
+/* The same for all groups. The array keeps PostgreSQL from reading all that are blocked when it
+ * takes them for fewer than they are. */
 static const struct statement seats_give = STATEMENT("job_seats_give",
-	.postgres = "UPDATE main.job AS j SET blocked = FALSE, seated = TRUE, "
-		    "state = CASE WHEN n.at > :now THEN 'scheduled' ELSE 'available' END, "
-		    "run_at = CASE WHEN n.at > :now THEN n.at ELSE j.run_at END "
-		    "FROM (SELECT s.id, x.at + (s.place - 1) * x.step AS at "
+	.postgres = "WITH n AS MATERIALIZED (SELECT s.id, x.at + (s.place - 1) * x.step AS at "
 		    "FROM jsonb_to_recordset(:list) AS x (queue text, key text, room bigint, "
 		    "at bigint, step bigint), LATERAL (SELECT b.id, "
 		    "row_number() OVER (ORDER BY b.turn, b.id) AS place FROM job AS b "
 		    "WHERE b.tenant_id = :tenant AND b.queue = x.queue AND b.group_key = x.key "
-		    "AND b.blocked ORDER BY b.turn, b.id LIMIT x.room) AS s) AS n "
-		    "WHERE j.tenant_id = :tenant AND j.blocked AND j.id = n.id "
+		    "AND b.blocked ORDER BY b.turn, b.id LIMIT x.room) AS s) "
+		    "UPDATE main.job AS j SET blocked = FALSE, seated = TRUE, "
+		    "state = CASE WHEN n.at > :now THEN 'scheduled' ELSE 'available' END, "
+		    "run_at = CASE WHEN n.at > :now THEN n.at ELSE j.run_at END "
+		    "FROM n WHERE j.tenant_id = :tenant AND j.blocked AND j.id = n.id "
+		    "AND j.id = ANY (ARRAY (SELECT m.id FROM n AS m)) "
 		    "RETURNING j.queue, j.group_key AS key",
-	.in = &group_batch_schema, .out = &group_row_schema);
+	.in = &group_batch_schema, .out = &group_row_schema, .flags = STATEMENT_PLAN_ONCE);
 
 static const struct statement seats_set = STATEMENT("job_seats_set",
 	.sqlite = "UPDATE main.job_group SET active = :active, waiting = :waiting, "

@@ -13,7 +13,8 @@
 #include "observe/span.h"
 #include "schema/decode.h"
 
-#define UNJUDGED_PAUSE SECOND /* of a job whose payload's schema cannot be read */
+#define UNJUDGED_PAUSE SECOND      /* of a job whose payload's schema cannot be read */
+#define HAND_TIME      MILLISECOND /* of handlers that do not wait, until others have their turn */
 
 /* --- filling in ---------------------------------------------------------------------------- */
 
@@ -247,13 +248,14 @@ static uint64_t deadline_of(const struct start *start, uint64_t now)
 									 : TIME_NEVER;
 }
 
-int start_run(void *arg)
+/* Returns when it ended. */
+static uint64_t run(struct start *start, uint64_t began)
 {
-	struct start *start = arg;
-	uint64_t began = clock_now_ns(), ended;
+	uint64_t ended;
 	struct scope scope;
 	int r = 0;
 
+	fiber_current()->err = (struct err){ 0 }; /* of the job before it */
 	scope_open(&scope, deadline_of(start, began));
 	start->scope = &scope;
 	if (start->stop == START_GOES_ON)
@@ -266,7 +268,23 @@ int start_run(void *arg)
 	(void)scope_close(&scope);
 
 	notes_settle(start);
-	crew_take_back(start, ended - began);
+	return ended;
+}
+
+int start_run(void *arg)
+{
+	uint64_t began = clock_now_ns(), turn = began;
+
+	for (struct start *start = arg; start;) {
+		uint64_t ended = run(start, began);
+
+		start = crew_take_back(start, ended - began);
+		if (start && ended - turn > HAND_TIME) {
+			fiber_yield();
+			ended = turn = clock_now_ns();
+		}
+		began = ended;
+	}
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "modules/jobs/jobs_counts.h"
+#include "observe/clock.h"
 
 #include <stdlib.h>
 
@@ -39,6 +40,11 @@ struct take_share {
 	int64_t bound; /* of the tenant's running jobs */
 };
 
+struct take_named {
+	struct str of, id, queue, lease_id, worker;
+	int64_t timeout_us;
+};
+
 struct taken_row {
 	struct str id, name, worker, payload;
 	int64_t priority, turn, attempt, counted, attempts, created_at;
@@ -67,6 +73,14 @@ static const struct schema take_share_schema = SCHEMA(take_share, "What a tenant
 	FIELD(take_share, timeout_us, "How long they may take."),
 	FIELD(take_share, share, "How many."),
 	FIELD(take_share, bound, "How many may run."));
+
+static const struct schema take_named_schema = SCHEMA(take_named, "A job that is to be taken.",
+	FIELD(take_named, of, "Of which tenant.", .format = FORMAT_UUID),
+	FIELD(take_named, id, "Which.", .format = FORMAT_UUID),
+	FIELD(take_named, queue, "Where."),
+	FIELD(take_named, lease_id, "Whose it becomes.", .format = FORMAT_UUID),
+	FIELD(take_named, worker, "Its name."),
+	FIELD(take_named, timeout_us, "How long it may take."));
 
 static const struct schema taken_row_schema = SCHEMA(taken_row, "A job that was taken.",
 	FIELD(taken_row, id, "Which.", .format = FORMAT_UUID),
@@ -104,13 +118,13 @@ static const struct schema taken_row_schema = SCHEMA(taken_row, "A job that was 
 	"EXISTS (SELECT 1 FROM " tenant_table " AS o WHERE o.tenant_id = " id                      \
 	" AND o.status <> 'active')"
 
-#define PAUSED(id)                                                                                 \
-	"EXISTS (SELECT 1 FROM main.job_pause AS p WHERE p.tenant_id = " id " AND p.queue = "      \
-	":queue)"
+#define PAUSED(pause_table, id)                                                                    \
+	"EXISTS (SELECT 1 FROM " pause_table " AS p WHERE p.tenant_id = " id                       \
+	" AND p.queue = :queue)"
 
-#define LEASED                                                                                     \
-	"EXISTS (SELECT 1 FROM main.job_lease AS m WHERE m.tenant_id = :lease_of"                  \
-	" AND m.id = :lease_id)"
+#define LEASED(id)                                                                                 \
+	"EXISTS (SELECT 1 FROM main.job_lease AS m WHERE m.tenant_id = " id " AND m.id = "         \
+									    ":lease_id)"
 
 /* Those behind the one who was last, then those up to it. */
 #define IN_TURN                                                                                    \
@@ -123,8 +137,8 @@ static const struct statement take_tenants = STATEMENT("job_take_tenants",
 		HOP("later", " AND j.tenant_id > :after", "") ", "
 		HOP("sooner", "", " AND h.tenant_id <= :after")
 		" SELECT x.tenant_id, "
-		PAUSED("x.tenant_id") " OR " UNSERVED("main.tenant", "x.tenant_id") " AS paused, "
-		LEASED " AS leased"
+		PAUSED("main.job_pause", "x.tenant_id") " OR " UNSERVED("main.tenant", "x.tenant_id") " AS paused, "
+		LEASED(":lease_of") " AS leased"
 		" FROM (" IN_TURN ") AS x WHERE x.tenant_id IS NOT NULL"
 		" ORDER BY x.part, x.n LIMIT :limit",
 	.in = &take_turn_schema, .out = &take_tenant_schema, .flags = STATEMENT_SYSTEM);
@@ -132,8 +146,7 @@ static const struct statement take_tenants = STATEMENT("job_take_tenants",
 
 #define PICK(share)                                                                                \
 	"(SELECT j.id FROM job AS j WHERE j.tenant_id = :tenant AND " READY                        \
-	" AND NOT EXISTS (SELECT 1 FROM job_pause AS p WHERE p.tenant_id = :tenant "               \
-	"AND p.queue = :queue) AND NOT " UNSERVED(                                                 \
+	" AND NOT " PAUSED("job_pause", ":tenant") " AND NOT " UNSERVED(                           \
 		"tenant", ":tenant") " ORDER BY j.turn, j.id LIMIT " share
 
 /* What the tenant's own bound leaves of its share. Not below 0, which SQLite takes for no limit. */
@@ -143,28 +156,46 @@ static const struct statement take_tenants = STATEMENT("job_take_tenants",
 	"WHERE r.tenant_id = :tenant AND r.queue = :queue AND r.state = 'running' LIMIT :bound) "  \
 	"AS x)"
 
-#define START                                                                                      \
+/* Whatever PostgreSQL thinks of how many rows a tenant has (a plan may be as old as the last
+ * ANALYZE), it reads no more of them than lie between the first and the last one that were picked.
+ */
+#define PICKED(share)                                                                              \
+	"WITH pick AS MATERIALIZED " PICK(                                                         \
+		share) " FOR UPDATE SKIP LOCKED), list AS MATERIALIZED "                           \
+		       "(SELECT array_agg(p.id ORDER BY p.id) AS ids FROM pick AS p) "
+#define IS_PICKED                                                                                  \
+	"= ANY ((SELECT l.ids FROM list AS l)::uuid[]) "                                           \
+	"AND t.id >= (SELECT l.ids[1] FROM list AS l) "                                            \
+	"AND t.id <= (SELECT l.ids[cardinality(l.ids)] FROM list AS l)"
+
+#define START(id)                                                                                  \
 	"UPDATE main.job AS t SET state = 'running', attempt = attempt + 1, "                      \
 	"lease_id = :lease_id, worker = :worker, started_at = :now, "                              \
 	"timeout_at = :now + coalesce(timeout_us, :timeout_us), progress = NULL, "                 \
-	"progress_note = NULL WHERE t.tenant_id = :tenant AND t.id "
+	"progress_note = NULL WHERE t.tenant_id = " id " AND t.id "
 
 #define STARTED                                                                                    \
 	" RETURNING id, name, worker, payload, priority, turn, attempt, "                          \
 	"attempt - uncounted AS counted, attempts, created_at, timeout_us, trace, group_key, "     \
 	"unique_key, tags"
 
-/* An array, so that PostgreSQL looks up each row whatever it thinks of how many there are. */
 #define GIVE(name_, share)                                                                         \
-	STATEMENT(name_, .sqlite = START "IN " PICK(share) ")" STARTED,                            \
-		.postgres = START "= ANY (ARRAY" PICK(share) " FOR UPDATE SKIP LOCKED))" STARTED,  \
-		.in = &take_share_schema, .out = &taken_row_schema)
+	STATEMENT(name_, .sqlite = START(":tenant") "IN " PICK(share) ")" STARTED,                 \
+		.postgres = PICKED(share) START(":tenant") IS_PICKED STARTED,                      \
+		.in = &take_share_schema, .out = &taken_row_schema, .flags = STATEMENT_PLAN_ONCE)
 
 static const struct statement take_some = GIVE("job_take", ":share");
 static const struct statement take_within = GIVE("job_take_within", WITHIN_BOUND);
 
+static const struct statement take_named = STATEMENT("job_take_named",
+	.sql = START(
+		":of") "= :id AND t.queue = :queue AND t.state = 'available' AND NOT "
+		       "t.blocked AND NOT " PAUSED("main.job_pause", ":of") " AND NOT " UNSERVED(
+			       "main.tenant", ":of") " AND " LEASED(":tenant") STARTED,
+	.in = &take_named_schema, .out = &taken_row_schema, .flags = STATEMENT_SYSTEM);
+
 const struct job_statements job_take_statements =
-	JOB_STATEMENTS(&take_tenants, &take_some, &take_within);
+	JOB_STATEMENTS(&take_tenants, &take_some, &take_within, &take_named);
 
 /* Rows are compared and set by their keys, and locked as they are found; what is counted is counted
  * under the lock of the queue. */
@@ -213,10 +244,10 @@ static int by_turn(const void *a, const void *b)
 	return str_cmp(left->id, right->id);
 }
 
-static struct taken taken_of(const struct giver *giver, const struct taken_row *row)
+static struct taken taken_of(struct str tenant_id, const struct taken_row *row)
 {
 	struct taken taken = {
-		.tenant_id = giver->text,
+		.tenant_id = tenant_id,
 		.id = row->id,
 		.name = row->name,
 		.worker = row->worker,
@@ -251,7 +282,7 @@ static int keep_portion(
 		return -(int)err_last()->code;
 	qsort(rows, count, sizeof(*rows), by_turn);
 	for (size_t i = 0; i < count; i++)
-		at[i] = taken_of(giver, &rows[i]);
+		at[i] = taken_of(giver->text, &rows[i]);
 	*portion = (struct portion){ at, giver->count, count };
 	giver->count += count;
 	taking->portion_count++;
@@ -465,4 +496,31 @@ int jobs_take_in_tx(struct tx *tx, struct take *take, struct taken **ret, size_t
 	*ret_count = taking->count;
 	*ret_next_us = again_at(taking);
 	return 0;
+}
+
+/* --- one that is known ---------------------------------------------------------------------------
+ */
+
+int jobs_take_named(
+	const struct db *db, const struct take *take, const struct uuid *id, struct taken *ret)
+{
+	struct queue_settings settings;
+	struct take_named in = { .of = uuid_text(db->arena, take->tenant),
+		.id = uuid_text(db->arena, id),
+		.queue = take->queue,
+		.lease_id = uuid_text(db->arena, &take->lease.id),
+		.worker = take->lease.worker };
+	struct taken_row row;
+	int r;
+
+	if (!in.of.at || !in.id.at || !in.lease_id.at)
+		return -(int)err_last()->code;
+	queue_settings(take->queue, &settings);
+	in.timeout_us = settings.timeout_ms * 1000;
+	r = db_one_with(db, &jobs_taking, &take_named, &in, &row);
+	if (r < 0)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	*ret = taken_of(in.of, &row);
+	job_count_start(take->queue, ret, clock_wall_us());
+	return 1;
 }

@@ -2,6 +2,8 @@
 #include "modules/jobs/jobs_run_fixture_test.h"
 
 #include "base/err.h"
+#include "base/fault.h"
+#include "observe/clock.h"
 #include "observe/clock_test.h"
 
 #include <stdio.h>
@@ -454,6 +456,109 @@ static int open_in_tx(struct tx *tx, void *arg)
 
 	return lease_open_in_tx(tx, &take->lease);
 }
+
+/* Someone whose lease is that of a program, and there. */
+static struct take program(struct store_test *test, const char *queue, const struct db *of)
+{
+	struct db system = db_of(test->store, &tenant_system, &test->arena);
+	struct take take = taker(queue, 1);
+
+	take.lease.kind = LEASE_PROGRAM;
+	take.lease_opened = true;
+	take.tenant = &of->tenant;
+	REQUIRE(db_write(&system, open_in_tx, &take) == 0);
+	return take;
+}
+
+static int take_named(
+	struct store_test *test, const struct take *take, struct str id, struct taken *ret)
+{
+	struct db system = db_of_system(test->store, &test->arena);
+	struct uuid job;
+
+	REQUIRE(uuid_parse(id, &job));
+	return jobs_take_named(&system, take, &job, ret);
+}
+
+JOBS_TEST(a_job_is_taken_by_its_name)
+{
+	struct db db = store_test_tenant(test, 1), other = store_test_tenant(test, 2);
+	struct take take = program(test, "default", &db), elsewhere = take, others = take;
+	struct str first = put(&db, "default", 5), id = put(&db, "default", 5);
+	struct taken taken;
+
+	elsewhere.queue = S("plain");
+	others.tenant = &other.tenant;
+	EXPECT_INT(take_named(test, &elsewhere, id, &taken), 0);
+	EXPECT_INT(take_named(test, &others, id, &taken), 0);
+	EXPECT_INT(take_named(test, &take, id, &taken), 1);
+	EXPECT_STR(taken.id, id);
+	EXPECT_STR(taken.tenant_id, uuid_text(&test->arena, &db.tenant));
+	EXPECT_INT(taken.attempt, 1);
+	EXPECT_INT(job_look(&db, id).state, JOB_RUNNING);
+	EXPECT_INT(job_look(&db, first).state, JOB_AVAILABLE);
+	EXPECT_INT(take_named(test, &take, id, &taken), 0); /* it runs */
+	EXPECT_INT(end_one(test, &take, &taken, END_COMPLETE), 0);
+}
+
+JOBS_TEST(what_may_not_start_is_not_taken_by_its_name)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct take take = program(test, "default", &db), lost = take;
+	struct job_new grouped = { .name = S("test:plain"), .group_key = S("g") },
+		       later = { .name = S("test:plain"), .delay_ns = HOUR };
+	struct str id = job_put(&db, &grouped), blocked = job_put(&db, &grouped);
+	struct taken taken;
+
+	EXPECT_INT(take_named(test, &take, job_put(&db, &later), &taken), 0);
+	EXPECT_INT(take_named(test, &take, blocked, &taken), 0);
+	uuid_v7(&lost.lease.id, clock_wall_us());
+	EXPECT_INT(take_named(test, &lost, id, &taken), 0);
+	tenant_is(&db, "suspended");
+	EXPECT_INT(take_named(test, &take, id, &taken), 0);
+	tenant_is(&db, "active");
+	tenant_pause(&db, "default");
+	EXPECT_INT(take_named(test, &take, id, &taken), 0);
+	EXPECT_INT(job_look(&db, id).attempt, 0);
+}
+
+#ifdef BULKHEAD_FAULTS
+
+/* Whoever was not told that it was taken hands its first start back, which is nobody's if it was
+ * not.
+ */
+JOBS_TEST(a_job_taken_by_its_name_survives_a_lack_of_memory)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct take take = program(test, "default", &db);
+	struct str tenant = uuid_text(&test->arena, &db.tenant);
+	struct arena arena;
+	struct taken taken;
+	struct uuid job;
+	size_t nth = 0;
+	int r = -1;
+
+	while (r < 0 && nth++ < 200) {
+		struct db system = db_of_system(test->store, &arena);
+		struct str id = put(&db, "default", 5);
+
+		REQUIRE(uuid_parse(id, &job));
+		arena_init(&arena, 64, MEGABYTE);
+		fault_arm(FAULT_MEMORY, nth);
+		r = jobs_take_named(&system, &take, &job, &taken);
+		fault_arm(FAULT_MEMORY, 0);
+		if (r < 0) {
+			taken = (struct taken){ .tenant_id = tenant, .id = id, .attempt = 1 };
+			(void)end_one(test, &take, &taken, END_RELEASE);
+			EXPECT_INT(job_look(&db, id).state, JOB_AVAILABLE);
+		}
+		arena_done(&arena);
+	}
+	EXPECT_INT(r, 1);
+	EXPECT(nth > 1);
+}
+
+#endif
 
 /* An instance that was cut off may come back before it has noticed that it was taken for lost; what
  * it took then would be ended at once, and a job of one attempt be discarded. */

@@ -6,6 +6,7 @@
 #include "fiber/sync.h"
 #include "http/server.h"
 #include "loop/worker.h"
+#include "modules/jobs/jobs_bell.h"
 #include "modules/jobs/jobs_hands.h"
 #include "modules/jobs/jobs_internal.h"
 #include "modules/jobs/jobs_work.h"
@@ -19,7 +20,7 @@ enum {
 	HANDS_MAX = 2048,   /* handlers at once, of a thread */
 	QUEUE_HANDS = 100,  /* of a queue that has no bound, of this process */
 	LANES = 2,          /* turns of a crew that may be under way */
-	STARTS_KEPT = 1024, /* of a thread, for the next jobs */
+	STARTS_KEPT = 2048, /* of a thread, for the next jobs */
 	SCHEDULES_MAX = 64,
 	CANCELS_KEPT = 256, /* the last ones that were asked for */
 };
@@ -94,7 +95,8 @@ int start_fill(struct start *start, const struct taken *taken, const struct uuid
 void start_end(struct start *start, enum end_kind kind, const char *message);
 void start_failed(struct start *start, int r);
 
-/* A fiber: runs the handler and hands the start back to its crew. */
+/* A fiber, which is a hand: runs the handler, hands the start back to its crew, and does the same
+ * with the next one that the crew has. */
 int start_run(void *arg);
 
 /* Makes the handler's waits fail. */
@@ -146,13 +148,17 @@ struct crew {
 	struct cond changed;
 	struct link ahead, running, ended; /* struct start; the first wait for a hand */
 	size_t ahead_count, running_count, ended_count;
+	size_t coming;     /* ahead of hands, by turns under way */
 	size_t bound;      /* hands that it may have, as of the last turn */
 	uint64_t usual_ns; /* that its handlers take of late; 0: not known */
 	uint64_t moved_ns; /* when there was a hand for one that waited, last */
 	enum crew_more more;
-	uint64_t rung;          /* how often the bell was heard */
-	uint64_t look_ns;       /* looks then, even if nobody rings */
-	size_t looking;         /* turns under way that take */
+	uint64_t rung;    /* how often the bell was heard */
+	uint64_t look_ns; /* looks then, even if nobody rings */
+	size_t looking;   /* turns under way that take, */
+	size_t turns;     /* and of all kinds */
+	bool offered;     /* one job is ready, where there was nothing: */
+	struct bell_offer offer;
 	uint64_t pause_ns;      /* after a failure nothing happens until then */
 	unsigned failures;      /* of turns, one after another */
 	size_t alone;           /* so many ends are told one by one, since one of them fails */
@@ -199,6 +205,9 @@ void crew_free_starts(struct work_thread *thread);
 
 void crew_give_hands(struct crew *crew, size_t count);
 
+/* Whether no other queue of the thread wants hands. */
+bool crew_alone(const struct crew *crew);
+
 /* How many may be taken beyond those that there are hands for. */
 size_t crew_ahead(const struct crew *crew, const struct queue_settings *settings);
 
@@ -215,8 +224,8 @@ void crew_launch(struct crew *crew, size_t hands);
  * is to be called next. */
 uint64_t crew_go_ahead(struct crew *crew, uint64_t now);
 
-/* A handler has returned; its hand goes on to the next one. */
-void crew_take_back(struct start *start, uint64_t took_ns);
+/* A handler has returned; its hand goes on to the one that is returned, or is free (NULL). */
+struct start *crew_take_back(struct start *start, uint64_t took_ns);
 
 /* A fiber of each thread: what is to be looked at now and then (jobs_look.c). */
 int crews_look(void *arg);

@@ -2,6 +2,7 @@
 #include "modules/jobs/jobs_work_fixture_test.h"
 
 #include "base/err.h"
+#include "modules/jobs/jobs_adding.h"
 #include "observe/clock.h"
 
 /* --- what is added is done ------------------------------------------------------------- */
@@ -132,6 +133,172 @@ JOBS_TEST(what_was_taken_ahead_in_vain_is_handed_back)
 	EXPECT_INT(jobs_count(&db, COUNT_COMPLETED), 700);
 	EXPECT_INT(jobs_count(&db, COUNT_ERRORS), 0);
 	EXPECT(atomic_load(&work_most_at_once) <= 100);
+}
+
+/* --- told of one ------------------------------------------------------------------------- */
+
+/* As the API adds one: whoever works on the queue hears which. */
+static struct str tell_of_one(const struct db *db, const char *name)
+{
+	struct job_new job = work_one(name);
+	struct adding adding;
+
+	REQUIRE(adding_make(&job, db->arena, clock_wall_us(), &adding) == 0);
+	REQUIRE(adding_put(db, &adding) == 0);
+	return adding.row.id;
+}
+
+/* Puts one there that nobody hears of. */
+static struct str put_silently(const struct db *db)
+{
+	struct job_new later = { .name = S("test:plain"), .delay_ns = HOUR };
+	struct str id = job_put(db, &later);
+
+	job_move(db, id, JOB_AVAILABLE);
+	return id;
+}
+
+static bool one_has_run(const struct db *db)
+{
+	(void)db;
+	return atomic_load(&work_runs) == 1;
+}
+
+static bool none_is_open(const struct db *db)
+{
+	return jobs_count(db, COUNT_OPEN) == 0;
+}
+
+/* Whether the one that is told of is started before an older one that nobody hears of, which a look
+ * around would have found. */
+static bool told_comes_first(struct store_test *test)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct str silent, told;
+
+	work_add(test, 1, "test:plain", 1);
+	EXPECT(work_holds(test, none_is_open));
+	EXPECT_INT(fiber_sleep_until(clock_now_ns() + 20 * MILLISECOND), 0); /* until it is idle */
+	silent = put_silently(&db);
+	told = tell_of_one(&db, "test:plain");
+	EXPECT(work_holds(test, none_is_open)); /* and looks later */
+	return job_look(&db, told).started_at.value < job_look(&db, silent).started_at.value;
+}
+
+/* Who has nothing else to do starts it without a look around, unless one is just due; */
+JOBS_TEST(a_job_that_is_told_of_starts_at_once)
+{
+	bool first = false;
+
+	work_begin(test, &work_all);
+	for (int i = 0; i < 10 && !first; i++)
+		first = told_comes_first(test);
+	EXPECT(first);
+	jobs_stop();
+}
+
+static int tell_of_many(void *arg)
+{
+	struct store_test *test = arg;
+	struct arena arena;
+
+	arena_init(&arena, 4 * KILOBYTE, MEGABYTE);
+	for (unsigned i = 0; i < 100; i++) {
+		struct db db = store_test_tenant(test, 1 + i % 2);
+
+		db.arena = &arena;
+		(void)tell_of_one(&db, i % 10 ? "test:plain" : "test:slow");
+		if (i % 3 == 0)
+			(void)fiber_sleep_until(clock_now_ns() + MILLISECOND);
+		arena_reset(&arena);
+	}
+	arena_done(&arena);
+	return 0;
+}
+
+/* and several who hear of the same one do it once. */
+JOBS_TEST(jobs_that_are_told_of_are_done_once)
+{
+	struct jobs_options options = work_all;
+	struct db db = store_test_tenant(test, 1);
+	struct scope scope;
+
+	options.threads = 3;
+	work_begin(test, &options);
+	scope_open(&scope, TIME_NEVER);
+	for (int i = 0; i < 4; i++)
+		REQUIRE(scope_spawn(&scope, tell_of_many, test) == 0);
+	REQUIRE(scope_close(&scope) == 0);
+	EXPECT(work_holds(test, work_none_waits));
+	jobs_stop();
+	EXPECT_INT(atomic_load(&work_runs), 400);
+	EXPECT_INT(jobs_count(&db, COUNT_ERRORS), 0);
+}
+
+JOBS_TEST(a_job_that_is_told_of_waits_where_it_must)
+{
+	struct db db = store_test_tenant(test, 1);
+	struct str paused, bounded;
+
+	queue_give(test, "slow", "\"concurrency\":1");
+	work_begin(test, &work_all);
+	tenant_pause(&db, "plain");
+	paused = tell_of_one(&db, "test:plain");
+	bounded = tell_of_one(&db, "test:slow");
+	EXPECT(work_holds(test, one_has_run));
+	jobs_stop();
+	EXPECT_INT(job_look(&db, bounded).state, JOB_COMPLETED);
+	EXPECT_INT(job_look(&db, paused).state, JOB_AVAILABLE);
+	EXPECT_INT(job_look(&db, paused).attempt, 0);
+}
+
+/* --- one after another on a hand ------------------------------------------------------------ */
+
+/* Half of them say what went wrong. */
+static int run_failing(struct job *job, const void *payload)
+{
+	const struct work_number *number = payload;
+
+	(void)job;
+	return number->number % 2 ? fail(ERR_IO, "the printer burns") : -ERR_IO;
+}
+
+static const struct job_kind failing = {
+	.name = "test:burn", .schema = &work_number_schema, .run = run_failing, .attempts = 1
+};
+
+enum { BURNING = 600 };
+
+static int add_burning(struct tx *tx, void *arg)
+{
+	int r = 0;
+
+	(void)arg;
+	for (int64_t i = 0; i < BURNING && r == 0; i++) {
+		struct work_number number = { i };
+		struct job_new job = work_one("test:burn");
+
+		job.schema = &work_number_schema;
+		job.data = &number;
+		r = tx_enqueue(tx, &job, NULL);
+	}
+	return r;
+}
+
+/* A hand does many quick jobs; what the last one said is not what this one says. */
+JOBS_TEST(a_job_does_not_tell_of_the_one_before_it)
+{
+	struct db db = store_test_tenant(test, 1);
+
+	REQUIRE(job_kind_declare(&work_server, &failing) == 0);
+	work_begin(test, &work_all);
+	for (int round = 0; round < 2; round++) { /* the second time they are taken ahead */
+		REQUIRE(db_write_with(&db, &jobs_adding, add_burning, NULL) == 0);
+		EXPECT(work_holds(test, none_is_open));
+	}
+	jobs_stop();
+	EXPECT_INT(jobs_count(&db, COUNT_ERRORS), 2 * BURNING);
+	EXPECT_INT(jobs_count(&db, COUNT_BURNT), BURNING);
 }
 
 /* --- with its own writes --------------------------------------------------------------- */
