@@ -248,7 +248,7 @@ static uint64_t deadline_of(const struct start *start, uint64_t now)
 									 : TIME_NEVER;
 }
 
-/* Returns when it ended. */
+/* Does it; the time at which it ended. */
 static uint64_t run(struct start *start, uint64_t began)
 {
 	uint64_t ended;

@@ -137,17 +137,20 @@ static const struct statement take_tenants = STATEMENT("job_take_tenants",
 		HOP("later", " AND j.tenant_id > :after", "") ", "
 		HOP("sooner", "", " AND h.tenant_id <= :after")
 		" SELECT x.tenant_id, "
-		PAUSED("main.job_pause", "x.tenant_id") " OR " UNSERVED("main.tenant", "x.tenant_id") " AS paused, "
+		PAUSED("main.job_pause", "x.tenant_id") " OR "
+		UNSERVED("main.tenant", "x.tenant_id") " AS paused, "
 		LEASED(":lease_of") " AS leased"
 		" FROM (" IN_TURN ") AS x WHERE x.tenant_id IS NOT NULL"
 		" ORDER BY x.part, x.n LIMIT :limit",
 	.in = &take_turn_schema, .out = &take_tenant_schema, .flags = STATEMENT_SYSTEM);
 /* clang-format on */
 
+/* clang-format off */
 #define PICK(share)                                                                                \
 	"(SELECT j.id FROM job AS j WHERE j.tenant_id = :tenant AND " READY                        \
-	" AND NOT " PAUSED("job_pause", ":tenant") " AND NOT " UNSERVED(                           \
-		"tenant", ":tenant") " ORDER BY j.turn, j.id LIMIT " share
+	" AND NOT " PAUSED("job_pause", ":tenant") " AND NOT " UNSERVED("tenant", ":tenant")       \
+	" ORDER BY j.turn, j.id LIMIT " share
+/* clang-format on */
 
 /* What the tenant's own bound leaves of its share. Not below 0, which SQLite takes for no limit. */
 #define WITHIN_BOUND                                                                               \
@@ -159,10 +162,11 @@ static const struct statement take_tenants = STATEMENT("job_take_tenants",
 /* Whatever PostgreSQL thinks of how many rows a tenant has (a plan may be as old as the last
  * ANALYZE), it reads no more of them than lie between the first and the last one that were picked.
  */
+/* clang-format off */
 #define PICKED(share)                                                                              \
-	"WITH pick AS MATERIALIZED " PICK(                                                         \
-		share) " FOR UPDATE SKIP LOCKED), list AS MATERIALIZED "                           \
-		       "(SELECT array_agg(p.id ORDER BY p.id) AS ids FROM pick AS p) "
+	"WITH pick AS MATERIALIZED " PICK(share) " FOR UPDATE SKIP LOCKED), list AS MATERIALIZED " \
+	"(SELECT array_agg(p.id ORDER BY p.id) AS ids FROM pick AS p) "
+/* clang-format on */
 #define IS_PICKED                                                                                  \
 	"= ANY ((SELECT l.ids FROM list AS l)::uuid[]) "                                           \
 	"AND t.id >= (SELECT l.ids[1] FROM list AS l) "                                            \
@@ -187,12 +191,13 @@ static const struct statement take_tenants = STATEMENT("job_take_tenants",
 static const struct statement take_some = GIVE("job_take", ":share");
 static const struct statement take_within = GIVE("job_take_within", WITHIN_BOUND);
 
+/* clang-format off */
 static const struct statement take_named = STATEMENT("job_take_named",
-	.sql = START(
-		":of") "= :id AND t.queue = :queue AND t.state = 'available' AND NOT "
-		       "t.blocked AND NOT " PAUSED("main.job_pause", ":of") " AND NOT " UNSERVED(
-			       "main.tenant", ":of") " AND " LEASED(":tenant") STARTED,
+	.sql = START(":of") "= :id AND t.queue = :queue AND t.state = 'available' AND NOT t.blocked"
+		" AND NOT " PAUSED("main.job_pause", ":of")
+		" AND NOT " UNSERVED("main.tenant", ":of") " AND " LEASED(":tenant") STARTED,
 	.in = &take_named_schema, .out = &taken_row_schema, .flags = STATEMENT_SYSTEM);
+/* clang-format on */
 
 const struct job_statements job_take_statements =
 	JOB_STATEMENTS(&take_tenants, &take_some, &take_within, &take_named);
