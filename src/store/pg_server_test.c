@@ -235,6 +235,13 @@ const char *pg_ask(struct str url, const char *sql)
 	return answer;
 }
 
+bool pg_somebody_waits(struct str url)
+{
+	return strcmp(pg_ask(url, "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+				  "WHERE NOT granted AND datname = current_database()"),
+		       "0") != 0;
+}
+
 void pg_server_database(const struct pg_server *server, const char *name)
 {
 	char url[PG_URL_MAX], sql[200];

@@ -5,6 +5,8 @@
 
 #include "base/str.h"
 
+#include <stdbool.h>
+
 enum { PG_FOLDER_MAX = 90, PG_URL_MAX = 400 };
 
 /* A server of one test; it ends with the test, however that ends. */
@@ -42,5 +44,8 @@ void pg_run(struct str url, const char *sql);
 
 /* The first column of the first row as text; "" without a row. Valid until the next call. */
 const char *pg_ask(struct str url, const char *sql);
+
+/* Whether somebody waits for a lock in the database of the URL; other tests have others. */
+bool pg_somebody_waits(struct str url);
 
 #endif
