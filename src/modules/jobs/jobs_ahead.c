@@ -9,7 +9,7 @@
 #include "observe/clock.h"
 #include "observe/log.h"
 
-enum { AHEAD_MAX = 1000 };
+enum { AHEAD_MAX = 2000 };
 
 #define AHEAD_TIME     (10 * MILLISECOND)
 #define AHEAD_PATIENCE SECOND
