@@ -272,7 +272,7 @@ static void start_taken(struct turn *turn)
 	}
 	repeated_count = MIN(repeated_count, turn->want.hands);
 	crew_launch(turn->crew, turn->want.hands - repeated_count);
-	if (repeated_count > 0) {
+	if (!list_empty(&repeated)) {
 		add_synced(turn, &repeated);
 		crew_launch(turn->crew, repeated_count);
 	}
