@@ -13,6 +13,7 @@ enum { AHEAD_MAX = 2000 };
 
 #define AHEAD_TIME     (10 * MILLISECOND)
 #define AHEAD_PATIENCE SECOND
+#define AHEAD_BYTES    ((size_t)32 * MEGABYTE) /* of payloads that wait: then no more */
 #define COMPLAIN_EVERY MINUTE
 #define UNKNOWN_PAUSE  (10 * SECOND)      /* of a job whose name nobody here knows */
 #define RELEASE_PAUSE  (50 * MILLISECOND) /* after one that could not be started */
@@ -66,15 +67,25 @@ void crew_hand_back(struct start *start)
 	crew_add_ended(start);
 }
 
+static struct start *pop_ahead(struct crew *crew)
+{
+	struct link *link = list_pop(&crew->ahead);
+	struct start *start;
+
+	if (!link)
+		return NULL;
+	start = CONTAINER_OF(link, struct start, link);
+	crew->ahead_count--;
+	crew->ahead_bytes -= start->job.payload.json.len;
+	return start;
+}
+
 /* The next one that waits and can be run, which counts as running from now on; NULL: none. */
 static struct start *next_ahead(struct crew *crew)
 {
-	struct link *link;
+	struct start *start;
 
-	while ((link = list_pop(&crew->ahead))) {
-		struct start *start = CONTAINER_OF(link, struct start, link);
-
-		crew->ahead_count--;
+	while ((start = pop_ahead(crew))) {
 		if (!start->kind || !start->kind->run) {
 			put_off(start);
 			crew_add_ended(start);
@@ -119,7 +130,8 @@ size_t crew_ahead(const struct crew *crew, const struct queue_settings *settings
 	size_t most, there = crew->ahead_count + crew->coming;
 
 	/* where running jobs are counted, one that waits would be in another one's place */
-	if (!crew->usual_ns || settings->concurrency > 0 || settings->tenant_concurrency > 0)
+	if (!crew->usual_ns || settings->concurrency > 0 || settings->tenant_concurrency > 0 ||
+		crew->ahead_bytes > AHEAD_BYTES)
 		return 0;
 	most = (size_t)MIN(AHEAD_TIME * crew->bound / crew->usual_ns, (uint64_t)AHEAD_MAX);
 	return most > there ? most - there : 0;
@@ -127,22 +139,22 @@ size_t crew_ahead(const struct crew *crew, const struct queue_settings *settings
 
 void crew_add_ahead(struct start *start)
 {
-	list_push(&start->crew->ahead, &start->link);
-	start->crew->ahead_count++;
+	struct crew *crew = start->crew;
+
+	list_push(&crew->ahead, &start->link);
+	crew->ahead_count++;
+	crew->ahead_bytes += start->job.payload.json.len;
 }
 
 /* Does not count as an attempt. */
 static void release_ahead(struct crew *crew)
 {
-	struct link *link;
+	struct start *start;
 
-	while ((link = list_pop(&crew->ahead))) {
-		struct start *start = CONTAINER_OF(link, struct start, link);
-
+	while ((start = pop_ahead(crew))) {
 		start_end(start, END_RELEASE, "");
 		crew_add_ended(start);
 	}
-	crew->ahead_count = 0;
 }
 
 uint64_t crew_go_ahead(struct crew *crew, uint64_t now)

@@ -124,7 +124,7 @@ static const struct schema taken_row_schema = SCHEMA(taken_row, "A job that was 
 
 #define LEASED(id)                                                                                 \
 	"EXISTS (SELECT 1 FROM main.job_lease AS m WHERE m.tenant_id = " id " AND m.id = "         \
-									    ":lease_id)"
+	":lease_id)"
 
 /* Those behind the one who was last, then those up to it. */
 #define IN_TURN                                                                                    \

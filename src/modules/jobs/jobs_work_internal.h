@@ -148,10 +148,11 @@ struct crew {
 	struct cond changed;
 	struct link ahead, running, ended; /* struct start; the first wait for a hand */
 	size_t ahead_count, running_count, ended_count;
-	size_t coming;     /* ahead of hands, by turns under way */
-	size_t bound;      /* hands that it may have, as of the last turn */
-	uint64_t usual_ns; /* that its handlers take of late; 0: not known */
-	uint64_t moved_ns; /* when there was a hand for one that waited, last */
+	size_t ahead_bytes; /* of their payloads */
+	size_t coming;      /* ahead of hands, by turns under way */
+	size_t bound;       /* hands that it may have, as of the last turn */
+	uint64_t usual_ns;  /* that its handlers take of late; 0: not known */
+	uint64_t moved_ns;  /* when there was a hand for one that waited, last */
 	enum crew_more more;
 	uint64_t rung;    /* how often the bell was heard */
 	uint64_t look_ns; /* looks then, even if nobody rings */
