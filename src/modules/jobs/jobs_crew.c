@@ -54,12 +54,11 @@ static int hear(void *arg)
 {
 	struct crew *crew = arg;
 	uint64_t rings = bell_rings(crew->bell);
+	struct bell_offer offer; /* if so */
 	bool offered = false;
 	int r = 0;
 
 	while (r != -ERR_CANCELLED) {
-		struct bell_offer offer;
-
 		if (offered)
 			hear_offer(crew, &offer);
 		else
