@@ -5,6 +5,8 @@
 #include "modules/jobs/jobs_adding.h"
 #include "observe/clock.h"
 
+#include <stdio.h>
+
 /* --- what is added is done ------------------------------------------------------------- */
 
 JOBS_TEST(jobs_that_were_added_are_done_once)
@@ -88,24 +90,31 @@ JOBS_TEST(jobs_of_a_suspended_tenant_wait_until_it_is_served_again)
 	EXPECT_INT(atomic_load(&work_runs), 40);
 }
 
-static bool a_thousand_run(const struct db *db)
+/* ThreadSanitizer makes their stacks so slowly that on a busy machine the program's lease is lost.
+ */
+enum { AT_ONCE = BUILT_WITH_TSAN ? 200 : 1000, BEHIND = 50 };
+
+static bool all_run(const struct db *db)
 {
 	(void)db;
-	return atomic_load(&work_at_once) == 1000;
+	return atomic_load(&work_at_once) == AT_ONCE;
 }
 
 JOBS_TEST(a_thousand_handlers_run_at_once)
 {
-	queue_give(test, "wait", "\"concurrency\":1000");
+	char bound[40];
+
+	(void)snprintf(bound, sizeof(bound), "\"concurrency\":%d", AT_ONCE);
+	queue_give(test, "wait", bound);
 	work_begin(test, &work_all);
-	work_add(test, 1, "test:wait", 1000);
-	work_add(test, 1, "test:wait", 50);
-	EXPECT(work_holds(test, a_thousand_run));
+	work_add(test, 1, "test:wait", AT_ONCE);
+	work_add(test, 1, "test:wait", BEHIND);
+	EXPECT(work_holds(test, all_run));
 	atomic_store(&work_gate, 1);
 	EXPECT(work_holds(test, work_none_waits));
 	jobs_stop();
-	EXPECT_INT(atomic_load(&work_most_at_once), 1000);
-	EXPECT_INT(atomic_load(&work_runs), 1050);
+	EXPECT_INT(atomic_load(&work_most_at_once), AT_ONCE);
+	EXPECT_INT(atomic_load(&work_runs), AT_ONCE + BEHIND);
 }
 
 static bool those_without_a_hand_wait(const struct db *db)
