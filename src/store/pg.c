@@ -118,7 +118,9 @@ static int define_commands(struct pg_engine *engine, bool system)
 		{ PG_ENTER,
 			"SELECT set_config('role', $1, true), set_config('app.tenant', $2, true)",
 			2 },
-		{ PG_PLAN_ONCE, "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)",
+		{ PG_PLAN_ONCE,
+			"SELECT set_config('plan_cache_mode', 'force_generic_plan', true), "
+			"set_config('enable_seqscan', 'off', true)",
 			0 },
 	};
 	int r = 0;

@@ -39,8 +39,9 @@
 
 enum statement_flags {
 	STATEMENT_SYSTEM = 1,    /* crosses tenants */
-	STATEMENT_PLAN_ONCE = 2, /* PostgreSQL plans it for any parameters, not each time for those
-				    that it is given; and what follows in the transaction */
+	STATEMENT_PLAN_ONCE = 2, /* PostgreSQL plans it once, for any parameters, and by indexes,
+				    since the plan of an empty table stays; and what follows in the
+				    transaction */
 };
 
 /* The least and the most a change must touch; see tx_exec. */

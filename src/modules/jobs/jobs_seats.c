@@ -99,8 +99,8 @@ static const struct statement seats_give_one = STATEMENT("job_seats_give_one",
 		  "AND b.blocked ORDER BY b.turn, b.id LIMIT 1)",
 	.in = &group_batch_schema);
 
-/* The same for all groups. The array keeps PostgreSQL from reading all that are blocked when it
- * takes them for fewer than they are. */
+/* The same for all groups. The array and its ends keep PostgreSQL from reading all that are blocked
+ * when it takes them for fewer than they are. */
 static const struct statement seats_give = STATEMENT("job_seats_give",
 	.postgres = "WITH n AS MATERIALIZED (SELECT s.id, x.at + (s.place - 1) * x.step AS at "
 		    "FROM jsonb_to_recordset(:list) AS x (queue text, key text, room bigint, "
@@ -113,6 +113,8 @@ static const struct statement seats_give = STATEMENT("job_seats_give",
 		    "run_at = CASE WHEN n.at > :now THEN n.at ELSE j.run_at END "
 		    "FROM n WHERE j.tenant_id = :tenant AND j.blocked AND j.id = n.id "
 		    "AND j.id = ANY (ARRAY (SELECT m.id FROM n AS m)) "
+		    "AND j.id >= (SELECT m.id FROM n AS m ORDER BY m.id LIMIT 1) "
+		    "AND j.id <= (SELECT m.id FROM n AS m ORDER BY m.id DESC LIMIT 1) "
 		    "RETURNING j.queue, j.group_key AS key",
 	.in = &group_batch_schema, .out = &group_row_schema, .flags = STATEMENT_PLAN_ONCE);
 
